@@ -1,0 +1,1 @@
+//! Wiring: settings become tasks; shutdown in order.

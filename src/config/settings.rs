@@ -1,0 +1,193 @@
+//! What the configuration means: only valid values, every default filled in.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+use zeroize::Zeroizing;
+
+use crate::message::id::DestinationName;
+use crate::policy::mapping::RuleSet;
+use crate::policy::rate::Rate;
+use crate::policy::retry::Retry;
+use crate::wire::oem_text::SenderText;
+
+/// The whole configuration in effect.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// EHLO name and Message-ID domain, a fully qualified domain name in ASCII; `None` only while no destination needs it.
+    pub hostname: Option<String>,
+    /// A free label for templates and subjects; may be empty.
+    pub site: String,
+    /// Of times in mail and templates.
+    pub timezone: TimeZone,
+    /// Spool, inbox, control socket, lock.
+    pub state_dir: PathBuf,
+    /// How legacy messages are decoded.
+    pub decoding: Decoding,
+    /// Where datagrams are heard.
+    pub datagram: SocketAddr,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served; always a loopback address.
+    pub admin: SocketAddr,
+    /// Where messages go.
+    pub destinations: Vec<Destination>,
+    /// Which messages go where.
+    pub rules: Arc<RuleSet>,
+    /// When a delayed delivery is tried again and when it is given up.
+    pub retry: Retry,
+    /// How much the spool may hold.
+    pub spool: SpoolLimits,
+    /// How the log looks.
+    pub log: Log,
+}
+
+/// How the bytes of legacy senders become text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoding {
+    /// The code page of senders that no exception names.
+    pub code_page: SenderText,
+    /// Exceptions by source address; the first that contains it decides.
+    pub exceptions: Vec<(IpNet, SenderText)>,
+    /// The NetBIOS scope that is heard; others are counted and dropped.
+    pub scope: Vec<u8>,
+}
+
+impl Decoding {
+    /// What the bytes of the sender at `source` mean.
+    #[must_use]
+    pub fn of(&self, source: IpAddr) -> SenderText {
+        self.exceptions
+            .iter()
+            .find(|(network, _)| network.contains(&source))
+            .map_or(self.code_page, |(_, text)| *text)
+    }
+}
+
+/// One place that messages go.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// Its name in rules, metrics and commands.
+    pub name: DestinationName,
+    /// How to reach it.
+    pub kind: DestinationKind,
+}
+
+/// How to reach a destination.
+#[derive(Debug, Clone)]
+pub enum DestinationKind {
+    /// Authenticated SMTP submission, or relay to a next hop.
+    Submission(Box<Submission>),
+    /// Files in a Maildir.
+    Maildir(Maildir),
+}
+
+/// An SMTP next hop.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// Host name (checked against its certificate) or IP address.
+    pub host: String,
+    /// Usually 587, or 465 with implicit TLS.
+    pub port: u16,
+    /// How the connection is protected.
+    pub tls: Tls,
+    /// Who we are there; `None` where the configuration says `auth: none`.
+    pub auth: Option<Credentials>,
+    /// The address in MAIL FROM and From; for notices the only one.
+    pub from: String,
+    /// Connections at once; at least 1.
+    pub max_connections: usize,
+    /// Messages in a time, where limited.
+    pub rate: Option<Rate>,
+    /// The greatest message in bytes, where limited.
+    pub message_size: Option<u64>,
+    /// How long one reply may take; RFC 5321 §4.5.3.2 wants minutes.
+    pub timeout: Duration,
+}
+
+/// How a connection to a next hop is protected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// When TLS begins.
+    pub mode: TlsMode,
+    /// PEM file with the authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// When TLS begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    /// By STARTTLS, and required: without it nothing is sent.
+    StartTls,
+    /// With the first byte (RFC 8314).
+    Implicit,
+    /// Never. Passwords are not sent then.
+    None,
+}
+
+/// A user and the secret that proves it.
+#[derive(Clone)]
+pub struct Credentials {
+    /// The authentication identity.
+    pub user: String,
+    /// Read from its file or environment variable at start; wiped when dropped, never logged.
+    pub password: Zeroizing<String>,
+    /// Mechanisms that the operator allows, in order of preference.
+    pub mechanisms: Vec<Mechanism>,
+}
+
+/// Shows the user only.
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// A SASL mechanism of the client side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mechanism {
+    /// RFC 7677; the password never leaves.
+    ScramSha256,
+    /// RFC 4616; only under TLS.
+    Plain,
+    /// draft-murchison-sasl-login; only under TLS.
+    Login,
+    /// RFC 2195; the password never leaves, but MD5 protects it poorly.
+    CramMd5,
+}
+
+/// A Maildir of our own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Maildir {
+    /// Its folder; made when absent.
+    pub path: PathBuf,
+    /// Oldest mail goes when it would grow over this many bytes.
+    pub max_size: Option<u64>,
+    /// Mail older than this goes.
+    pub keep: Option<Duration>,
+}
+
+/// How much the spool may hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolLimits {
+    /// Bytes of messages; past it nothing more is accepted.
+    pub max_size: Option<u64>,
+    /// Bytes that stay free on its file system.
+    pub min_free: u64,
+    /// Bytes of both limits that only notices may use.
+    pub reserved_for_notices: u64,
+    /// How long failed messages are kept for the operator.
+    pub failed_keep: Duration,
+}
+
+/// How the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Log {
+    /// Lines for people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,1 @@
+//! A datagram to a [`crate::message::notice::Notice`].

@@ -1,0 +1,1 @@
+//! UDP 138: sockets to decoded, mapped messages.

@@ -1,0 +1,3 @@
+//! Sockets: bytes in, durable messages out.
+
+pub mod datagram;

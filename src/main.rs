@@ -1,0 +1,3 @@
+//! The `mailslotd` command; everything is in the library.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! A notice as a complete RFC 5322 message.

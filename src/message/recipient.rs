@@ -1,0 +1,34 @@
+//! Where one copy of a message goes.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::DestinationName;
+
+/// Where one copy goes: a destination and an address in that destination's own terms.
+///
+/// Rendered from a rule's templates when the message was mapped, so a later change of the rules does not change where
+/// an accepted message goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    /// The destination.
+    pub via: DestinationName,
+    /// A mailbox for submission, a folder for a Maildir, later a subject, routing key, topic or URL.
+    pub to: String,
+    /// The subject of the mail, where the rule sets one; no line breaks or other controls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Who gets it instead when this copy is not delivered in time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub otherwise: Vec<Standby>,
+}
+
+/// A copy that is sent only when the one before it was not delivered within `after`, or failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standby {
+    /// How long the first copy has, from acceptance.
+    pub after: Duration,
+    /// Where the standby copy goes; its own `otherwise` is empty.
+    pub recipient: Recipient,
+}

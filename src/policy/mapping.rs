@@ -1,0 +1,5 @@
+//! Which messages go where: the first rule that matches decides.
+
+/// The rules, indexed.
+#[derive(Debug)]
+pub struct RuleSet;

@@ -1,0 +1,18 @@
+//! Pure verdicts: facts, policy and the time in, a reason out.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+pub mod availability;
+pub mod mapping;
+pub mod own_datagrams;
+pub mod rate;
+pub mod retry;
+pub mod template;

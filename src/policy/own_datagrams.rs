@@ -1,0 +1,1 @@
+//! Which datagrams this process itself sent.

@@ -1,0 +1,1 @@
+//! Templates of rules: `UPS {originator}: {first_line}`.

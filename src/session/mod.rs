@@ -1,0 +1,18 @@
+//! Sans-IO protocol machines: input and the time go in, actions come out; no socket, no clock.
+//!
+//! All share their method names: `handle_input(now, input)`, `handle_timeout(now)`, `poll_output()`, `poll_timeout()`.
+//! Extra calls are harmless.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+pub mod reassembly;
+pub mod sasl;
+pub mod smtp_client;

@@ -1,0 +1,1 @@
+//! Datagram fragments (RFC 1002 §5.3.3).

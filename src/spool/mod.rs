@@ -1,0 +1,1 @@
+//! The durable spool: the only code that writes it.

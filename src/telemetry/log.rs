@@ -1,0 +1,1 @@
+//! Logs through tracing: human or JSON.

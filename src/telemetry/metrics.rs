@@ -1,0 +1,463 @@
+//! Every metric, declared once. Labels are enums of this program or names from the configuration, never from a peer.
+
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use crate::message::id::{DestinationName, RuleName};
+use crate::message::mail::Class;
+
+/// Why a datagram did not become a message. Every increase may be a message lost: legacy senders do not repeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// The NetBIOS header is not what RFC 1002 §4.4 says.
+    MalformedDatagram,
+    /// The SMB or its transaction is not what MS-CIFS says, or its lengths lie.
+    MalformedTransaction,
+    /// The data of the mailslot is not what its specification says.
+    MalformedMessage,
+    /// A datagram that carries no mailslot write: an error, a query, another SMB.
+    NotAMailslotWrite,
+    /// Sent in a NetBIOS scope that is not ours.
+    ForeignScope,
+    /// Fragments of one datagram that overlap, leave a gap, or contradict each other.
+    FragmentConflict,
+    /// A fragment whose other part did not come in time.
+    FragmentTimeout,
+    /// More unfinished datagrams than are kept.
+    FragmentLimit,
+    /// Sent by this process itself.
+    Own,
+    /// The queue between socket and spool was full.
+    SpoolBacklog,
+    /// The spool accepts nothing: limit reached, disk full, or failed.
+    SpoolRefused,
+    /// The kernel's socket buffer was full.
+    Kernel,
+}
+
+impl DropReason {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::MalformedDatagram,
+        Self::MalformedTransaction,
+        Self::MalformedMessage,
+        Self::NotAMailslotWrite,
+        Self::ForeignScope,
+        Self::FragmentConflict,
+        Self::FragmentTimeout,
+        Self::FragmentLimit,
+        Self::Own,
+        Self::SpoolBacklog,
+        Self::SpoolRefused,
+        Self::Kernel,
+    ];
+
+    /// The label, and the word in the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MalformedDatagram => "malformed_datagram",
+            Self::MalformedTransaction => "malformed_transaction",
+            Self::MalformedMessage => "malformed_message",
+            Self::NotAMailslotWrite => "not_a_mailslot_write",
+            Self::ForeignScope => "foreign_scope",
+            Self::FragmentConflict => "fragment_conflict",
+            Self::FragmentTimeout => "fragment_timeout",
+            Self::FragmentLimit => "fragment_limit",
+            Self::Own => "own",
+            Self::SpoolBacklog => "spool_backlog",
+            Self::SpoolRefused => "spool_refused",
+            Self::Kernel => "kernel",
+        }
+    }
+
+    const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// The state of a recipient in the spool, as `mailslotd_spool_messages` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SpoolState {
+    /// To be delivered.
+    Queued,
+    /// Kept back by the operator.
+    Held,
+    /// Refused or expired; kept for the operator.
+    Failed,
+    /// Unreadable; kept for the operator.
+    Corrupt,
+}
+
+impl SpoolState {
+    /// The label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Held => "held",
+            Self::Failed => "failed",
+            Self::Corrupt => "corrupt",
+        }
+    }
+}
+
+/// The state of a destination, as `mailslotd_destination_state` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DestinationState {
+    /// Answers.
+    Up,
+    /// Cannot be reached; probed.
+    Down,
+    /// Waits for the operator: a refused credential, a certificate that does not verify.
+    OperatorFault,
+    /// Asked us to wait.
+    Throttled,
+    /// Stopped by `mailslotd queue pause`.
+    Paused,
+}
+
+impl DestinationState {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Up, Self::Down, Self::OperatorFault, Self::Throttled, Self::Paused];
+
+    /// The label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::OperatorFault => "operator_fault",
+            Self::Throttled => "throttled",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// How one recipient's attempt ended, as `mailslotd_deliveries_total` counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeliveryResult {
+    /// The next hop took responsibility.
+    Delivered,
+    /// To be tried again.
+    Delayed,
+    /// Refused for good.
+    Failed,
+    /// Given up because its time ran out.
+    Expired,
+}
+
+impl DeliveryResult {
+    /// The label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Delayed => "delayed",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+macro_rules! metrics {
+    ($($field:ident: $kind:ident, $name:literal, [$($label:literal),*], $help:literal;)*) => {
+        #[derive(Debug)]
+        struct Declared {
+            registry: Registry,
+            $($field: $kind,)*
+        }
+
+        /// Name, labels and help of every metric, for the table in the README.
+        pub const TABLE: &[(&str, &[&str], &str)] = &[$(($name, &[$($label),*], $help)),*];
+
+        impl Declared {
+            fn build() -> prometheus::Result<Self> {
+                let registry = Registry::new();
+                $(let $field = <$kind as Declare>::declare($name, $help, &[$($label),*])?;
+                  registry.register(Box::new($field.clone()))?;)*
+                Ok(Self { registry, $($field,)* })
+            }
+        }
+    };
+}
+
+metrics! {
+    datagrams_received: IntCounter, "mailslotd_datagrams_received_total", [],
+        "Datagrams read from UDP 138.";
+    datagrams_dropped: IntCounterVec, "mailslotd_datagrams_dropped_total", ["reason"],
+        "Datagrams that did not become a message, by reason; each may be a message lost.";
+    dgm_length_mismatches: IntCounter, "mailslotd_dgm_length_mismatches_total", [],
+        "Datagrams whose DGM_LENGTH differs from their true length; decoded all the same.";
+    notices: IntCounterVec, "mailslotd_notices_total", ["mailslot", "rule"],
+        "Legacy messages decoded, by mailslot and by the rule that decided.";
+    notices_discarded: IntCounterVec, "mailslotd_notices_discarded_total", ["reason"],
+        "Legacy messages that a rule discarded, by its reason.";
+    netbios_packets_sent: IntCounter, "mailslotd_netbios_packets_sent_total", [],
+        "NetBIOS packets this gateway sent; stays 0 in mode observe.";
+    backlog_bytes: IntGauge, "mailslotd_backlog_bytes", [],
+        "Bytes of messages between socket and spool; at most 32 MiB.";
+    spool_messages: IntGaugeVec, "mailslotd_spool_messages", ["destination", "state"],
+        "Copies in the spool, by destination and state.";
+    spool_bytes: IntGauge, "mailslotd_spool_bytes", [],
+        "Bytes of messages in the spool.";
+    spool_accepting: IntGaugeVec, "mailslotd_spool_accepting", ["class"],
+        "1 while the spool accepts messages of this class, 0 while a limit, a full disk or a fault forbids it.";
+    spool_refused: IntCounterVec, "mailslotd_spool_refused_total", ["reason"],
+        "Messages that the spool refused, by reason.";
+    spool_corrupt: IntCounter, "mailslotd_spool_corrupt_total", [],
+        "Messages set aside because they could not be read back.";
+    spool_commit_seconds: Histogram, "mailslotd_spool_commit_seconds", [],
+        "Time of one commit with its fsync; many messages share one.";
+    spool_accepted: IntCounterVec, "mailslotd_spool_accepted_total", ["class"],
+        "Messages that became durable.";
+    spool_gathered: IntCounter, "mailslotd_spool_gathered_total", [],
+        "Messages that were counted into an earlier one of their group.";
+    deliveries: IntCounterVec, "mailslotd_deliveries_total", ["destination", "outcome"],
+        "Attempts for one recipient, by destination and outcome.";
+    destination_state: IntGaugeVec, "mailslotd_destination_state", ["destination", "state"],
+        "1 for the state that a destination is in, 0 for the others.";
+    maildir_removed: IntCounterVec, "mailslotd_maildir_removed_total", ["destination"],
+        "Mail removed from a Maildir because of its size or age limit.";
+    panics: IntCounter, "mailslotd_panics_total", [],
+        "Tasks that ended by a defect in this program; please report it.";
+}
+
+/// The handles of all metrics; made once and shared.
+#[derive(Debug)]
+pub struct Metrics {
+    declared: Declared,
+    /// Those of `mailslotd_datagrams_dropped_total`, on the path of every datagram.
+    dropped: [IntCounter; DropReason::ALL.len()],
+}
+
+impl Metrics {
+    /// A registry with everything declared.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "the declarations above are constants; a test builds them")]
+    pub fn new() -> Self {
+        let declared = Declared::build().expect("metric declarations are valid and distinct");
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        let registered = declared.registry.register(Box::new(process));
+        debug_assert!(registered.is_ok(), "process metrics clash with ours");
+        let counter = |reason: DropReason| declared.datagrams_dropped.with_label_values(&[reason.as_str()]);
+        let dropped = DropReason::ALL.map(counter);
+        Self { declared, dropped }
+    }
+
+    /// One or more datagrams were read from UDP 138.
+    pub fn datagrams_received(&self, count: u64) {
+        self.declared.datagrams_received.inc_by(count);
+    }
+
+    /// One or more datagrams did not become a message.
+    pub fn datagrams_dropped(&self, reason: DropReason, count: u64) {
+        if let Some(counter) = self.dropped.get(reason.index()) {
+            counter.inc_by(count);
+        }
+    }
+
+    /// How many datagrams were dropped for this reason since start.
+    #[must_use]
+    pub fn dropped_so_far(&self, reason: DropReason) -> u64 {
+        self.dropped.get(reason.index()).map_or(0, IntCounter::get)
+    }
+
+    /// A datagram's DGM_LENGTH lied.
+    pub fn dgm_length_mismatch(&self) {
+        self.declared.dgm_length_mismatches.inc();
+    }
+
+    /// The counter of messages of one mailslot under one rule; keep the handle. `mailslot` comes from
+    /// [`mailslot_label`].
+    #[must_use]
+    pub fn notices(&self, mailslot: &'static str, rule: &RuleName) -> IntCounter {
+        self.declared.notices.with_label_values(&[mailslot, rule.as_str()])
+    }
+
+    /// The counter of messages discarded for one reason of the configuration; keep the handle.
+    #[must_use]
+    pub fn notices_discarded(&self, reason: &str) -> IntCounter {
+        self.declared.notices_discarded.with_label_values(&[reason])
+    }
+
+    /// A NetBIOS packet left this host by our doing.
+    pub fn netbios_packet_sent(&self) {
+        self.declared.netbios_packets_sent.inc();
+    }
+
+    /// Bytes between socket and spool.
+    pub fn set_backlog_bytes(&self, bytes: usize) {
+        self.declared.backlog_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Copies for one destination in one state.
+    pub fn set_spool_messages(&self, destination: &str, state: SpoolState, count: i64) {
+        self.declared.spool_messages.with_label_values(&[destination, state.as_str()]).set(count);
+    }
+
+    /// Bytes of all messages in the spool.
+    pub fn set_spool_bytes(&self, bytes: u64) {
+        self.declared.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Whether the spool accepts messages of a class.
+    pub fn set_spool_accepting(&self, class: Class, accepting: bool) {
+        self.declared.spool_accepting.with_label_values(&[class_label(class)]).set(accepting.into());
+    }
+
+    /// The spool refused messages, for a reason of `SpoolError`'s.
+    pub fn spool_refused(&self, reason: &'static str, count: u64) {
+        self.declared.spool_refused.with_label_values(&[reason]).inc_by(count);
+    }
+
+    /// A message could not be read back.
+    pub fn spool_corrupt(&self) {
+        self.declared.spool_corrupt.inc();
+    }
+
+    /// One commit took this long.
+    pub fn spool_committed(&self, seconds: f64) {
+        self.declared.spool_commit_seconds.observe(seconds);
+    }
+
+    /// Messages of a class became durable.
+    pub fn spool_accepted(&self, class: Class, count: u64) {
+        self.declared.spool_accepted.with_label_values(&[class_label(class)]).inc_by(count);
+    }
+
+    /// Messages were counted into an earlier one.
+    pub fn spool_gathered(&self, count: u64) {
+        self.declared.spool_gathered.inc_by(count);
+    }
+
+    /// One recipient's attempt ended.
+    pub fn delivery(&self, destination: &DestinationName, result: DeliveryResult) {
+        self.declared.deliveries.with_label_values(&[destination.as_str(), result.as_str()]).inc();
+    }
+
+    /// A destination is in this state now.
+    pub fn set_destination_state(&self, destination: &DestinationName, state: DestinationState) {
+        for each in DestinationState::ALL {
+            let labels = [destination.as_str(), each.as_str()];
+            self.declared.destination_state.with_label_values(&labels).set((each == state).into());
+        }
+    }
+
+    /// Mail was removed from a Maildir by its limits.
+    pub fn maildir_removed(&self, destination: &DestinationName, count: u64) {
+        self.declared.maildir_removed.with_label_values(&[destination.as_str()]).inc_by(count);
+    }
+
+    /// A task ended by a defect.
+    pub fn panicked(&self) {
+        self.declared.panics.inc();
+    }
+
+    /// All metrics in Prometheus' text form.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = Vec::new();
+        let encoded = TextEncoder::new().encode(&self.declared.registry.gather(), &mut text);
+        debug_assert!(encoded.is_ok(), "{encoded:?}");
+        String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The label of a mailslot: the known ones by their last word, any other `other`.
+#[must_use]
+pub fn mailslot_label(mailslot: &str) -> &'static str {
+    match mailslot {
+        r"\MAILSLOT\MESSNGR" => "messngr",
+        r"\MAILSLOT\BROWSE" => "browse",
+        r"\MAILSLOT\LANMAN" => "lanman",
+        r"\MAILSLOT\NET\NETLOGON" => "netlogon",
+        r"\MAILSLOT\NET\NTLOGON" => "ntlogon",
+        _ => "other",
+    }
+}
+
+const fn class_label(class: Class) -> &'static str {
+    match class {
+        Class::Notice => "notice",
+        Class::Mail => "mail",
+    }
+}
+
+/// How each kind of metric is made.
+trait Declare: Sized {
+    fn declare(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Self>;
+}
+
+impl Declare for IntCounter {
+    fn declare(name: &str, help: &str, _: &[&str]) -> prometheus::Result<Self> {
+        Self::new(name, help)
+    }
+}
+
+impl Declare for IntGauge {
+    fn declare(name: &str, help: &str, _: &[&str]) -> prometheus::Result<Self> {
+        Self::new(name, help)
+    }
+}
+
+impl Declare for IntCounterVec {
+    fn declare(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Self> {
+        Self::new(Opts::new(name, help), labels)
+    }
+}
+
+impl Declare for IntGaugeVec {
+    fn declare(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Self> {
+        Self::new(Opts::new(name, help), labels)
+    }
+}
+
+impl Declare for Histogram {
+    fn declare(name: &str, help: &str, _: &[&str]) -> prometheus::Result<Self> {
+        let seconds = prometheus::exponential_buckets(0.0005, 2.0, 14)?;
+        Self::with_opts(HistogramOpts::new(name, help).buckets(seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_declared_metric_that_needs_no_label_is_in_the_text_from_the_start() {
+        let text = Metrics::new().encode();
+        for (name, labels, help) in TABLE {
+            if labels.is_empty() {
+                assert!(text.contains(&format!("# HELP {name} {help}")), "{name}");
+            }
+        }
+        assert!(text.contains("mailslotd_netbios_packets_sent_total 0"));
+    }
+
+    #[test]
+    fn every_reason_of_a_loss_is_in_the_text_before_the_first_loss() {
+        let metrics = Metrics::new();
+        metrics.datagrams_dropped(DropReason::Kernel, 3);
+        let text = metrics.encode();
+        for reason in DropReason::ALL {
+            let count = if reason == DropReason::Kernel { 3 } else { 0 };
+            let line = format!("mailslotd_datagrams_dropped_total{{reason=\"{}\"}} {count}", reason.as_str());
+            assert!(text.contains(&line), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_mailslot_that_a_peer_invents_makes_no_new_series() {
+        assert_eq!(mailslot_label(r"\MAILSLOT\X"), "other");
+        assert_eq!(mailslot_label(r"\MAILSLOT\MESSNGR"), "messngr");
+    }
+}

@@ -1,0 +1,1 @@
+//! `\MAILSLOT\BROWSE` announcements and elections (MS-BRWS §2.2).

@@ -1,0 +1,1 @@
+//! `\MAILSLOT\LANMAN` announcements.

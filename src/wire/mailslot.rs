@@ -1,0 +1,1 @@
+//! Mailslot writes (MS-MAIL §2.2.1).

@@ -1,0 +1,29 @@
+//! Bytes ↔ values: NetBIOS (RFC 1001/1002), SMB and mailslots (MS-CIFS, MS-MAIL, MS-MSRP, MS-BRWS), SMTP (RFC 5321).
+//!
+//! Nothing in here reads a clock, a file, a socket or a setting. Every parser takes a [`reader::Reader`] or a slice and
+//! gives a value whose fields are all in range, or a [`reader::WireError`] that names the field, the offset and the
+//! reason. NetBIOS headers are big-endian; everything from `FF 'SMB'` on is little-endian.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+pub mod browser;
+pub mod datagram;
+pub mod lanman;
+pub mod mailslot;
+pub mod messenger;
+pub mod name_service;
+pub mod netbios_name;
+pub mod netlogon;
+pub mod oem_text;
+pub mod reader;
+pub mod session_service;
+pub mod smb;
+pub mod smtp;

@@ -1,0 +1,1 @@
+//! Name service packets of UDP 137 (RFC 1002 §4.2).

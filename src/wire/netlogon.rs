@@ -1,0 +1,1 @@
+//! `\MAILSLOT\NET\NETLOGON` (MS-ADTS §6.3).

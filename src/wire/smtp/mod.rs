@@ -1,0 +1,6 @@
+//! RFC 5321 grammar, the codes of RFC 3463, and content framing.
+
+pub mod content;
+pub mod path;
+pub mod reply;
+pub mod status;

@@ -1,0 +1,1 @@
+//! Replies and EHLO responses (RFC 5321 §4.2).
