@@ -1,1 +1,5 @@
-//! HTTP: `/metrics`, `/healthz`, `/readyz`, and the control socket.
+//! HTTP towards the operator: `/metrics`, `/healthz` and `/readyz` on loopback, the control socket for the commands.
+
+pub mod health;
+pub mod limit;
+pub mod readiness;
