@@ -1,3 +1,4 @@
 //! Sockets: bytes in, durable messages out.
 
-pub mod datagram;
+pub mod receive;
+pub mod socket;
