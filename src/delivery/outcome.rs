@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::message::mail::Spooled;
 use crate::message::recipient::Recipient;
+pub use crate::message::recipient::RecipientNumber;
 use crate::wire::smtp::status::EnhancedStatus;
 
 /// One message and those of its recipients that one transport can serve in one go: same destination, same content.
@@ -15,10 +16,6 @@ pub struct Attempt {
     /// Who gets it; at least one, all with the same subject.
     pub recipients: Vec<(RecipientNumber, Recipient)>,
 }
-
-/// The place of a recipient in its message, from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RecipientNumber(pub u32);
 
 /// What one attempt did for one recipient; the names are the `Action` values of RFC 3464 §2.3.3.
 #[derive(Debug, Clone, PartialEq, Eq)]

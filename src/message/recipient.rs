@@ -5,6 +5,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::id::DestinationName;
+pub use crate::wire::smtp::status::EnhancedStatus;
+
+/// The place of a recipient in its message, from 0; standby copies are numbered after all first copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RecipientNumber(pub u32);
 
 /// Where one copy goes: a destination and an address in that destination's own terms.
 ///

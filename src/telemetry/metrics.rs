@@ -79,7 +79,8 @@ impl DropReason {
 }
 
 /// The state of a recipient in the spool, as `mailslotd_spool_messages` shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SpoolState {
     /// To be delivered.
     Queued,
@@ -92,6 +93,9 @@ pub enum SpoolState {
 }
 
 impl SpoolState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Queued, Self::Held, Self::Failed, Self::Corrupt];
+
     /// The label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

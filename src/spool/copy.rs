@@ -1,0 +1,89 @@
+//! What the delivery side sees of the spool: copies that are due, and what became of them.
+
+use jiff::Timestamp;
+
+use crate::message::id::{DestinationName, QueueId};
+use crate::message::recipient::{EnhancedStatus, Recipient, RecipientNumber};
+
+/// A copy of a message that is due for its destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The message.
+    pub id: QueueId,
+    /// Which of its recipients.
+    pub number: RecipientNumber,
+    /// Where it goes; its `otherwise` is empty, as standby copies are rows of their own.
+    pub recipient: Recipient,
+    /// How many attempts were made and delayed.
+    pub attempts: u32,
+    /// When the message was accepted.
+    pub accepted_at: Timestamp,
+    /// When it is given up.
+    pub expires_at: Timestamp,
+}
+
+/// What became of one copy in one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// The message.
+    pub id: QueueId,
+    /// Which of its recipients.
+    pub number: RecipientNumber,
+    /// What became of it.
+    pub fate: Fate,
+    /// When the attempt ended.
+    pub at: Timestamp,
+}
+
+/// What became of one copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// The next hop has it: the copy leaves the spool, and so do the standby copies behind it.
+    Delivered,
+    /// To be tried again.
+    Deferred {
+        /// When.
+        due: Timestamp,
+        /// Why, as a code.
+        status: EnhancedStatus,
+        /// Why, in the next hop's words; escaped, one line.
+        text: String,
+    },
+    /// Never: kept for the operator, and the standby copy behind it is due at once.
+    Failed {
+        /// Why, as a code.
+        status: EnhancedStatus,
+        /// Why, in the next hop's words; escaped, one line.
+        text: String,
+    },
+}
+
+/// What a sweep did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Copies whose time ran out, now failed with 4.4.7. At most [`Swept::BATCH`] in one sweep: sweep again until
+    /// there are none.
+    pub expired: Vec<Expired>,
+    /// Failed copies that were kept long enough and are gone now; at most [`Swept::BATCH`].
+    pub forgotten: u64,
+    /// Groups that nothing repeats any more.
+    pub groups: u64,
+}
+
+impl Swept {
+    /// How many copies one sweep expires, and forgets, at most: a sweep must not hold up those who wait for a commit.
+    pub const BATCH: u32 = 1000;
+}
+
+/// A copy whose time ran out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    /// The message.
+    pub id: QueueId,
+    /// Which of its recipients.
+    pub number: RecipientNumber,
+    /// Where it would have gone.
+    pub destination: DestinationName,
+    /// How many attempts were made.
+    pub attempts: u32,
+}

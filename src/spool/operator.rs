@@ -1,0 +1,200 @@
+//! What an operator sees of the spool and does to it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Spool, SpoolError};
+use crate::message::id::{DestinationName, QueueId, RuleName};
+use crate::message::mail::{Class, Priority, Spooled};
+use crate::message::recipient::{Recipient, RecipientNumber};
+pub use crate::telemetry::metrics::SpoolState;
+
+/// Which copies to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Only those for this destination.
+    pub destination: Option<DestinationName>,
+    /// Only those in this state.
+    pub state: Option<SpoolState>,
+    /// Only those after this one: the last of the page before.
+    pub after: Option<(QueueId, RecipientNumber)>,
+    /// At most so many; never more than [`Filter::PAGE`].
+    pub limit: usize,
+}
+
+impl Filter {
+    /// The longest list: reading must not keep the log from being folded into the database.
+    pub const PAGE: usize = 1000;
+}
+
+/// Which messages an action is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// This one.
+    One(QueueId),
+    /// All that are delayed or failed.
+    All,
+}
+
+/// One copy as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copy {
+    /// The message.
+    pub id: QueueId,
+    /// Which of its recipients.
+    pub number: RecipientNumber,
+    /// The destination.
+    pub destination: DestinationName,
+    /// The address in the destination's own terms.
+    pub address: String,
+    /// Its state.
+    pub state: SpoolState,
+    /// When the next attempt is due; only while queued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
+    /// The copy that this one stands by for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby_of: Option<RecipientNumber>,
+    /// Attempts that did not deliver.
+    pub attempts: u32,
+    /// When the last of them ended, or the state last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_at: Option<Timestamp>,
+    /// The enhanced status code of the last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// What the last attempt met, in a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// How urgent its message is.
+    pub priority: Priority,
+    /// What kind of sender its message comes from.
+    pub class: Class,
+    /// The rule that decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<RuleName>,
+    /// When its message was accepted.
+    pub accepted_at: Timestamp,
+    /// When it is given up.
+    pub expires_at: Timestamp,
+    /// How many bytes its message has in the spool, all copies together.
+    pub bytes: u64,
+}
+
+/// One message with all that is left of its copies; delivered ones are gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// Its number.
+    pub id: QueueId,
+    /// Its body as it lies in the database: JSON, or what is left of it where the message is corrupt.
+    pub body: String,
+    /// Its copies, by number.
+    pub copies: Vec<Copy>,
+}
+
+/// A message taken out of the queue for the operator's own use; it stays in the spool.
+#[derive(Debug, Clone)]
+pub struct Exported {
+    /// The message.
+    pub message: Spooled,
+    /// Its undelivered recipients.
+    pub recipients: Vec<(RecipientNumber, Recipient)>,
+}
+
+/// A destination that the operator stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// The destination.
+    pub destination: DestinationName,
+    /// Since when.
+    pub since: Timestamp,
+    /// By whom: a user name, for people.
+    pub by: String,
+}
+
+/// For the operator. Each action is durable when it returns; counts are of copies.
+impl Spool {
+    /// The copies that match, in order of acceptance.
+    ///
+    /// # Errors
+    /// [`SpoolError::Io`] when the database cannot be read; [`SpoolError::Closed`].
+    pub async fn list(&self, filter: Filter) -> Result<Vec<Copy>, SpoolError> {
+        unimplemented!("{filter:?}")
+    }
+
+    /// One message with its copies; `None` when it is not there (any more).
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn show(&self, id: QueueId) -> Result<Option<Shown>, SpoolError> {
+        unimplemented!("{id}")
+    }
+
+    /// Makes copies due now: those that wait for a further attempt, and those that failed, whose attempts and time
+    /// begin anew. `One` also takes a corrupt message up again (after its file was restored); [`Which::All`] does not.
+    /// Held copies stay held, standby copies stay standby. How many became due.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn retry(&self, which: Which) -> Result<u64, SpoolError> {
+        unimplemented!("{which:?}")
+    }
+
+    /// Keeps a message's queued copies back until [`Self::release`]. They do not expire meanwhile.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn hold(&self, id: QueueId) -> Result<u64, SpoolError> {
+        unimplemented!("{id}")
+    }
+
+    /// Lets held copies go at the time they had. A message whose time ran out meanwhile gets its whole time again.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn release(&self, id: QueueId) -> Result<u64, SpoolError> {
+        unimplemented!("{id}")
+    }
+
+    /// Removes a message, whatever its state, with all its copies.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn delete(&self, id: QueueId) -> Result<u64, SpoolError> {
+        unimplemented!("{id}")
+    }
+
+    /// Stops a destination: nothing is due for it until [`Self::resume`], over restarts too. Time still runs out. A
+    /// second pause changes nothing. Whether it was running before is in the answer: `None` then, else who paused it.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn pause(&self, destination: DestinationName, by: String) -> Result<Option<Pause>, SpoolError> {
+        unimplemented!("{destination} {by}")
+    }
+
+    /// Starts a destination again. Who had paused it, `None` where nobody had.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn resume(&self, destination: DestinationName) -> Result<Option<Pause>, SpoolError> {
+        unimplemented!("{destination}")
+    }
+
+    /// All paused destinations, by name.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn paused(&self) -> Result<Vec<Pause>, SpoolError> {
+        unimplemented!()
+    }
+
+    /// A message with its undelivered recipients, to be composed into a file; it stays in the spool. `None` when it is
+    /// not there.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub async fn export(&self, id: QueueId) -> Result<Option<Exported>, SpoolError> {
+        unimplemented!("{id}")
+    }
+}
