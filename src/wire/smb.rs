@@ -1,1 +1,301 @@
-//! The SMB header and SMB_COM_TRANSACTION (MS-CIFS §2.2.3.1, §2.2.4.33).
+//! The SMB header and the SMB_COM_TRANSACTION request (MS-CIFS §2.2.3.1, §2.2.4.33) as mailslot writes use them.
+
+use std::fmt;
+
+use super::reader::{Reader, Reason, WireError};
+
+/// SMB_Header.Command. Unknown values pass through to the logs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Command(pub u8);
+
+impl Command {
+    /// SMB_COM_TRANSACTION, which carries mailslot writes.
+    pub const TRANSACTION: Self = Self(0x25);
+    /// SMB_COM_SEND_MESSAGE: a whole message (MS-MSRP §2.2).
+    pub const SEND_MESSAGE: Self = Self(0xD0);
+    /// SMB_COM_SEND_BROADCAST_MESSAGE; obsolete.
+    pub const SEND_BROADCAST: Self = Self(0xD1);
+    /// SMB_COM_FORWARD_USER_NAME; obsolete.
+    pub const FORWARD_USER_NAME: Self = Self(0xD2);
+    /// SMB_COM_CANCEL_FORWARD; obsolete.
+    pub const CANCEL_FORWARD: Self = Self(0xD3);
+    /// SMB_COM_GET_MACHINE_NAME; obsolete.
+    pub const GET_MACHINE_NAME: Self = Self(0xD4);
+    /// SMB_COM_SEND_START_MB_MESSAGE: begins a message of several blocks.
+    pub const START_MB: Self = Self(0xD5);
+    /// SMB_COM_SEND_END_MB_MESSAGE: ends it. The number is lower than that of its text blocks.
+    pub const END_MB: Self = Self(0xD6);
+    /// SMB_COM_SEND_TEXT_MB_MESSAGE: one block of it.
+    pub const TEXT_MB: Self = Self(0xD7);
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#04x}", self.0)
+    }
+}
+
+/// SMB_Header.Status in its DOS form: class and code (MS-CIFS §2.2.1.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Status {
+    /// ErrorClass: 0 success, 1 ERRDOS, 2 ERRSRV.
+    pub class: u8,
+    /// ErrorCode within the class.
+    pub code: u16,
+}
+
+impl Status {
+    /// No error.
+    pub const SUCCESS: Self = Self { class: 0, code: 0 };
+    /// ERRDOS/71, "request not accepted": what Samba answers when it cannot deliver a message.
+    pub const REQUEST_NOT_ACCEPTED: Self = Self { class: 1, code: 0x47 };
+    /// ERRDOS/87, invalid parameter: a text block or end without a start.
+    pub const INVALID_PARAMETER: Self = Self { class: 1, code: 87 };
+    /// ERRSRV/22, unknown SMB.
+    pub const UNKNOWN_SMB: Self = Self { class: 2, code: 0x16 };
+}
+
+/// SMB_Header: 32 bytes that begin with `FF 'SMB'`. The default is all zero, as mailslot writes send it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// What is asked or answered.
+    pub command: Command,
+    /// How it went, in an answer.
+    pub status: Status,
+    /// Flags; 80 marks an answer.
+    pub flags: u8,
+    /// Flags2. Its Unicode bit (8000) means nothing here: mailslot names and messages are OEM text always.
+    pub flags2: u16,
+    /// PIDHigh.
+    pub pid_high: u16,
+    /// SecurityFeatures.
+    pub security_features: [u8; 8],
+    /// Tree identifier.
+    pub tid: u16,
+    /// PIDLow.
+    pub pid_low: u16,
+    /// User identifier.
+    pub uid: u16,
+    /// Multiplex identifier; an answer repeats it.
+    pub mid: u16,
+}
+
+impl Header {
+    /// Bytes of the header.
+    pub const LENGTH: usize = 32;
+    /// SMB_FLAGS_REPLY.
+    pub const REPLY: u8 = 0x80;
+
+    /// A header that is zero but for its command.
+    #[must_use]
+    pub const fn new(command: Command) -> Self {
+        Self {
+            command,
+            status: Status::SUCCESS,
+            flags: 0,
+            flags2: 0,
+            pid_high: 0,
+            security_features: [0; 8],
+            tid: 0,
+            pid_low: 0,
+            uid: 0,
+            mid: 0,
+        }
+    }
+
+    /// The header of the answer to this request.
+    #[must_use]
+    pub const fn reply(self, status: Status) -> Self {
+        Self { status, flags: self.flags | Self::REPLY, ..self }
+    }
+
+    /// Reads a header.
+    ///
+    /// # Errors
+    /// `NotAllowed` for anything but `FF 'SMB'` (under the name SMB2 for `FE 'SMB'`); the truncation.
+    pub fn parse(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let start = reader.offset();
+        let protocol = reader.array("Protocol")?;
+        if protocol != PROTOCOL {
+            let field = if protocol == SMB2_PROTOCOL { "SMB2 ProtocolId" } else { "Protocol" };
+            let value = u32::from_be_bytes(protocol).into();
+            return Err(WireError::new(field, start, Reason::NotAllowed { value }));
+        }
+        let command = Command(reader.u8("Command")?);
+        let class = reader.u8("ErrorClass")?;
+        reader.u8("Reserved")?;
+        let status = Status { class, code: reader.u16_le("ErrorCode")? };
+        let flags = reader.u8("Flags")?;
+        let flags2 = reader.u16_le("Flags2")?;
+        let pid_high = reader.u16_le("PIDHigh")?;
+        let security_features = reader.array("SecurityFeatures")?;
+        reader.u16_le("Reserved")?;
+        let tid = reader.u16_le("TID")?;
+        let pid_low = reader.u16_le("PIDLow")?;
+        let uid = reader.u16_le("UID")?;
+        let mid = reader.u16_le("MID")?;
+        Ok(Self { command, status, flags, flags2, pid_high, security_features, tid, pid_low, uid, mid })
+    }
+
+    /// Writes the 32 bytes that [`Self::parse`] reads.
+    pub fn emit(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&PROTOCOL);
+        out.extend_from_slice(&[self.command.0, self.status.class, 0]);
+        out.extend_from_slice(&self.status.code.to_le_bytes());
+        out.push(self.flags);
+        out.extend_from_slice(&self.flags2.to_le_bytes());
+        out.extend_from_slice(&self.pid_high.to_le_bytes());
+        out.extend_from_slice(&self.security_features);
+        out.extend_from_slice(&[0; 2]);
+        for id in [self.tid, self.pid_low, self.uid, self.mid] {
+            out.extend_from_slice(&id.to_le_bytes());
+        }
+    }
+}
+
+/// An SMB_COM_TRANSACTION request with three setup words, no parameters and some data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction<'a> {
+    /// The SMB header; its command is [`Command::TRANSACTION`].
+    pub header: Header,
+    /// Flags; 2 asks for no answer. There is none to a datagram in any case.
+    pub flags: u16,
+    /// How long an answer may take, in milliseconds.
+    pub timeout: u32,
+    /// The setup words: for a mailslot, opcode, priority and class.
+    pub setup: [u16; 3],
+    /// Name without its NUL, in the sender's OEM code page.
+    pub name: &'a [u8],
+    /// The data; at least one byte.
+    pub data: &'a [u8],
+}
+
+impl<'a> Transaction<'a> {
+    /// Reads a request whose first byte is that of the SMB header, as offsets in it count from there.
+    ///
+    /// ByteCount, the maxima and the parameter fields are not looked at: they say nothing the data depends on, and
+    /// some senders fill them with nonsense.
+    ///
+    /// # Errors
+    /// `NotAllowed` when it is something else: another protocol, command, number of words or of setup words. Any other
+    /// reason when it is broken: truncated, no data, data outside the message or inside what comes before it, or more
+    /// data announced for later.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, WireError> {
+        let mut reader = Reader::new(bytes);
+        let header = Header::parse(&mut reader)?;
+        if header.command != Command::TRANSACTION {
+            let value = header.command.0.into();
+            return Err(WireError::new("Command", 4, Reason::NotAllowed { value }));
+        }
+        expect(&mut reader, "WordCount", WORD_COUNT)?;
+        reader.u16_le("TotalParameterCount")?;
+        let total_data_count = reader.u16_le("TotalDataCount")?;
+        reader.bytes("MaxParameterCount to Reserved1", 6)?;
+        let flags = reader.u16_le("Flags")?;
+        let timeout = reader.u32_le("Timeout")?;
+        reader.bytes("Reserved2 to ParameterOffset", 6)?;
+        let data_count = reader.u16_le("DataCount")?;
+        let data_offset = reader.u16_le("DataOffset")?;
+        expect(&mut reader, "SetupCount", SETUP_COUNT)?;
+        reader.u8("Reserved3")?;
+        let setup = [reader.u16_le("Setup")?, reader.u16_le("Setup")?, reader.u16_le("Setup")?];
+        reader.u16_le("ByteCount")?;
+        let name = reader.until_nul("Name")?;
+        let data = data(bytes, total_data_count, data_count, data_offset, reader.offset())?;
+        Ok(Self { header, flags, timeout, setup, name, data })
+    }
+
+    /// Writes the request, its data right behind the name.
+    ///
+    /// # Errors
+    /// `OutOfBounds` when name and data do not fit the 16-bit counts; `out` is unchanged then.
+    pub fn emit(&self, out: &mut Vec<u8>) -> Result<(), WireError> {
+        let data_offset = NAME_OFFSET.saturating_add(self.name.len()).saturating_add(1);
+        let end = data_offset.saturating_add(self.data.len());
+        let byte_count = end.saturating_sub(NAME_OFFSET);
+        let too_long = |_| {
+            let value = u64::try_from(end).unwrap_or(u64::MAX);
+            WireError::new(
+                "ByteCount",
+                BYTE_COUNT_OFFSET,
+                Reason::OutOfBounds { value, limit: u16::MAX.into() },
+            )
+        };
+        let _fits_a_message: u16 = u16::try_from(end).map_err(too_long)?;
+        let data_offset = u16::try_from(data_offset).map_err(too_long)?;
+        let data_count = u16::try_from(self.data.len()).map_err(too_long)?;
+        let byte_count = u16::try_from(byte_count).map_err(too_long)?;
+
+        self.header.emit(out);
+        out.extend_from_slice(&[WORD_COUNT, 0, 0]);
+        out.extend_from_slice(&data_count.to_le_bytes());
+        out.extend_from_slice(&[0; 6]);
+        out.extend_from_slice(&self.flags.to_le_bytes());
+        out.extend_from_slice(&self.timeout.to_le_bytes());
+        out.extend_from_slice(&[0; 6]);
+        out.extend_from_slice(&data_count.to_le_bytes());
+        out.extend_from_slice(&data_offset.to_le_bytes());
+        out.extend_from_slice(&[SETUP_COUNT, 0]);
+        for word in self.setup {
+            out.extend_from_slice(&word.to_le_bytes());
+        }
+        out.extend_from_slice(&byte_count.to_le_bytes());
+        out.extend_from_slice(self.name);
+        out.push(0);
+        out.extend_from_slice(self.data);
+        Ok(())
+    }
+}
+
+/// Reads one octet that has only one legal value.
+fn expect(reader: &mut Reader<'_>, field: &'static str, wanted: u8) -> Result<(), WireError> {
+    let start = reader.offset();
+    match reader.u8(field)? {
+        value if value == wanted => Ok(()),
+        value => Err(WireError::new(field, start, Reason::NotAllowed { value: value.into() })),
+    }
+}
+
+/// The data of a transaction in `message`, whose fields before the data end at `name_end`.
+fn data(
+    message: &[u8],
+    total_count: u16,
+    count: u16,
+    offset: u16,
+    name_end: usize,
+) -> Result<&[u8], WireError> {
+    if count == 0 {
+        return Err(WireError::new("DataCount", DATA_COUNT_OFFSET, Reason::Malformed("no data")));
+    }
+    if total_count != count {
+        let reason = Reason::Malformed("differs from DataCount");
+        return Err(WireError::new("TotalDataCount", TOTAL_DATA_COUNT_OFFSET, reason));
+    }
+    if usize::from(offset) < name_end {
+        let reason = Reason::Malformed("points into the header or the name");
+        return Err(WireError::new("DataOffset", DATA_OFFSET_OFFSET, reason));
+    }
+    let past = |value: u16, limit: usize| Reason::OutOfBounds {
+        value: value.into(),
+        limit: u64::try_from(limit).unwrap_or(u64::MAX),
+    };
+    let Some(rest) = message.get(usize::from(offset)..) else {
+        return Err(WireError::new("DataOffset", DATA_OFFSET_OFFSET, past(offset, message.len())));
+    };
+    rest.get(..usize::from(count))
+        .ok_or_else(|| WireError::new("DataCount", DATA_COUNT_OFFSET, past(count, rest.len())))
+}
+
+const PROTOCOL: [u8; 4] = *b"\xFFSMB";
+const SMB2_PROTOCOL: [u8; 4] = *b"\xFESMB";
+
+/// 14 words of SMB_COM_TRANSACTION and the three setup words of a mailslot write.
+const WORD_COUNT: u8 = 17;
+const SETUP_COUNT: u8 = 3;
+
+// Offsets from the SMB header, for errors and for the layout.
+const TOTAL_DATA_COUNT_OFFSET: usize = 35;
+const DATA_COUNT_OFFSET: usize = 55;
+const DATA_OFFSET_OFFSET: usize = 57;
+const BYTE_COUNT_OFFSET: usize = 67;
+const NAME_OFFSET: usize = 69;
