@@ -184,11 +184,7 @@ impl Scope {
         for _ in 0..=Self::MAX_LABELS {
             let length = reader.u8(field)?;
             if length == 0 {
-                return if text.is_empty() {
-                    Ok(Self(None))
-                } else {
-                    Ok(Self(Some(text.into_boxed_slice())))
-                };
+                return Self::new(&text).map_err(|error| WireError::new(field, start, error.reason()));
             }
             if length > 63 {
                 return Err(WireError::new(field, start, Reason::NotAllowed { value: length.into() }));
