@@ -152,6 +152,10 @@ configured_name! {
     /// The name of a destination, as written in the configuration.
     DestinationName
 }
+configured_name! {
+    /// The reason under which a rule's discarded messages are counted, as written in the configuration.
+    DiscardReason
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,101 @@
 //! Which messages go where: the first rule that matches decides.
+//!
+//! A [`RuleSet`] ends with a rule that matches anything, so exactly one rule decides every message. An index makes the
+//! decision independent of the number of rules: see [`index`].
 
-/// The rules, indexed.
+pub mod explain;
+mod facts;
+pub mod glob;
+mod index;
+mod literal;
+pub mod rule;
+pub mod text;
+
+use jiff::tz::TimeZone;
+
+pub use explain::{Clause, Explanation, Verdict};
+pub use glob::Glob;
+pub use rule::{Action, Delivery, Grouping, Keys, Match, Otherwise, Rule};
+pub use text::TextPattern;
+
+use crate::message::id::RuleName;
+use crate::message::notice::Notice;
+use index::Index;
+
+/// What the configuration says of this gateway, for templates.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// A free label; may be empty.
+    pub site: String,
+    /// The gateway's host name; may be empty.
+    pub host: String,
+    /// Of times in templates.
+    pub timezone: TimeZone,
+}
+
+/// The rules in their order, indexed.
 #[derive(Debug)]
-pub struct RuleSet;
+pub struct RuleSet {
+    rules: Box<[Rule]>,
+    last: Rule,
+    index: Index,
+}
+
+/// Why some rules are no [`RuleSet`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RuleSetError {
+    /// There is no rule at all.
+    #[error("there is no rule; at least one with `match: any` is needed")]
+    Empty,
+    /// A message could fall through.
+    #[error("the last rule {0:?} does not match everything; end with one that has `match: any`")]
+    LastIsNotAny(RuleName),
+    /// More than 2³² rules.
+    #[error("there are more rules than can be numbered")]
+    TooMany,
+}
+
+impl RuleSet {
+    /// Indexes the rules.
+    ///
+    /// # Errors
+    /// A set whose last rule is not [`Match::Any`], so that a message could match none.
+    pub fn new(mut rules: Vec<Rule>) -> Result<Self, RuleSetError> {
+        let last = rules.last().ok_or(RuleSetError::Empty)?.clone();
+        if !matches!(last.when(), Match::Any) {
+            return Err(RuleSetError::LastIsNotAny(last.name().clone()));
+        }
+        rules.shrink_to_fit();
+        let index = Index::new(&rules).ok_or(RuleSetError::TooMany)?;
+        Ok(Self { rules: rules.into(), last, index })
+    }
+
+    /// The rule that decides this message. Allocates nothing for a message in ASCII unless a `text` pattern matches.
+    #[must_use]
+    pub fn decide(&self, notice: &Notice<'_>) -> &Rule {
+        self.index.first_match(&self.rules, notice).unwrap_or(&self.last)
+    }
+
+    /// All rules, in order.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// For every rule, in order, whether it matches and why, in words. Exactly one has [`Verdict::Decides`]; it is the
+    /// one that [`Self::decide`] gives.
+    #[must_use]
+    pub fn explain(&self, notice: &Notice<'_>) -> Vec<(&Rule, Explanation)> {
+        let mut decided = false;
+        self.rules
+            .iter()
+            .map(|rule| {
+                let explanation = explain::explain(rule, notice, &mut decided);
+                (rule, explanation)
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

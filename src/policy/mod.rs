@@ -15,4 +15,5 @@ pub mod mapping;
 pub mod own_datagrams;
 pub mod rate;
 pub mod retry;
+pub mod spelling;
 pub mod template;
