@@ -18,6 +18,7 @@ pub mod browser;
 pub mod datagram;
 pub mod lanman;
 pub mod mailslot;
+pub mod message_text;
 pub mod messenger;
 pub mod name_service;
 pub mod netbios_name;
