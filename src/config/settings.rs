@@ -14,6 +14,7 @@ use crate::policy::mapping::RuleSet;
 use crate::policy::rate::Rate;
 use crate::policy::retry::Retry;
 use crate::wire::oem_text::SenderText;
+pub use crate::wire::smtp::mechanism::Mechanism;
 
 /// The whole configuration in effect.
 #[derive(Debug, Clone)]
@@ -143,19 +144,6 @@ impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
     }
-}
-
-/// A SASL mechanism of the client side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mechanism {
-    /// RFC 7677; the password never leaves.
-    ScramSha256,
-    /// RFC 4616; only under TLS.
-    Plain,
-    /// draft-murchison-sasl-login; only under TLS.
-    Login,
-    /// RFC 2195; the password never leaves, but MD5 protects it poorly.
-    CramMd5,
 }
 
 /// A Maildir of our own.

@@ -1,6 +1,8 @@
 //! RFC 5321 grammar, the codes of RFC 3463, and content framing.
 
 pub mod content;
+pub mod extensions;
+pub mod mechanism;
 pub mod path;
 pub mod reply;
 pub mod status;

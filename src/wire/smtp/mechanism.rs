@@ -1,0 +1,41 @@
+//! The SASL mechanisms of the client side (RFC 4954), as the configuration and EHLO name them.
+
+use std::fmt;
+
+/// A SASL mechanism of the client side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mechanism {
+    /// RFC 7677; the password never leaves.
+    ScramSha256,
+    /// RFC 4616; only under TLS.
+    Plain,
+    /// draft-murchison-sasl-login; only under TLS.
+    Login,
+    /// RFC 2195; the password never leaves, but MD5 protects it poorly.
+    CramMd5,
+}
+
+impl Mechanism {
+    /// As EHLO spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::Plain => "PLAIN",
+            Self::Login => "LOGIN",
+            Self::CramMd5 => "CRAM-MD5",
+        }
+    }
+
+    /// Whether the other side learns the password itself, so that only TLS may carry it.
+    #[must_use]
+    pub const fn sends_password(self) -> bool {
+        matches!(self, Self::Plain | Self::Login)
+    }
+}
+
+impl fmt::Display for Mechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
