@@ -48,7 +48,9 @@ impl Undecodable {
     const fn transaction(error: WireError) -> Self {
         let layer = match error.reason() {
             Reason::NotAllowed { .. } => Layer::NotAMailslotWrite,
-            Reason::Truncated { .. } | Reason::OutOfBounds { .. } | Reason::Malformed(_) => Layer::Transaction,
+            Reason::Truncated { .. } | Reason::OutOfBounds { .. } | Reason::Malformed(_) => {
+                Layer::Transaction
+            }
         };
         Self { layer, error }
     }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::wire::announcement::Announcement;
 use crate::wire::netbios_name::NameType;
 use crate::wire::oem_text::CodePage;
 
@@ -30,8 +31,8 @@ pub struct Notice<'a> {
     pub originator: Cow<'a, str>,
     /// The To inside the message, else the text of `destination_name`.
     pub to: Cow<'a, str>,
-    /// The message as text with `\n` line ends and no other control characters; a summary for announcements; empty
-    /// where the data is binary.
+    /// The message as text with `\n` line ends and no other control characters; empty where the data is binary. A
+    /// summary for announcements, but only after [`Notice::into_owned`]: on the receive path it is empty.
     pub text: Cow<'a, str>,
     /// What the text was made from.
     pub encoding: Encoding,
@@ -112,9 +113,10 @@ pub enum Kind {
 }
 
 impl Notice<'_> {
-    /// A copy that borrows nothing.
+    /// A copy that borrows nothing, with [`Self::full_text`] as its text.
     #[must_use]
     pub fn into_owned(self) -> Notice<'static> {
+        let text = Cow::Owned(self.full_text().into_owned());
         Notice {
             arrival: self.arrival,
             dgm_id: self.dgm_id,
@@ -123,10 +125,29 @@ impl Notice<'_> {
             mailslot: Cow::Owned(self.mailslot.into_owned()),
             originator: Cow::Owned(self.originator.into_owned()),
             to: Cow::Owned(self.to.into_owned()),
-            text: Cow::Owned(self.text.into_owned()),
+            text,
             encoding: self.encoding,
             kind: self.kind,
             data: Cow::Owned(self.data.into_owned()),
+        }
+    }
+
+    /// What the data of an announcement says, read on demand because most announcements are discarded unread; `None`
+    /// for other kinds, and for a frame that is broken.
+    #[must_use]
+    pub fn announcement(&self) -> Option<Announcement<'_>> {
+        Announcement::parse(&self.mailslot, &self.data)?.ok()
+    }
+
+    /// The text, which for an announcement on the receive path is its summary, made now.
+    #[must_use]
+    pub fn full_text(&self) -> Cow<'_, str> {
+        if self.kind == Kind::Announcement && self.text.is_empty() {
+            let code_page = self.encoding.code_page;
+            let summary = self.announcement().map(|announcement| announcement.summary(code_page));
+            Cow::Owned(summary.unwrap_or_default())
+        } else {
+            Cow::Borrowed(&self.text)
         }
     }
 

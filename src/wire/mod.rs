@@ -14,6 +14,7 @@
     )
 )]
 
+pub mod announcement;
 pub mod browser;
 pub mod datagram;
 pub mod lanman;
