@@ -65,10 +65,11 @@ impl Scram {
         Self { password, first_bare, nonce, step: Step::Start }
     }
 
-    pub(super) fn client_first(&mut self) -> Option<Zeroizing<Vec<u8>>> {
-        (self.step == Step::Start).then(|| {
+    pub(super) fn client_first(&mut self, room: usize) -> Option<Zeroizing<Vec<u8>>> {
+        let message = format!("{GS2_HEADER}{}", self.first_bare);
+        (self.step == Step::Start && message.len() <= room).then(|| {
             self.step = Step::First;
-            Zeroizing::new(format!("{GS2_HEADER}{}", self.first_bare).into_bytes())
+            Zeroizing::new(message.into_bytes())
         })
     }
 
@@ -76,7 +77,7 @@ impl Scram {
         match std::mem::replace(&mut self.step, Step::Failed) {
             Step::Start => {
                 self.step = Step::Start;
-                self.client_first().ok_or(SaslFault::TooManyChallenges)
+                self.client_first(usize::MAX).ok_or(SaslFault::TooManyChallenges)
             }
             Step::First => {
                 let (message, server_signature) = self.client_final(text(challenge)?)?;
@@ -212,7 +213,7 @@ mod tests {
     fn begun() -> Scram {
         let nonce = Nonce::new(NONCE).unwrap();
         let mut scram = Scram::new("user", Zeroizing::new("pencil".to_owned()), nonce);
-        let first = scram.client_first().unwrap();
+        let first = scram.client_first(300).unwrap();
         assert_eq!(first.as_slice(), b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
         scram
     }
@@ -266,7 +267,7 @@ mod tests {
     fn commas_and_equals_signs_in_the_user_are_escaped() {
         let nonce = Nonce::new("n").unwrap();
         let mut scram = Scram::new("a=b,c", Zeroizing::default(), nonce);
-        assert_eq!(scram.client_first().unwrap().as_slice(), b"n,,n=a=3Db=2Cc,r=n");
+        assert_eq!(scram.client_first(300).unwrap().as_slice(), b"n,,n=a=3Db=2Cc,r=n");
     }
 
     #[test]

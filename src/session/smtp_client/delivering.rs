@@ -1,0 +1,152 @@
+//! Transactions: MAIL, RCPT, DATA and the content.
+
+use std::time::Instant;
+
+use super::transaction::{Envelope, Step};
+use super::verdict::{self, Meaning};
+use super::{
+    Ending, OperatorFault, Output, Parting, Sender, SmtpClient, Stage, State, Transaction, throttled,
+};
+use crate::wire::smtp::content::ContentEncoder;
+use crate::wire::smtp::reply::Reply;
+use crate::wire::smtp::status::EnhancedStatus;
+
+impl SmtpClient {
+    pub(super) fn on_begin(&mut self, now: Instant, transaction: Transaction) {
+        if !matches!(self.state, State::Idle) {
+            return;
+        }
+        let configured = transaction.sender == Sender::Configured && transaction.sender_needs_smtputf8();
+        if configured && !self.extensions.smtputf8 {
+            return self.end(Parting::Quit, Ending::Operator(OperatorFault::SenderNeedsSmtpUtf8));
+        }
+        let mut envelope = Envelope::new(transaction, self.needs_rset.then_some(Step::Rset));
+        let decided = envelope.plan(&self.extensions);
+        self.done(decided);
+        self.next_commands(now, envelope);
+    }
+
+    /// Sends what may be sent now; without anything to send or to wait for, the transaction is over.
+    fn next_commands(&mut self, now: Instant, mut envelope: Envelope) {
+        let flight = envelope.next_flight(&self.extensions);
+        if envelope.is_answered() {
+            return self.idle();
+        }
+        let timeouts = &self.profile.timeouts;
+        let timeout = if envelope.awaits_data() { timeouts.data } else { timeouts.command };
+        self.state = State::Envelope(envelope);
+        if flight.is_empty() {
+            self.wait(now, timeout);
+        } else {
+            self.send(now, timeout, flight);
+        }
+    }
+
+    pub(super) fn on_envelope_reply(&mut self, now: Instant, mut envelope: Envelope, reply: Reply) {
+        let Some(step) = envelope.take_awaited() else { return self.out_of_turn_at(Stage::Envelope, reply) };
+        let meaning = Meaning::of(&reply);
+        let parting = if envelope.is_answered() { Parting::Quit } else { Parting::Silent };
+        match (step, meaning) {
+            (_, Meaning::Throttled) => return self.end(parting, throttled(reply)),
+            (_, Meaning::NotPermitted) => {
+                return self.end(parting, Ending::Operator(OperatorFault::NotPermitted(reply)));
+            }
+            (Step::Data, Meaning::GoOn) => return self.on_go_on(now, envelope),
+            (_, Meaning::GoOn) | (Step::Data, Meaning::Accepted) => {
+                return self.out_of_turn_at(Stage::Envelope, reply);
+            }
+            (Step::Rset, Meaning::Accepted) => self.needs_rset = false,
+            (Step::Rset, Meaning::Delayed | Meaning::Failed) => {
+                return self.out_of_turn_at(Stage::Envelope, reply);
+            }
+            (Step::Mail, Meaning::Accepted) => self.needs_rset = true,
+            (Step::Mail, Meaning::Failed)
+                if envelope.sender() == Sender::Configured && verdict::blames_sender(&reply) =>
+            {
+                return self.end(parting, Ending::Operator(OperatorFault::SenderRefused(reply)));
+            }
+            (Step::Mail | Step::Data, Meaning::Delayed | Meaning::Failed) => {
+                let decided = envelope.decide_all(&verdict::fate(meaning, &reply));
+                self.done(decided);
+            }
+            (Step::Rcpt(index), Meaning::Accepted) => envelope.accept(index),
+            (Step::Rcpt(index), Meaning::Delayed | Meaning::Failed) => {
+                let decided = envelope.decide(index, verdict::fate(meaning, &reply));
+                self.done(decided);
+            }
+        }
+        self.next_commands(now, envelope);
+    }
+
+    /// 354. With nobody to send to, the end of data must follow all the same (RFC 2920 §3.1).
+    fn on_go_on(&mut self, now: Instant, envelope: Envelope) {
+        if envelope.has_accepted() {
+            self.state = State::Content { envelope, encoder: ContentEncoder::new() };
+            self.wait(now, self.profile.timeouts.block);
+            self.outputs.push_back(Output::NeedContent);
+        } else {
+            self.state = State::NobodysData;
+            self.needs_rset = false;
+            self.send(now, self.profile.timeouts.end_of_data, b".\r\n".to_vec());
+        }
+    }
+
+    pub(super) fn on_content(&mut self, now: Instant, chunk: &[u8]) {
+        if let State::Content { encoder, .. } = &mut self.state {
+            let mut out = Vec::new();
+            encoder.encode(chunk, &mut out);
+            self.send(now, self.profile.timeouts.block, out);
+            self.outputs.push_back(Output::NeedContent);
+        }
+    }
+
+    pub(super) fn on_content_end(&mut self, now: Instant) {
+        if let State::Content { envelope, encoder } = &mut self.state {
+            let mut out = Vec::new();
+            std::mem::take(encoder).finish(&mut out);
+            self.state = State::EndOfData { accepted: envelope.accepted() };
+            self.send(now, self.profile.timeouts.end_of_data, out);
+        }
+    }
+
+    /// Half a message must not look like a whole one: the connection ends without the end of data.
+    pub(super) fn on_content_failed(&mut self) {
+        if matches!(self.state, State::Content { .. }) {
+            self.give_up("the content could not be read", Ending::ContentUnreadable);
+        }
+    }
+
+    /// The server does not wait for the end: what follows cannot be told from content any more.
+    pub(super) fn on_reply_amid_content(&mut self, envelope: &Envelope, reply: Reply) {
+        match Meaning::of(&reply) {
+            Meaning::Accepted | Meaning::GoOn => {
+                let text = format!("the next hop answered before the end of the content: {reply}");
+                self.delay_each(&envelope.accepted(), EnhancedStatus::new(4, 5, 0), &text);
+                self.out_of_turn_at(Stage::Content, reply);
+            }
+            meaning @ (Meaning::Delayed | Meaning::Failed | Meaning::Throttled | Meaning::NotPermitted) => {
+                self.decide_each(&envelope.accepted(), meaning, &reply);
+                self.end(Parting::Silent, Ending::ContentRefused);
+            }
+        }
+    }
+
+    pub(super) fn on_end_of_data_reply(&mut self, accepted: &[usize], reply: Reply) {
+        self.needs_rset = false;
+        match Meaning::of(&reply) {
+            Meaning::Throttled => self.end(Parting::Quit, throttled(reply)),
+            Meaning::NotPermitted => {
+                self.end(Parting::Quit, Ending::Operator(OperatorFault::NotPermitted(reply)));
+            }
+            Meaning::GoOn => {
+                let text = format!("the next hop answered the end of data oddly: {reply}");
+                self.delay_each(accepted, EnhancedStatus::new(4, 5, 0), &text);
+                self.out_of_turn_at(Stage::EndOfData, reply);
+            }
+            meaning @ (Meaning::Accepted | Meaning::Delayed | Meaning::Failed) => {
+                self.decide_each(accepted, meaning, &reply);
+                self.idle();
+            }
+        }
+    }
+}
