@@ -1,6 +1,6 @@
 //! The commands: arguments in, text and an exit code out. `command-line` conventions are sysexits'.
 
-pub mod describe;
+pub mod capture;
 pub mod exit;
 pub mod output;
 
