@@ -1,8 +1,8 @@
 //! Datagrams from the kernel, many in one call, with where each was addressed and how many the kernel lost.
 
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
-use std::os::fd::AsRawFd as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::AsRawFd;
 
 use nix::libc::in_pktinfo;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn, recvmmsg};
@@ -58,7 +58,7 @@ impl Batch {
     /// # Errors
     /// `WouldBlock` when nothing waits; else what the kernel reports for the socket. Datagrams that were read before
     /// an error are handed out, and the error comes with the next call.
-    pub fn receive(&mut self, socket: &UdpSocket, mut take: impl FnMut(Received<'_>)) -> io::Result<Read> {
+    pub fn receive(&mut self, socket: &impl AsRawFd, mut take: impl FnMut(Received<'_>)) -> io::Result<Read> {
         // The headers are made anew each time: the kernel shortens the length of the control buffer to what it used,
         // and `MultiHeaders` does not restore it, so the drop counter, which comes only after the first loss, would
         // never find room.
@@ -117,6 +117,8 @@ const NOBODY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+
     use super::*;
     use crate::listen::socket::DatagramSocket;
 
