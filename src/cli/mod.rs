@@ -3,6 +3,7 @@
 pub mod capture;
 pub mod exit;
 pub mod output;
+pub mod send;
 
 use std::path::PathBuf;
 
