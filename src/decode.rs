@@ -155,3 +155,212 @@ fn read_vendor<'a>(notice: &mut Notice<'a>, data: &'a [u8], sender: SenderText) 
         notice.encoding.lossy = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::message::notice::Listener;
+    use crate::wire::datagram::Datagram;
+    use crate::wire::netbios_name::NameType;
+    use crate::wire::oem_text::{CodePage, Utf8};
+    use crate::wire::vectors::{ANNOUNCEMENTS, MAILSLOT_WRITES, vector};
+
+    fn arrival() -> Arrival {
+        Arrival {
+            at: Timestamp::UNIX_EPOCH,
+            source: SocketAddr::from(([192, 0, 2, 30], 138)),
+            destination: None,
+            interface: None,
+            listener: Listener::Datagram,
+        }
+    }
+
+    /// What is decoded from a UDP payload of a sender with this code page.
+    fn decoded(bytes: &[u8], code_page: CodePage, utf8: Utf8) -> Result<Notice<'static>, Undecodable> {
+        match Datagram::parse(bytes) {
+            Ok(Datagram::Direct(direct)) => {
+                decode(&direct, arrival(), SenderText { code_page, utf8 }).map(Notice::into_owned)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn notice(label: &str, code_page: CodePage) -> Notice<'static> {
+        decoded(&vector(MAILSLOT_WRITES, label), code_page, Utf8::Never).unwrap()
+    }
+
+    /// `NT-like to domain` with other data in the place of its own.
+    fn with_data(mailslot: &[u8], data: &[u8]) -> Vec<u8> {
+        let mut bytes = vector(MAILSLOT_WRITES, "NT-like to domain");
+        let count = u16::try_from(data.len()).unwrap().to_le_bytes();
+        let offset = u16::try_from(70 + mailslot.len()).unwrap().to_le_bytes();
+        bytes.truncate(82 + 69);
+        for (at, word) in [(35, count), (55, count), (57, offset)] {
+            bytes[82 + at..82 + at + 2].copy_from_slice(&word);
+        }
+        bytes.extend([mailslot, b"\0", data].concat());
+        bytes
+    }
+
+    #[test]
+    fn every_sender_of_messages_is_understood() {
+        for (label, originator, to, text) in [
+            ("Win98-like net send", "WIN98USER", "WORKGROUP", "HELLO WORLD"),
+            ("Win98-like directed", "WIN98USER", "ALERTS", "Drucker leer"),
+            ("NT-like to domain", "ADMINISTRATOR", "NBLAB", "Server shuts down at 18:00"),
+            ("NT-like padded to 4", "ADMINISTRATOR", "NBLAB", "aligned 4"),
+            ("Samba-like", "SMBALPHA", "NBLAB", "samba style"),
+            ("macOS-like", "MAC", "NBLAB", "mac style"),
+            ("broadcast msg_type", "NT4SRV", "*", "to everyone"),
+            ("no final NUL", "UPS1", "ALERTS", "power failure"),
+        ] {
+            let notice = notice(label, CodePage::Cp850);
+            assert_eq!((&*notice.originator, &*notice.to, &*notice.text), (originator, to, text), "{label}");
+            assert_eq!((notice.kind, notice.encoding.lossy), (Kind::Messenger, false), "{label}");
+            assert_eq!(notice.mailslot, r"\MAILSLOT\MESSNGR");
+        }
+    }
+
+    #[test]
+    fn nothing_is_copied_for_an_ascii_message() {
+        let bytes = vector(MAILSLOT_WRITES, "NT-like to domain");
+        let Ok(Datagram::Direct(direct)) = Datagram::parse(&bytes) else { panic!() };
+        let sender = SenderText { code_page: CodePage::Cp932, utf8: Utf8::Never };
+        let notice = decode(&direct, arrival(), sender).unwrap();
+        let texts = [
+            &notice.originator,
+            &notice.to,
+            &notice.text,
+            &notice.mailslot,
+            &notice.source_name.text,
+            &notice.destination_name.text,
+        ];
+        assert!(texts.iter().all(|text| matches!(text, Cow::Borrowed(_))), "{texts:?}");
+        assert!(matches!(notice.data, Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn empty_names_inside_the_message_fall_back_to_the_header() {
+        let notice = notice("empty sender", CodePage::Cp850);
+        assert_eq!(notice.originator, notice.source_name.text);
+        assert!(!notice.originator.is_empty());
+        let both =
+            decoded(&with_data(br"\MAILSLOT\MESSNGR", b"\0\0x\0"), CodePage::Cp850, Utf8::Never).unwrap();
+        assert_eq!((both.to, &*both.text), (both.destination_name.text, "x"));
+    }
+
+    #[test]
+    fn an_empty_text_is_still_a_message() {
+        assert_eq!(notice("empty text", CodePage::Cp850).text, "");
+    }
+
+    #[test]
+    fn the_code_page_of_the_sender_decides() {
+        assert!(notice("CP437/850 umlauts", CodePage::Cp850).text.contains('ü'));
+        assert!(notice("CP866 cyrillic", CodePage::Cp866).text.chars().any(|c| ('а'..='я').contains(&c)));
+        let japanese = notice("CP932 japanese", CodePage::Cp932);
+        assert!(japanese.text.contains('表') && !japanese.text.contains('\\'), "{}", japanese.text);
+        assert_eq!(japanese.encoding, Encoding { code_page: CodePage::Cp932, lossy: false });
+    }
+
+    #[test]
+    fn bytes_without_a_meaning_make_the_message_lossy() {
+        let bytes = with_data(br"\MAILSLOT\MESSNGR", b"A\0B\0\x81");
+        let notice = decoded(&bytes, CodePage::Cp932, Utf8::Never).unwrap();
+        assert_eq!((&*notice.text, notice.encoding.lossy), ("\u{FFFD}", true));
+    }
+
+    #[test]
+    fn utf8_of_samba_is_marked_as_what_was_applied() {
+        let bytes = with_data(br"\MAILSLOT\MESSNGR", "A\0B\x005 €\0".as_bytes());
+        let notice = decoded(&bytes, CodePage::Cp850, Utf8::Auto).unwrap();
+        assert_eq!((&*notice.text, notice.encoding.code_page), ("5 €", CodePage::Utf8));
+    }
+
+    #[test]
+    fn line_ends_of_both_kinds_are_newlines() {
+        let text = notice("CRLF and 0x14", CodePage::Cp850).text;
+        assert!(text.lines().count() > 1 && !text.contains(['\r', '\u{14}']), "{text:?}");
+    }
+
+    #[test]
+    fn names_cannot_smuggle_headers_and_the_wildcard_is_a_name() {
+        let bytes = with_data(br"\MAILSLOT\MESSNGR", b"CEO\r\nBcc: x\0\x01*\x02\0hi\0");
+        let notice = decoded(&bytes, CodePage::Cp850, Utf8::Never).unwrap();
+        assert_eq!((&*notice.originator, &*notice.to), ("CEOBcc: x", "*"));
+        let broadcast = self::notice("broadcast msg_type", CodePage::Cp850);
+        assert_eq!(broadcast.destination_name.to_string(), "*<00>");
+        assert_eq!(broadcast.destination_name.name_type, NameType::WORKSTATION);
+    }
+
+    #[test]
+    fn a_lower_case_mailslot_is_the_same_and_a_large_text_is_whole() {
+        assert_eq!(notice("mailslot name lower case", CodePage::Cp850).mailslot, r"\MAILSLOT\MESSNGR");
+        assert_eq!(notice("oversize unfragmented", CodePage::Cp850).text.len(), 1200);
+    }
+
+    #[test]
+    fn a_vendor_mailslot_is_text_where_it_reads_as_text() {
+        let vendor =
+            |data: &[u8]| decoded(&with_data(br"\MAILSLOT\VENDOR", data), CodePage::Cp932, Utf8::Never);
+        let text = vendor(b"Line 3 stopped\r\n\x95\x5C\0\0").unwrap();
+        assert_eq!((text.kind, &*text.text), (Kind::Text, "Line 3 stopped\n表"));
+        for data in [b"\x01\x02".as_slice(), b"a\0b", b"\0\0\0", b"a\x81", b"h\0i\0"] {
+            let notice = vendor(data).unwrap();
+            assert_eq!((notice.kind, &*notice.text, notice.encoding.lossy), (Kind::Binary, "", true));
+            assert_eq!(notice.data, data);
+        }
+        assert_eq!(text.originator, text.source_name.text);
+    }
+
+    #[test]
+    fn an_announcement_is_summed_up_only_when_it_is_kept() {
+        let bytes = vector(ANNOUNCEMENTS, "frame 6 ");
+        let Ok(Datagram::Direct(direct)) = Datagram::parse(&bytes) else { panic!() };
+        let sender = SenderText { code_page: CodePage::Cp850, utf8: Utf8::Never };
+        let notice = decode(&direct, arrival(), sender).unwrap();
+        assert_eq!((notice.kind, &*notice.text), (Kind::Announcement, ""));
+        assert!(notice.announcement().is_some());
+        let full = notice.full_text().into_owned();
+        assert!(full.starts_with("HostAnnouncement (0x01) of SMBALPHA: version 6.1, "), "{full}");
+        let owned = notice.into_owned();
+        assert_eq!(owned.text, full);
+        assert_eq!(owned.clone().into_owned(), owned, "a second copy changes nothing");
+    }
+
+    #[test]
+    fn a_broken_announcement_says_so() {
+        let bytes = with_data(br"\MAILSLOT\BROWSE", b"\x01\x00");
+        let text = decoded(&bytes, CodePage::Cp850, Utf8::Never).unwrap().text;
+        assert!(text.starts_with("an announcement that cannot be read: "), "{text}");
+    }
+
+    fn layer(change: impl FnOnce(&mut Vec<u8>)) -> Layer {
+        let mut bytes = vector(MAILSLOT_WRITES, "NT-like to domain");
+        change(&mut bytes);
+        decoded(&bytes, CodePage::Cp850, Utf8::Never).unwrap_err().layer
+    }
+
+    #[test]
+    fn what_is_refused_says_in_which_layer() {
+        assert_eq!(layer(|bytes| bytes[82] = 0xFE), Layer::NotAMailslotWrite);
+        assert_eq!(layer(|bytes| bytes[82 + 4] = 0x72), Layer::NotAMailslotWrite);
+        assert_eq!(layer(|bytes| bytes[82 + 61] = 2), Layer::NotAMailslotWrite);
+        assert_eq!(layer(|bytes| bytes.truncate(100)), Layer::Transaction);
+        assert_eq!(layer(|bytes| bytes[82 + 57] = 0), Layer::Transaction);
+        assert_eq!(layer(|bytes| bytes[82 + 71] = 0x07), Layer::Transaction);
+        assert_eq!(layer(|bytes| *bytes = with_data(br"\MAILSLOT\MESSNGR", b"no nul")), Layer::Message);
+    }
+
+    #[test]
+    fn every_truncation_is_refused_in_some_layer() {
+        let bytes = vector(MAILSLOT_WRITES, "NT-like to domain");
+        for length in 82..bytes.len() {
+            assert!(decoded(&bytes[..length], CodePage::Cp850, Utf8::Never).is_err(), "{length}");
+        }
+    }
+}

@@ -116,7 +116,10 @@ impl Notice<'_> {
     /// A copy that borrows nothing, with [`Self::full_text`] as its text.
     #[must_use]
     pub fn into_owned(self) -> Notice<'static> {
-        let text = Cow::Owned(self.full_text().into_owned());
+        let summary = match self.full_text() {
+            Cow::Owned(summary) => Some(summary),
+            Cow::Borrowed(_) => None,
+        };
         Notice {
             arrival: self.arrival,
             dgm_id: self.dgm_id,
@@ -125,7 +128,7 @@ impl Notice<'_> {
             mailslot: Cow::Owned(self.mailslot.into_owned()),
             originator: Cow::Owned(self.originator.into_owned()),
             to: Cow::Owned(self.to.into_owned()),
-            text,
+            text: Cow::Owned(summary.unwrap_or_else(|| self.text.into_owned())),
             encoding: self.encoding,
             kind: self.kind,
             data: Cow::Owned(self.data.into_owned()),
@@ -142,12 +145,13 @@ impl Notice<'_> {
     /// The text, which for an announcement on the receive path is its summary, made now.
     #[must_use]
     pub fn full_text(&self) -> Cow<'_, str> {
-        if self.kind == Kind::Announcement && self.text.is_empty() {
-            let code_page = self.encoding.code_page;
-            let summary = self.announcement().map(|announcement| announcement.summary(code_page));
-            Cow::Owned(summary.unwrap_or_default())
-        } else {
-            Cow::Borrowed(&self.text)
+        if self.kind != Kind::Announcement || !self.text.is_empty() {
+            return Cow::Borrowed(&self.text);
+        }
+        match Announcement::parse(&self.mailslot, &self.data) {
+            Some(Ok(announcement)) => Cow::Owned(announcement.summary(self.encoding.code_page)),
+            Some(Err(error)) => Cow::Owned(format!("an announcement that cannot be read: {error}")),
+            None => Cow::Borrowed(&self.text),
         }
     }
 

@@ -338,8 +338,8 @@ mod tests {
     use crate::wire::datagram::{Datagram, Direct, Flags};
     use crate::wire::mailslot::MailslotWrite;
     use crate::wire::messenger::Text;
+    use crate::wire::vectors;
 
-    const CRAFTED: &str = include_str!("../../tests/fixtures/fragments/crafted.hex");
     const SOURCE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 30));
 
     fn start() -> Instant {
@@ -349,17 +349,7 @@ mod tests {
 
     /// The UDP payloads of a scenario, in the order of the file.
     fn scenario(label: &str) -> Vec<Vec<u8>> {
-        let mut lines = CRAFTED.lines();
-        let mut payloads = Vec::new();
-        while let Some(line) = lines.next() {
-            if line.strip_prefix("# ").is_some_and(|comment| comment.starts_with(label)) {
-                let (pairs, _) = lines.next().unwrap().as_bytes().as_chunks::<2>();
-                let byte = |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
-                payloads.push(pairs.iter().map(byte).collect());
-            }
-        }
-        assert!(!payloads.is_empty(), "{label}");
-        payloads
+        vectors::vectors(vectors::FRAGMENTS, label)
     }
 
     fn feed(reassembly: &mut Reassembly, now: Instant, payload: &[u8]) -> Verdict {

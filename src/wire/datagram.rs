@@ -387,3 +387,178 @@ fn qualified_length(scope: &Scope) -> usize {
     let labels = if scope.is_empty() { 0 } else { scope.text().len().saturating_add(1) };
     labels.saturating_add(34)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::netbios_name::NameType;
+    use crate::wire::vectors::{ANNOUNCEMENTS, FRAGMENTS, MAILSLOT_WRITES, SCAPY, vector};
+
+    fn direct(bytes: &[u8]) -> Direct<'_> {
+        match Datagram::parse(bytes) {
+            Ok(Datagram::Direct(direct)) => direct,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn nt() -> Vec<u8> {
+        vector(MAILSLOT_WRITES, "NT-like to domain")
+    }
+
+    #[test]
+    fn an_announcement_of_a_real_nmbd_reads_and_writes_alike() {
+        let bytes = vector(ANNOUNCEMENTS, "frame 6 ");
+        let direct = direct(&bytes);
+        assert_eq!(direct.msg_type, MsgType::DirectGroup);
+        assert_eq!(direct.header.source_ip, Ipv4Addr::new(10, 77, 0, 10));
+        assert_eq!(direct.source_name.to_string(), "SMBALPHA<00>");
+        assert_eq!(direct.destination_name.name_type(), NameType::LOCAL_MASTER);
+        assert!(!direct.length_mismatch());
+        let mut out = Vec::new();
+        direct.emit(&mut out);
+        assert_eq!(out, bytes);
+    }
+
+    #[test]
+    fn dgm_length_that_lies_is_a_fact_to_count_and_the_data_is_all_there() {
+        for dgm_length in [0_u16, 46, 0xFFFF] {
+            let mut bytes = nt();
+            bytes[10..12].copy_from_slice(&dgm_length.to_be_bytes());
+            let direct = direct(&bytes);
+            assert!(direct.length_mismatch());
+            assert_eq!(direct.user_data, &bytes[82..]);
+        }
+        assert!(direct(&vector(SCAPY, "frame 1 ")).length_mismatch(), "scapy writes 272");
+        assert!(!direct(&nt()).length_mismatch());
+    }
+
+    #[test]
+    fn a_scope_is_kept_and_counted_in_the_length() {
+        let bytes = vector(MAILSLOT_WRITES, "LANMAN scope id");
+        let direct = direct(&bytes);
+        assert!(!direct.destination_scope.is_empty());
+        assert!(!direct.length_mismatch());
+    }
+
+    #[test]
+    fn pointers_other_labels_and_lower_case_in_names_are_refused() {
+        for (at, value) in [(14, 0xC0), (14, 33), (15, b'a'), (48, 0xC0), (49, b'Q')] {
+            let mut bytes = nt();
+            bytes[at] = value;
+            let field = if at < 48 { "SOURCE_NAME" } else { "DESTINATION_NAME" };
+            assert_eq!(Datagram::parse(&bytes).unwrap_err().field(), field);
+        }
+    }
+
+    #[test]
+    fn every_truncation_within_header_and_names_names_its_field() {
+        let bytes = nt();
+        for length in 0..82 {
+            let error = Datagram::parse(&bytes[..length]).unwrap_err();
+            assert!(matches!(error.reason(), Reason::Truncated { .. }), "{length}: {error}");
+        }
+        assert_eq!(direct(&bytes[..82]).user_data, b"");
+        assert_eq!(Datagram::parse(b"").unwrap_err().to_string(), "MSG_TYPE at byte 0: need 1 bytes, 0 left");
+    }
+
+    #[test]
+    fn other_types_are_refused_with_their_value() {
+        let mut bytes = nt();
+        bytes[0] = 0x17;
+        let error = Datagram::parse(&bytes).unwrap_err();
+        assert_eq!(error.to_string(), "MSG_TYPE at byte 0: value 0x17 not allowed");
+    }
+
+    #[test]
+    fn fragments_are_told_by_more_first_and_offset() {
+        let place = |flags: u8, offset: u16| {
+            let mut bytes = nt();
+            bytes[1] = flags;
+            bytes[12..14].copy_from_slice(&offset.to_be_bytes());
+            let datagram = Datagram::parse(&bytes).unwrap();
+            if let Datagram::Fragment(fragment) = datagram { Some(fragment.place) } else { None }
+        };
+        assert_eq!(place(0x03, 0), Some(Place::First { names_length: 68 }));
+        assert_eq!(place(0x01, 300), Some(Place::Middle));
+        assert_eq!(place(0x00, 300), Some(Place::Last));
+        assert_eq!(place(0x00, 0), None, "FIRST forgotten, but all of it is here");
+        assert_eq!(place(0x0A, 77), None, "in one piece, whatever the offset says");
+    }
+
+    #[test]
+    fn a_fragment_is_written_as_it_was_read() {
+        for label in
+            ["frag2: names only in first, offset=68+cut [1", "three fragments [2", "three fragments [3"]
+        {
+            let bytes = vector(FRAGMENTS, label);
+            let mut out = Vec::new();
+            Datagram::parse(&bytes).unwrap().emit(&mut out);
+            assert_eq!(out, bytes);
+        }
+    }
+
+    #[test]
+    fn more_data_than_the_length_field_can_say_is_refused() {
+        let header =
+            Header { flags: Flags::FIRST, dgm_id: 1, source_ip: [192, 0, 2, 1].into(), source_port: 138 };
+        let name = NetbiosName::new(b"A", NameType::WORKSTATION).unwrap();
+        let new = |data| Direct::new(header, MsgType::DirectUnique, name, name, data);
+        assert!(new(&[0; 65_467]).is_ok());
+        assert_eq!(new(&[0; 65_468]).unwrap_err().field(), "DGM_LENGTH");
+    }
+
+    prop_compose! {
+        fn headers()(dgm_id: u16, source_ip: [u8; 4], source_port: u16, node in 0_u8..64) -> Header {
+            let flags = Flags(Flags::FIRST.0 | node << 2);
+            Header { flags, dgm_id, source_ip: source_ip.into(), source_port }
+        }
+    }
+
+    fn scopes() -> impl Strategy<Value = Scope> {
+        proptest::collection::vec("[A-Z]{1,20}", 0..4)
+            .prop_map(|l| Scope::new(l.join(".").as_bytes()).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(
+            header in headers(),
+            (kind, dgm_length, packet_offset) in (0_usize..7, any::<u16>(), any::<u16>()),
+            (source, destination) in (any::<[u8; 16]>(), any::<[u8; 16]>()),
+            (source_scope, destination_scope) in (scopes(), scopes()),
+            user_data: Vec<u8>,
+        ) {
+            let name = NetbiosName::from_bytes(destination);
+            let datagram = match kind {
+                0..3 => Datagram::Direct(Direct {
+                    header,
+                    msg_type: [MsgType::DirectUnique, MsgType::DirectGroup, MsgType::Broadcast][kind],
+                    dgm_length,
+                    packet_offset,
+                    source_name: NetbiosName::from_bytes(source),
+                    source_scope,
+                    destination_name: name,
+                    destination_scope,
+                    user_data: &user_data,
+                }),
+                3 => Datagram::Error { header, code: ErrorCode(source[0]) },
+                _ => {
+                    let kind = [QueryKind::Request, QueryKind::Positive, QueryKind::Negative][kind - 4];
+                    Datagram::Query { header, kind, name, scope: destination_scope }
+                }
+            };
+            let mut bytes = Vec::new();
+            datagram.emit(&mut bytes);
+            prop_assert_eq!(Datagram::parse(&bytes), Ok(datagram));
+        }
+
+        #[test]
+        fn any_bytes_give_a_datagram_or_an_error_with_an_offset_within(bytes: Vec<u8>) {
+            if let Err(error) = Datagram::parse(&bytes) {
+                prop_assert!(error.offset() <= bytes.len());
+            }
+        }
+    }
+}

@@ -146,3 +146,72 @@ const OPCODE_WRITE: u16 = 1;
 // Offsets from the SMB header, for errors.
 const OPCODE_OFFSET: usize = 61;
 const NAME_OFFSET: usize = 69;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::vectors::{MAILSLOT_WRITES, vector};
+
+    #[test]
+    fn a_name_in_any_case_is_the_same_mailslot() {
+        let lower = MailslotName::new(br"\mailslot\Messngr").unwrap();
+        assert_eq!(lower, MailslotName::MESSNGR);
+        assert!(matches!(lower.into_text(), Cow::Owned(_)));
+        let upper = MailslotName::new(br"\MAILSLOT\MESSNGR").unwrap();
+        assert!(matches!(upper.into_text(), Cow::Borrowed(_)), "the usual case costs no copy");
+        let bytes = vector(MAILSLOT_WRITES, "mailslot name lower case").split_off(82);
+        assert_eq!(MailslotWrite::parse(&bytes).unwrap().name, MailslotName::MESSNGR);
+    }
+
+    #[test]
+    fn names_that_are_none_or_would_need_escaping_are_refused() {
+        for name in [
+            b"".as_slice(),
+            br"\PIPE\LANMAN",
+            br"\MAILSLOT",
+            br"\MAILSLOT\",
+            b"\\MAILSLOT\\A\nB",
+            b"\\MAILSLOT\\\x95\x5C",
+            b"\\MAILSLOT\\A\x7F",
+        ] {
+            assert!(MailslotName::new(name).is_err(), "{}", name.escape_ascii());
+        }
+        let long = [br"\MAILSLOT\".as_slice(), &[b'A'; 246]].concat();
+        assert!(MailslotName::new(&long).is_err());
+        assert!(MailslotName::new(&long[..255]).is_ok());
+    }
+
+    #[test]
+    fn another_opcode_is_no_write() {
+        let mut bytes = vector(MAILSLOT_WRITES, "NT-like to domain").split_off(82);
+        bytes[61] = 2;
+        let error = MailslotWrite::parse(&bytes).unwrap_err();
+        assert_eq!(error.to_string(), "mailslot opcode at byte 61: value 0x02 not allowed");
+    }
+
+    #[test]
+    fn neither_class_nor_priority_is_judged() {
+        let mut bytes = vector(MAILSLOT_WRITES, "NT-like to domain").split_off(82);
+        (bytes[63], bytes[65]) = (200, 1);
+        let write = MailslotWrite::parse(&bytes).unwrap();
+        assert_eq!((write.priority, write.class), (200, Class::FIRST));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(
+            name in "[A-Z0-9_ .]{1,60}",
+            (priority, class) in (any::<u16>(), any::<u16>()),
+            data in proptest::collection::vec(any::<u8>(), 1..600),
+        ) {
+            let name = format!(r"\MAILSLOT\{name}");
+            let name = MailslotName::new(name.as_bytes()).unwrap();
+            let write = MailslotWrite { name, priority, class: Class(class), data: &data };
+            let mut bytes = Vec::new();
+            write.emit(&mut bytes).unwrap();
+            prop_assert_eq!(MailslotWrite::parse(&bytes), Ok(write));
+        }
+    }
+}

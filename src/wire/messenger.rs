@@ -300,3 +300,198 @@ fn length(field: &'static str, bytes: usize) -> Result<u16, WireError> {
 const FORMAT_ASCII: u8 = 0x04;
 /// A block with a length before it.
 const FORMAT_DATA: u8 = 0x01;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::datagram::{Datagram, Flags};
+    use crate::wire::netbios_name::NameType;
+    use crate::wire::session_service::{Packet, Received};
+    use crate::wire::vectors::{EDGE_SESSIONS, SESSIONS, vectors};
+
+    fn text<'a>(from: &'a [u8], to: &'a [u8], text: &'a [u8]) -> Text<'a> {
+        Text { from, to, text }
+    }
+
+    #[test]
+    fn three_strings_are_read_with_or_without_the_last_nul_and_with_junk_behind_it() {
+        let expected = text(b"UPS1", b"ALERTS", b"power failure");
+        for data in [
+            b"UPS1\0ALERTS\0power failure\0".as_slice(),
+            b"UPS1\0ALERTS\0power failure",
+            b"UPS1\0ALERTS\0power failure\0\0junk",
+        ] {
+            assert_eq!(Text::parse(data), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn no_type_byte_is_expected_before_the_originator() {
+        // What a real Windows 98 sends; a parser that wants a leading 01 refuses all of it.
+        let data = b"WIN98USER\0WORKGROUP\0HELLO WORLD\0";
+        assert_eq!(Text::parse(data), Ok(text(b"WIN98USER", b"WORKGROUP", b"HELLO WORLD")));
+    }
+
+    #[test]
+    fn empty_fields_are_allowed_and_missing_ones_are_not() {
+        assert_eq!(Text::parse(b"\0\0\0"), Ok(text(b"", b"", b"")));
+        assert_eq!(Text::parse(b"A\0B\0"), Ok(text(b"A", b"B", b"")));
+        assert_eq!(Text::parse(b"A\0B").unwrap_err().field(), "To");
+        assert_eq!(Text::parse(b"A").unwrap_err().field(), "From");
+    }
+
+    #[test]
+    fn a_datagram_of_ours_is_what_a_receiver_reads() {
+        let header = datagram::Header {
+            flags: Flags::FIRST,
+            dgm_id: 7,
+            source_ip: [192, 0, 2, 1].into(),
+            source_port: 138,
+        };
+        let name = |text: &[u8]| NetbiosName::new(text, NameType::MESSENGER).unwrap();
+        let sent = text(b"GW1", b"ALERTS", b"test");
+        let bytes = sent.datagram(header, MsgType::DirectUnique, name(b"GW1"), name(b"ALERTS")).unwrap();
+        let Ok(Datagram::Direct(direct)) = Datagram::parse(&bytes) else { panic!() };
+        assert!(!direct.length_mismatch());
+        // The header of Windows NT: zeros, DataOffset 87, a timeout of one second.
+        assert_eq!((&direct.user_data[5..32], direct.user_data[57]), ([0; 27].as_slice(), 87));
+        assert_eq!(direct.user_data[45..49], 1000_u32.to_le_bytes());
+        let write = MailslotWrite::parse(direct.user_data).unwrap();
+        assert_eq!(Text::parse(write.data), Ok(sent));
+    }
+
+    #[test]
+    fn a_text_that_fits_no_datagram_is_refused() {
+        let header = datagram::Header {
+            flags: Flags::FIRST,
+            dgm_id: 7,
+            source_ip: [192, 0, 2, 1].into(),
+            source_port: 138,
+        };
+        let name = NetbiosName::new(b"A", NameType::MESSENGER).unwrap();
+        let send = |length| {
+            text(b"A", b"B", &vec![b'x'; length]).datagram(header, MsgType::DirectUnique, name, name)
+        };
+        assert_eq!(send(420).map(|bytes| bytes.len()), Ok(594));
+        assert_eq!(send(421).unwrap_err().field(), "USER_DATA");
+    }
+
+    /// The SMBs of one direction of a recorded session: its segments that hold a session message.
+    fn smbs(file: &str, label: &str) -> Vec<Vec<u8>> {
+        vectors(file, label)
+            .iter()
+            .filter_map(|segment| match Packet::parse(segment) {
+                Ok(Received::Complete { packet: Packet::Message(smb), .. }) => Some(smb.to_vec()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_real_client_sends_start_text_end_and_they_are_written_alike() {
+        let messages = smbs(SESSIONS, "stream 1 client");
+        let requests: Vec<_> = messages.iter().map(|smb| Request::parse(smb).unwrap()).collect();
+        let commands: Vec<u8> = requests.iter().map(|(_, request)| request.command().0).collect();
+        assert_eq!(commands, [0xD5, 0xD7, 0xD6], "D7 is text and D6 is the end");
+        assert_eq!(requests[0].1, Request::Start { from: b"karl", to: b"SMBALPHA" });
+        let Request::Block { group, text } = requests[1].1 else { panic!() };
+        assert_eq!(group, MessageGroupId(0));
+        assert!(text.starts_with(b"Groesse: Gr\x94\xE1e"), "{}", text.escape_ascii());
+        for ((header, request), bytes) in requests.iter().zip(&messages) {
+            let mut out = Vec::new();
+            request.emit(*header, &mut out).unwrap();
+            assert_eq!(&out, bytes);
+        }
+    }
+
+    #[test]
+    fn sambas_answers_are_read_and_a_start_without_an_identifier_means_0() {
+        let answers: Vec<_> =
+            smbs(SESSIONS, "stream 1 server").iter().map(|smb| Response::parse(smb).unwrap().1).collect();
+        assert_eq!(answers, [Response::Started { group: MessageGroupId(0) }, Response::Done, Response::Done]);
+    }
+
+    fn single(bytes: &[u8]) -> Text<'_> {
+        match Request::parse(bytes) {
+            Ok((_, Request::Single(text))) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_single_block_message_is_read() {
+        let smb = smbs(EDGE_SESSIONS, "stream 0 client").remove(0);
+        let message = single(&smb);
+        assert_eq!((message.from, message.to), (b"WIN98PC".as_slice(), b"SMBALPHA".as_slice()));
+        assert!(message.text.starts_with(b"Einzelblock: Gr\x81\xE1e"));
+    }
+
+    #[test]
+    fn a_text_length_past_the_end_means_all_that_is_there() {
+        let smb = smbs(EDGE_SESSIONS, "stream 2 client").remove(0);
+        assert_eq!(single(&smb).text, b"lying length");
+    }
+
+    #[test]
+    fn the_obsolete_commands_are_known_and_others_refused() {
+        for command in 0xD1..=0xD4 {
+            let mut bytes = Vec::new();
+            let request = Request::Obsolete(Command(command));
+            request.emit(Header::new(Command(0)), &mut bytes).unwrap();
+            assert_eq!(Request::parse(&bytes).unwrap().1, request);
+        }
+        let mut bytes = Vec::new();
+        Header::new(Command(0x72)).emit(&mut bytes);
+        let error = Request::parse(&bytes).unwrap_err();
+        assert_eq!(error.to_string(), "Command at byte 4: value 0x72 not allowed");
+    }
+
+    #[test]
+    fn a_block_or_end_without_its_word_and_a_wrong_buffer_format_are_refused() {
+        for command in [Command::TEXT_MB, Command::END_MB] {
+            let mut bytes = Vec::new();
+            Header::new(command).emit(&mut bytes);
+            bytes.extend([0, 0, 0]);
+            assert_eq!(Request::parse(&bytes).unwrap_err().field(), "WordCount");
+        }
+        let mut smb = smbs(EDGE_SESSIONS, "stream 0 client").remove(0);
+        smb[35] = 0x05;
+        assert_eq!(
+            Request::parse(&smb).unwrap_err().to_string(),
+            "BufferFormat at byte 35: value 0x05 not allowed"
+        );
+    }
+
+    #[test]
+    fn every_truncation_is_an_error_or_a_shorter_text() {
+        let smb = smbs(EDGE_SESSIONS, "stream 0 client").remove(0);
+        let whole = single(&smb);
+        for length in 0..smb.len() {
+            if let Ok((_, Request::Single(cut))) = Request::parse(&smb[..length]) {
+                assert!(cut.text.len() < whole.text.len() && whole.text.starts_with(cut.text));
+            }
+        }
+    }
+
+    #[test]
+    fn answers_repeat_the_identifiers_and_say_why_not() {
+        let request = Header { pid_low: 14989, mid: 3, ..Header::new(Command::START_MB) };
+        for response in [
+            Response::Started { group: MessageGroupId(5) },
+            Response::Refused(Status::REQUEST_NOT_ACCEPTED),
+            Response::Refused(Status::INVALID_PARAMETER),
+        ] {
+            let mut bytes = Vec::new();
+            response.emit(request, &mut bytes);
+            let (header, read) = Response::parse(&bytes).unwrap();
+            assert_eq!(read, response);
+            assert_eq!((header.pid_low, header.mid, header.flags), (14989, 3, Header::REPLY));
+        }
+        let mut bytes = Vec::new();
+        Response::Refused(Status::REQUEST_NOT_ACCEPTED).emit(request, &mut bytes);
+        assert_eq!(bytes[5..9], [1, 0, 0x47, 0], "class 1, code 0x47");
+        let mut bytes = Vec::new();
+        Response::Done.emit(Header::new(Command::SEND_MESSAGE), &mut bytes);
+        assert_eq!((bytes.len(), &bytes[32..]), (35, [0; 3].as_slice()));
+    }
+}

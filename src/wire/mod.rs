@@ -29,3 +29,6 @@ pub mod reader;
 pub mod session_service;
 pub mod smb;
 pub mod smtp;
+
+#[cfg(test)]
+pub(crate) mod vectors;

@@ -299,3 +299,116 @@ const DATA_COUNT_OFFSET: usize = 55;
 const DATA_OFFSET_OFFSET: usize = 57;
 const BYTE_COUNT_OFFSET: usize = 67;
 const NAME_OFFSET: usize = 69;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::vectors::{ANNOUNCEMENTS, MAILSLOT_WRITES, vector};
+
+    /// USER_DATA of a crafted write as Windows NT would send it: DataOffset 87, DataCount 47, 134 bytes.
+    fn nt() -> Vec<u8> {
+        vector(MAILSLOT_WRITES, "NT-like to domain").split_off(82)
+    }
+
+    fn refusal(change: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut bytes = nt();
+        change(&mut bytes);
+        Transaction::parse(&bytes).unwrap_err().to_string()
+    }
+
+    fn word(at: usize, value: u16) -> impl FnOnce(&mut Vec<u8>) {
+        move |bytes| bytes[at..at + 2].copy_from_slice(&value.to_le_bytes())
+    }
+
+    #[test]
+    fn a_write_in_the_shape_of_nt_is_read() {
+        let bytes = nt();
+        let transaction = Transaction::parse(&bytes).unwrap();
+        assert_eq!(transaction.name, br"\MAILSLOT\MESSNGR");
+        assert_eq!((transaction.timeout, transaction.setup), (1000, [1, 0, 2]));
+        assert_eq!(transaction.data, b"ADMINISTRATOR\0NBLAB\0Server shuts down at 18:00\0");
+    }
+
+    #[test]
+    fn a_pad_byte_of_garbage_before_the_data_is_no_part_of_it() {
+        let bytes = vector(MAILSLOT_WRITES, "Win98-like net send").split_off(82);
+        assert_eq!(Transaction::parse(&bytes).unwrap().data, b"WIN98USER\0WORKGROUP\0HELLO WORLD\0");
+    }
+
+    #[test]
+    fn other_protocols_and_other_requests_are_not_allowed() {
+        for (at, value, text) in [
+            (0, 0xFE, "SMB2 ProtocolId at byte 0: value 0xfe534d42 not allowed"),
+            (0, 0x00, "Protocol at byte 0: value 0x534d42 not allowed"),
+            (4, 0x72, "Command at byte 4: value 0x72 not allowed"),
+            (32, 16, "WordCount at byte 32: value 0x10 not allowed"),
+            (59, 2, "SetupCount at byte 59: value 0x02 not allowed"),
+        ] {
+            assert_eq!(refusal(|bytes| bytes[at] = value), text);
+        }
+    }
+
+    #[test]
+    fn data_outside_the_message_or_inside_what_precedes_it_is_refused() {
+        let inside = "DataOffset at byte 57: points into the header or the name";
+        assert_eq!(refusal(word(57, 0)), inside);
+        assert_eq!(refusal(word(57, 86)), inside, "the NUL of the name");
+        assert_eq!(refusal(word(57, 135)), "DataOffset at byte 57: value 135 past the limit of 134");
+        assert_eq!(refusal(word(57, 88)), "DataCount at byte 55: value 47 past the limit of 46");
+        assert_eq!(refusal(word(57, 0xFFFF)), "DataOffset at byte 57: value 65535 past the limit of 134");
+    }
+
+    #[test]
+    fn no_data_and_data_announced_for_later_are_refused() {
+        assert_eq!(refusal(word(55, 0)), "DataCount at byte 55: no data");
+        assert_eq!(refusal(word(35, 48)), "TotalDataCount at byte 35: differs from DataCount");
+    }
+
+    #[test]
+    fn a_byte_count_that_lies_and_the_unicode_bit_change_nothing() {
+        let truth = nt();
+        for (at, value) in [(67, 0), (67, 0xFFFF), (10, 0x8000), (37, 9), (53, 92)] {
+            let mut bytes = nt();
+            word(at, value)(&mut bytes);
+            assert_eq!(Transaction::parse(&bytes).unwrap().data, Transaction::parse(&truth).unwrap().data);
+        }
+        let bytes = vector(MAILSLOT_WRITES, "UTF-16 flags2=0x8000").split_off(82);
+        assert_eq!(Transaction::parse(&bytes).unwrap().header.flags2, 0x8000);
+    }
+
+    #[test]
+    fn bytes_behind_the_data_are_ignored_and_an_endless_name_is_refused() {
+        let mut bytes = nt();
+        bytes.extend(b"trailing");
+        assert!(Transaction::parse(&bytes).unwrap().data.ends_with(b"18:00\0"));
+        let mut bytes = nt();
+        bytes.truncate(80);
+        assert_eq!(Transaction::parse(&bytes).unwrap_err().to_string(), "Name at byte 69: no NUL ends it");
+    }
+
+    #[test]
+    fn every_truncation_is_an_error() {
+        let bytes = nt();
+        for length in 0..bytes.len() {
+            assert!(Transaction::parse(&bytes[..length]).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn what_a_real_nmbd_sends_is_written_byte_for_byte() {
+        let bytes = vector(ANNOUNCEMENTS, "frame 6 ").split_off(82);
+        let mut out = Vec::new();
+        Transaction::parse(&bytes).unwrap().emit(&mut out).unwrap();
+        assert_eq!(out, bytes);
+    }
+
+    #[test]
+    fn more_data_than_the_counts_can_say_is_refused_and_nothing_is_written() {
+        let data = vec![0; 65_536];
+        let bytes = nt();
+        let transaction = Transaction { data: &data[..65_460], ..Transaction::parse(&bytes).unwrap() };
+        let mut out = Vec::new();
+        assert_eq!(transaction.emit(&mut out).unwrap_err().field(), "ByteCount");
+        assert!(out.is_empty());
+    }
+}
