@@ -1,0 +1,335 @@
+//! `mailslotd replay`: what these rules would have done with recorded traffic. Nothing is sent, nothing is kept.
+//!
+//! Every datagram goes through the very pipeline of the listener, on the clock of the capture.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use super::Global;
+use super::capture::{Capture, CaptureError, Packet, Skipped, Transport};
+use super::decode::skipped_lines;
+use super::exit::Exit;
+use super::output;
+use crate::listen::pipeline::{Hearing, Pipeline, Verdict};
+use crate::message::notice::{Arrival, Listener, Notice};
+use crate::message::recipient::Recipient;
+use crate::policy::mapping::{Action, Rule};
+use crate::telemetry::metrics::{DropReason, Metrics};
+
+/// Say what the rules would have done with recorded traffic; nothing is sent
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The UDP port that mailslot datagrams were sent to
+    #[arg(long, default_value_t = 138)]
+    port: u16,
+    /// pcap or pcapng files, in the order in which they were recorded
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+}
+
+/// Replays the files through the rules of a configuration.
+pub fn replay(args: &Args, hearing: Arc<Hearing>, global: &Global) -> Exit {
+    let zone = hearing.context.timezone.clone();
+    let mut replay = Replay::new(hearing, args.port);
+    let mut exit = Exit::Done;
+    for file in &args.files {
+        if let Err(error) = replay_file(&mut replay, file, &zone, global) {
+            output::note(format_args!("{}: {error}", file.display()));
+            exit = Exit::BadInput;
+        }
+    }
+    let summary = replay.finish();
+    if global.json {
+        output::answer(json!({ "summary": summary.json() }));
+    } else {
+        output::answer(summary.text().trim_end());
+    }
+    exit
+}
+
+/// Why a file could not be replayed to its end.
+#[derive(Debug, thiserror::Error)]
+enum ReplayError {
+    #[error("{0}")]
+    Open(#[from] std::io::Error),
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+}
+
+fn replay_file(
+    replay: &mut Replay,
+    file: &Path,
+    zone: &TimeZone,
+    global: &Global,
+) -> Result<(), ReplayError> {
+    let mut capture = Capture::new(File::open(file)?)?;
+    let mut result = Ok(());
+    for item in &mut capture {
+        match item {
+            Ok(packet) => {
+                let Some(line) = replay.take(&packet) else { continue };
+                let dropped = matches!(line.fate, Fate::Dropped(_));
+                if global.json {
+                    output::answer(line.json());
+                } else if !global.quiet && (!dropped || global.verbose > 0) {
+                    output::answer(line.text(zone));
+                }
+            }
+            Err(error) => result = Err(error.into()),
+        }
+    }
+    replay.add_frames(capture.frames(), capture.skipped());
+    result
+}
+
+/// Recorded datagrams, a pipeline, and what came of them.
+struct Replay {
+    pipeline: Pipeline,
+    metrics: Arc<Metrics>,
+    port: u16,
+    /// The time of the first packet, on both clocks.
+    origin: Option<(Timestamp, Instant)>,
+    now: Instant,
+    summary: Summary,
+}
+
+/// One datagram and what the rules make of it.
+#[derive(Debug, PartialEq, Eq)]
+struct Line {
+    frame: u64,
+    at: Timestamp,
+    source: String,
+    heard: Option<Heard>,
+    fate: Fate,
+}
+
+/// What was decoded, and the rule that decided.
+#[derive(Debug, PartialEq, Eq)]
+struct Heard {
+    originator: String,
+    to: String,
+    mailslot: String,
+    rule: String,
+    discard: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Delivered(Vec<Recipient>),
+    Discarded,
+    Dropped(DropReason),
+}
+
+impl Replay {
+    #[expect(clippy::disallowed_methods, reason = "an origin for the capture's own clock")]
+    fn new(hearing: Arc<Hearing>, port: u16) -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let pipeline = Pipeline::new(hearing, Arc::default(), Arc::clone(&metrics));
+        Self { pipeline, metrics, port, origin: None, now: Instant::now(), summary: Summary::default() }
+    }
+
+    /// What becomes of a packet; `None` for one of another port, and for a fragment that waits for others.
+    fn take(&mut self, packet: &Packet) -> Option<Line> {
+        if packet.transport != Transport::Udp || packet.destination.port() != self.port {
+            self.summary.other_packets += 1;
+            return None;
+        }
+        self.summary.datagrams += 1;
+        self.advance_to(packet.at);
+        let arrival = Arrival {
+            at: packet.at,
+            source: packet.source,
+            destination: Some(packet.destination.ip()),
+            interface: None,
+            listener: Listener::Datagram,
+        };
+        let mut heard = None;
+        let verdict = self.pipeline.take_with(&packet.payload, arrival, self.now, |notice, rule| {
+            heard = Some(Heard::new(notice, rule));
+        });
+        let fate = match verdict {
+            Verdict::Deliver(message) => Fate::Delivered(message.recipients),
+            Verdict::Discard => Fate::Discarded,
+            Verdict::Dropped(reason) => Fate::Dropped(reason),
+            Verdict::Incomplete => return None,
+        };
+        self.summary.count(heard.as_ref(), &fate);
+        let source = packet.source.ip().to_string();
+        Some(Line { frame: packet.frame, at: packet.at, source, heard, fate })
+    }
+
+    /// Moves the clock forward to a packet's time; it never goes back, whatever the capture says.
+    fn advance_to(&mut self, at: Timestamp) {
+        let (first, begin) = *self.origin.get_or_insert((at, self.now));
+        let since = Duration::try_from(at.duration_since(first)).unwrap_or_default();
+        if let Some(now) = begin.checked_add(since) {
+            self.now = self.now.max(now);
+        }
+        if self.pipeline.poll_timeout().is_some_and(|timeout| timeout <= self.now) {
+            self.pipeline.handle_timeout(self.now);
+        }
+    }
+
+    fn add_frames(&mut self, frames: u64, skipped: Skipped) {
+        let sum = &mut self.summary.skipped;
+        self.summary.frames += frames;
+        sum.other_protocols += skipped.other_protocols;
+        sum.cut_or_damaged += skipped.cut_or_damaged;
+        sum.lone_fragments += skipped.lone_fragments;
+        sum.unknown_link_types += skipped.unknown_link_types;
+    }
+
+    /// Gives up what still waits, and counts what was dropped.
+    fn finish(mut self) -> Summary {
+        while let Some(timeout) = self.pipeline.poll_timeout() {
+            self.pipeline.handle_timeout(timeout);
+        }
+        for reason in DropReason::ALL {
+            let count = self.metrics.dropped_so_far(reason);
+            if count > 0 {
+                self.summary.dropped.insert(reason.as_str(), count);
+            }
+        }
+        self.summary
+    }
+}
+
+impl Heard {
+    fn new(notice: &Notice<'_>, rule: &Rule) -> Self {
+        let discard = match rule.action() {
+            Action::Discard(reason) => Some(reason.as_str().to_owned()),
+            Action::Deliver(_) => None,
+        };
+        Self {
+            originator: notice.originator.clone().into_owned(),
+            to: notice.to.clone().into_owned(),
+            mailslot: notice.mailslot.clone().into_owned(),
+            rule: rule.name().as_str().to_owned(),
+            discard,
+        }
+    }
+}
+
+impl Line {
+    /// `2026-11-21 08:00:00  192.0.2.7  "UPS7"  \MAILSLOT\MESSNGR  ups-alarms  smarthost oncall@example.com`
+    fn text(&self, zone: &TimeZone) -> String {
+        let time = self.at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S");
+        let mut text = format!("{time}  {}", self.source);
+        if let Some(Heard { originator, mailslot, rule, .. }) = &self.heard {
+            let (originator, mailslot) = (originator.escape_debug(), printable(mailslot));
+            write!(text, "  \"{originator}\"  {mailslot}  {rule}").ok();
+        }
+        match &self.fate {
+            Fate::Delivered(recipients) => {
+                let copies: Vec<_> =
+                    recipients.iter().map(|copy| format!("{} {}", copy.via, printable(&copy.to))).collect();
+                write!(text, "  {}", copies.join(", ")).ok();
+            }
+            Fate::Discarded => {
+                let reason = self.heard.as_ref().and_then(|heard| heard.discard.as_deref());
+                write!(text, "  discarded: {}", reason.unwrap_or("by its rule")).ok();
+            }
+            Fate::Dropped(reason) => {
+                write!(text, "  dropped: {}", reason.as_str()).ok();
+            }
+        }
+        text
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let mut line = json!({ "frame": self.frame, "time": self.at, "source": self.source });
+        if let Some(Heard { originator, to, mailslot, rule, .. }) = &self.heard {
+            line["originator"] = json!(originator);
+            line["to"] = json!(to);
+            line["mailslot"] = json!(mailslot);
+            line["rule"] = json!(rule);
+        }
+        match &self.fate {
+            Fate::Delivered(recipients) => line["deliver"] = json!(recipients),
+            Fate::Discarded => line["discard"] = json!(self.heard.as_ref().and_then(|h| h.discard.as_ref())),
+            Fate::Dropped(reason) => line["drop"] = json!(reason.as_str()),
+        }
+        line
+    }
+}
+
+/// Text of a sender's with its backslashes as they are and anything unprintable escaped.
+fn printable(name: &str) -> String {
+    name.escape_debug().to_string().replace(r"\\", r"\")
+}
+
+/// Everything that was counted.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Summary {
+    frames: u64,
+    datagrams: u64,
+    other_packets: u64,
+    delivered: u64,
+    copies: u64,
+    discarded: u64,
+    rules: BTreeMap<String, u64>,
+    dropped: BTreeMap<&'static str, u64>,
+    skipped: Skipped,
+}
+
+impl Summary {
+    fn count(&mut self, heard: Option<&Heard>, fate: &Fate) {
+        if let Some(heard) = heard {
+            *self.rules.entry(heard.rule.clone()).or_default() += 1;
+        }
+        match fate {
+            Fate::Delivered(recipients) => {
+                self.delivered += 1;
+                self.copies += u64::try_from(recipients.len()).unwrap_or(u64::MAX);
+            }
+            Fate::Discarded => self.discarded += 1,
+            // Counted by the pipeline, fragments that ran out of time among them.
+            Fate::Dropped(_) => {}
+        }
+    }
+
+    fn text(&self) -> String {
+        let dropped: u64 = self.dropped.values().sum();
+        let Self { frames, datagrams, other_packets, delivered, copies, discarded, .. } = self;
+        let mut text = String::new();
+        writeln!(
+            text,
+            "{frames} frames, {datagrams} mailslot datagrams, {other_packets} packets of other services"
+        )
+        .ok();
+        writeln!(text, "{delivered} messages would be delivered in {copies} copies, {discarded} discarded")
+            .ok();
+        for (rule, count) in &self.rules {
+            writeln!(text, "  {count:>8}  {rule}").ok();
+        }
+        if dropped > 0 {
+            writeln!(text, "{dropped} datagrams dropped").ok();
+        }
+        for (reason, count) in &self.dropped {
+            writeln!(text, "  {count:>8}  {reason}").ok();
+        }
+        for line in skipped_lines(self.skipped) {
+            writeln!(text, "{line}").ok();
+        }
+        text
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "frames": self.frames, "datagrams": self.datagrams, "other_packets": self.other_packets,
+            "delivered": self.delivered, "copies": self.copies, "discarded": self.discarded,
+            "rules": self.rules, "dropped": self.dropped, "skipped": self.skipped,
+        })
+    }
+}
