@@ -7,4 +7,5 @@ pub mod maildir;
 pub mod outcome;
 pub mod scheduler;
 pub mod submission;
+pub mod tls;
 pub mod transport;

@@ -1,1 +1,266 @@
-//! SMTP submission over TCP and TLS.
+//! SMTP submission over TCP and TLS (RFC 6409, RFC 8314).
+//!
+//! What to say is decided by [`crate::session::smtp_client`]; here are sockets, files and the clock. Connections are
+//! kept for the next message up to [`MAX_IDLE`] and [`MAX_TRANSACTIONS`], and there are never more than
+//! `max_connections`.
+//!
+//! Notices are composed 7-bit, so every next hop takes them. A mail with 8-bit octets that meets a next hop without
+//! 8BITMIME fails with 5.6.3: it is passed on as its sender made it or not at all, for another encoding would break
+//! its signatures.
+#![expect(clippy::disallowed_methods, reason = "how long connections idle is measured here")]
+
+mod connect;
+mod connection;
+mod content;
+mod endpoint;
+mod health;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+
+use super::outcome::{Attempt, Health, Outcome, RecipientNumber, Report};
+use super::tls::TlsSetupError;
+use crate::config::settings;
+use crate::message::compose::{Addressees, Identity, compose};
+use crate::message::id::DestinationName;
+use crate::message::mail::{Body, Content};
+use crate::message::recipient::Recipient;
+use crate::session::smtp_client::{Dsn, Fate, ForwardPath, MAX_RECIPIENTS, Ret, Sender, Transaction};
+use crate::wire::smtp::path::{Mailbox, PathError};
+use crate::wire::smtp::status::EnhancedStatus;
+use connection::{Carried, Connection};
+use endpoint::Endpoint;
+
+/// An SMTP next hop. Clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Submission(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    name: DestinationName,
+    endpoint: Endpoint,
+    identity: Identity,
+    /// MAIL FROM of notices.
+    from: Mailbox,
+    message_size: Option<u64>,
+    /// One permit for each connection that may exist; the idle ones are counted by whoever would make another.
+    permits: Semaphore,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// Why a destination cannot be made of its settings; each a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsSetupError),
+    /// The host is neither a name nor an address.
+    #[error("host {host:?} is neither a host name nor an IP address; write for example mail.example.com")]
+    Host {
+        /// As configured.
+        host: String,
+    },
+    /// The sender is no mailbox.
+    #[error("from: {0}; {fix}", fix = .0.fix())]
+    From(PathError),
+}
+
+impl Submission {
+    /// A next hop to which nothing is connected yet. Reads the trusted roots, so call it at start.
+    ///
+    /// # Errors
+    /// [`SetupError`], for settings that can never work.
+    pub fn new(
+        name: DestinationName,
+        settings: &settings::Submission,
+        identity: Identity,
+    ) -> Result<Self, SetupError> {
+        Ok(Self(Arc::new(Shared {
+            name,
+            endpoint: Endpoint::new(settings, &identity.hostname)?,
+            from: Mailbox::parse(&settings.from).map_err(SetupError::From)?,
+            identity,
+            message_size: settings.message_size,
+            permits: Semaphore::new(settings.max_connections.max(1)),
+            idle: Mutex::new(Vec::new()),
+        })))
+    }
+
+    /// Makes one attempt: a kept connection or a new one, and a transaction for each hundred recipients.
+    ///
+    /// Ends within the timeouts of the session. Recipients that the report does not name were not decided.
+    pub async fn deliver(&self, attempt: Attempt) -> Report {
+        let mut outcomes = Vec::new();
+        let (numbers, paths) = forward_paths(&attempt.recipients, &mut outcomes);
+        if paths.is_empty() {
+            return Report { outcomes, health: Health::Up };
+        }
+        let (mail, transaction) = match self.0.prepare(&attempt).await {
+            Ok(prepared) => prepared,
+            Err(outcome) => {
+                outcomes.extend(numbers.into_iter().map(|number| (number, outcome.clone())));
+                return Report { outcomes, health: Health::Up };
+            }
+        };
+        // Never closed, so it always gives one.
+        let _permit = self.0.permits.acquire().await;
+        let mut health = Health::Up;
+        for (numbers, paths) in numbers.chunks(MAX_RECIPIENTS).zip(paths.chunks(MAX_RECIPIENTS)) {
+            let transaction = Transaction { forward_paths: paths.to_vec(), ..transaction.clone() };
+            let carried = self.0.carry(transaction, &mail).await;
+            let decided = carried.fates.into_iter();
+            outcomes.extend(
+                decided.filter_map(|(index, fate)| numbers.get(index).map(|number| (*number, outcome(fate)))),
+            );
+            health = carried.ended.map_or(Health::Up, |ended| health::health(&self.0.endpoint, ended));
+            if health != Health::Up {
+                break;
+            }
+        }
+        tracing::debug!(destination = %self.0.name, decided = outcomes.len(), health = ?health, "attempt ended");
+        Report { outcomes, health }
+    }
+
+    /// Ends connections that idle too long. Due about once a minute.
+    pub async fn tend(&self) {
+        let expired: Vec<Connection> = {
+            let mut idle = self.0.idle();
+            let (fresh, expired) = idle.drain(..).partition(is_fresh);
+            *idle = fresh;
+            expired
+        };
+        self.0.quit(expired).await;
+    }
+
+    /// Ends all connections; no attempt may be under way.
+    pub async fn close(&self) {
+        let all = std::mem::take(&mut *self.0.idle());
+        self.0.quit(all).await;
+    }
+}
+
+impl Shared {
+    /// The content and what is the same for all its recipients.
+    async fn prepare(&self, attempt: &Attempt) -> Result<(Content, Transaction), Outcome> {
+        let message = &attempt.message;
+        let addresses: Vec<&str> =
+            attempt.recipients.iter().map(|(_, recipient)| recipient.to.as_str()).collect();
+        let subject = attempt.recipients.first().and_then(|(_, recipient)| recipient.subject.as_deref());
+        let mail = compose(message, Addressees::Mailboxes(&addresses), subject, &self.identity)
+            .map_err(|error| Outcome::Failed { status: error.status(), text: error.to_string() })?;
+        if let Some(limit) = self.message_size.filter(|limit| mail.length() > *limit) {
+            let text = format!("the message has {} octets, message_size allows {limit}", mail.length());
+            return Err(Outcome::Failed { status: EnhancedStatus::new(5, 3, 4), text });
+        }
+        let (sender, reverse_path) = match &message.body {
+            Body::Notice(_) => (Sender::Configured, Some(self.from.clone())),
+            Body::Mail { reverse_path, .. } => (Sender::OfMessage, checked(reverse_path.as_deref())?),
+        };
+        let coding = content::coding(&mail).await.map_err(|error| Outcome::Delayed {
+            status: EnhancedStatus::new(4, 3, 0),
+            text: format!("the content could not be read from the spool: {error}"),
+            retry_after: None,
+        })?;
+        let dsn = Some(Dsn { ret: Ret::Headers, envid: message.id.to_string() });
+        let length = mail.length();
+        Ok((mail, Transaction { reverse_path, sender, forward_paths: Vec::new(), length, coding, dsn }))
+    }
+
+    /// One transaction, on a kept connection if there is one that still works.
+    async fn carry(&self, transaction: Transaction, mail: &Content) -> Carried {
+        while let Some(mut connection) = self.take_idle() {
+            if !is_fresh(&connection) {
+                connection.quit(&self.endpoint).await;
+                continue;
+            }
+            let carried = connection.carry(&self.endpoint, transaction.clone(), mail).await;
+            if !carried.is_stale() {
+                self.keep(connection, &carried).await;
+                return carried;
+            }
+        }
+        match Connection::open(&self.endpoint).await {
+            Ok(mut connection) => {
+                let carried = connection.carry(&self.endpoint, transaction, mail).await;
+                self.keep(connection, &carried).await;
+                carried
+            }
+            Err(ended) => Carried { fates: Vec::new(), ended: Some(ended) },
+        }
+    }
+
+    /// Puts a connection where the next attempt finds it, unless it ended or has done enough.
+    async fn keep(&self, connection: Connection, carried: &Carried) {
+        if carried.ended.is_some() {
+            return;
+        }
+        if connection.transactions >= MAX_TRANSACTIONS {
+            connection.quit(&self.endpoint).await;
+        } else {
+            self.idle().push(connection);
+        }
+    }
+
+    /// The one used last: the others come to their end by idling.
+    fn take_idle(&self) -> Option<Connection> {
+        self.idle().pop()
+    }
+
+    async fn quit(&self, connections: Vec<Connection>) {
+        for connection in connections {
+            connection.quit(&self.endpoint).await;
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_fresh(connection: &Connection) -> bool {
+    Instant::now().saturating_duration_since(connection.idle_since) <= MAX_IDLE
+}
+
+/// The recipients that are mailboxes; the others fail.
+fn forward_paths(
+    recipients: &[(RecipientNumber, Recipient)],
+    outcomes: &mut Vec<(RecipientNumber, Outcome)>,
+) -> (Vec<RecipientNumber>, Vec<ForwardPath>) {
+    let (mut numbers, mut paths) = (Vec::new(), Vec::new());
+    for (number, recipient) in recipients {
+        match Mailbox::parse(&recipient.to) {
+            Ok(mailbox) => {
+                numbers.push(*number);
+                paths.push(ForwardPath::new(mailbox));
+            }
+            Err(error) => {
+                let text = format!("{error}; {}", error.fix());
+                outcomes.push((*number, Outcome::Failed { status: EnhancedStatus::new(5, 1, 3), text }));
+            }
+        }
+    }
+    (numbers, paths)
+}
+
+/// A mail's own reverse-path.
+fn checked(reverse_path: Option<&str>) -> Result<Option<Mailbox>, Outcome> {
+    reverse_path.map(Mailbox::parse).transpose().map_err(|error| Outcome::Failed {
+        status: EnhancedStatus::new(5, 1, 7),
+        text: format!("the sender {error}; {}", error.fix()),
+    })
+}
+
+fn outcome(fate: Fate) -> Outcome {
+    match fate {
+        Fate::Delivered { text } => Outcome::Delivered { text },
+        Fate::Delayed { status, text, retry_after } => Outcome::Delayed { status, text, retry_after },
+        Fate::Failed { status, text } => Outcome::Failed { status, text },
+    }
+}
+
+/// A connection that waits longer for the next message is ended.
+pub const MAX_IDLE: Duration = Duration::from_secs(30);
+/// Messages on one connection; many servers end it at a hundred themselves.
+pub const MAX_TRANSACTIONS: u32 = 100;

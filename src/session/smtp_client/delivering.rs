@@ -111,8 +111,11 @@ impl SmtpClient {
 
     /// Half a message must not look like a whole one: the connection ends without the end of data.
     pub(super) fn on_content_failed(&mut self) {
-        if matches!(self.state, State::Content { .. }) {
-            self.give_up("the content could not be read", Ending::ContentUnreadable);
+        if let State::Content { envelope, .. } = &self.state {
+            let accepted = envelope.accepted();
+            let text = "the content could not be read from the spool";
+            self.delay_each(&accepted, EnhancedStatus::new(4, 3, 0), text);
+            self.end(Parting::Silent, Ending::ContentUnreadable);
         }
     }
 

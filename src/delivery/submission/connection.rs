@@ -1,0 +1,284 @@
+//! One connection: a socket, TLS, and the machine that says what to do with them.
+#![expect(clippy::disallowed_methods, reason = "the machine is told the time here")]
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::time::{timeout, timeout_at};
+
+use super::connect::{ConnectFault, connect};
+use super::content::Reader;
+use super::endpoint::Endpoint;
+use crate::delivery::tls::HandshakeFault;
+use crate::message::mail::Content;
+use crate::session::sasl::{Identity, Nonce};
+use crate::session::smtp_client::{
+    Ending, Fate, Input, Output, Profile, Security, SmtpClient, Stage, Timeouts, Transaction,
+};
+
+/// Why a connection is no more.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// It was never there.
+    Connect(ConnectFault),
+    /// TLS did not come about.
+    Handshake(HandshakeFault),
+    /// No random numbers for a nonce.
+    Random(getrandom::Error),
+    /// The session ended; what the socket said, if that was why.
+    Session(Ending, Option<io::Error>),
+}
+
+/// What came of one transaction.
+#[derive(Debug)]
+pub(super) struct Carried {
+    /// By index of the forward-path.
+    pub(super) fates: Vec<(usize, Fate)>,
+    /// `None`: the connection is ready for another.
+    pub(super) ended: Option<Ended>,
+}
+
+impl Carried {
+    /// On a connection that was used before: it broke while it idled, or the server had had enough of it. A fresh one
+    /// will tell whether anything is wrong.
+    pub(super) const fn is_stale(&self) -> bool {
+        let before_anything = matches!(
+            self.ended,
+            Some(Ended::Session(
+                Ending::Lost(Stage::Idle | Stage::Envelope)
+                    | Ending::OutOfTurn(Stage::Idle | Stage::Envelope, _)
+                    | Ending::Throttled { .. },
+                _
+            ))
+        );
+        before_anything && self.fates.is_empty()
+    }
+}
+
+/// A connection on which a session is under way.
+#[derive(Debug)]
+pub(super) struct Connection {
+    machine: SmtpClient,
+    stream: Option<Stream>,
+    error: Option<io::Error>,
+    /// Transactions carried so far.
+    pub(super) transactions: u32,
+    /// When it became free last.
+    pub(super) idle_since: Instant,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Clear(TcpStream),
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+/// What the machine waits for from this side.
+enum Event {
+    Idle,
+    NeedContent,
+    Ended(Ended),
+}
+
+impl Connection {
+    /// Connects and brings the session to where it takes a transaction.
+    pub(super) async fn open(endpoint: &Endpoint) -> Result<Self, Ended> {
+        let stream = connect(&endpoint.host, endpoint.port, endpoint.timeout.min(MAX_CONNECT)).await;
+        let stream = stream.map_err(Ended::Connect)?;
+        let stream = match endpoint.security {
+            Security::Established => timeout(endpoint.timeout, handshake(stream, endpoint))
+                .await
+                .unwrap_or_else(|_| Err(HandshakeFault::Io(io::ErrorKind::TimedOut.into())))
+                .map_err(Ended::Handshake)?,
+            Security::StartTls | Security::Absent => Stream::Clear(stream),
+        };
+        let machine = SmtpClient::new(Instant::now(), profile(endpoint).map_err(Ended::Random)?);
+        let mut connection =
+            Self { machine, stream: Some(stream), error: None, transactions: 0, idle_since: Instant::now() };
+        match connection.run(endpoint, &mut Vec::new()).await {
+            Event::Idle => Ok(connection),
+            Event::Ended(ended) => Err(ended),
+            // The machine asks for content in a transaction only.
+            Event::NeedContent => Err(Ended::Session(Ending::ContentUnreadable, None)),
+        }
+    }
+
+    /// One mail transaction.
+    pub(super) async fn carry(
+        &mut self,
+        endpoint: &Endpoint,
+        transaction: Transaction,
+        content: &Content,
+    ) -> Carried {
+        let mut fates = Vec::new();
+        let mut reader = Reader::new(content);
+        self.transactions = self.transactions.saturating_add(1);
+        self.machine.handle_input(Instant::now(), Input::Begin(transaction));
+        let ended = loop {
+            match self.run(endpoint, &mut fates).await {
+                Event::Idle => break None,
+                Event::Ended(ended) => break Some(ended),
+                Event::NeedContent => {
+                    let input = match reader.next().await {
+                        Ok(Some(chunk)) => Input::Content(chunk),
+                        Ok(None) => Input::ContentEnd,
+                        Err(error) => {
+                            self.error = Some(error);
+                            Input::ContentFailed
+                        }
+                    };
+                    self.machine.handle_input(Instant::now(), input);
+                }
+            }
+        };
+        self.idle_since = Instant::now();
+        Carried { fates, ended }
+    }
+
+    /// Says QUIT and waits a little for the answer.
+    pub(super) async fn quit(mut self, endpoint: &Endpoint) {
+        self.machine.handle_input(Instant::now(), Input::Quit);
+        match self.run(endpoint, &mut Vec::new()).await {
+            Event::Idle | Event::NeedContent | Event::Ended(_) => {}
+        }
+    }
+
+    /// Does what the machine says until it waits for this side.
+    async fn run(&mut self, endpoint: &Endpoint, fates: &mut Vec<(usize, Fate)>) -> Event {
+        loop {
+            while let Some(output) = self.machine.poll_output() {
+                match output {
+                    Output::Send(bytes) => self.write(&bytes).await,
+                    Output::SendSecret(line) => self.write(line.as_bytes()).await,
+                    Output::StartTls => {
+                        if let Err(fault) = self.start_tls(endpoint).await {
+                            return Event::Ended(Ended::Handshake(fault));
+                        }
+                    }
+                    Output::RecipientDone { index, fate } => fates.push((index, fate)),
+                    Output::Idle => return Event::Idle,
+                    Output::NeedContent => return Event::NeedContent,
+                    Output::Closed(ending) => {
+                        self.stream = None;
+                        return Event::Ended(Ended::Session(ending, self.error.take()));
+                    }
+                }
+            }
+            self.read().await;
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) {
+        let deadline = self.deadline();
+        let written = match &mut self.stream {
+            Some(Stream::Clear(stream)) => timeout_at(deadline, write_all(stream, bytes)).await,
+            Some(Stream::Tls(stream)) => timeout_at(deadline, write_all(stream, bytes)).await,
+            None => return,
+        };
+        match written {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                // A server that refuses and closes has said why before it did.
+                let last_words = Instant::now().checked_add(LAST_WORDS).map_or(deadline, Into::into);
+                while self.read_until(last_words.min(deadline)).await {}
+                self.error.get_or_insert(error);
+                self.machine.handle_input(Instant::now(), Input::Disconnected);
+            }
+            Err(_) => self.machine.handle_timeout(Instant::now()),
+        }
+    }
+
+    async fn read(&mut self) {
+        let deadline = self.deadline();
+        if !self.read_until(deadline).await {
+            self.machine.handle_timeout(Instant::now());
+            self.machine.handle_input(Instant::now(), Input::Disconnected);
+        }
+    }
+
+    /// Feeds the machine once; `false` when nothing more will come before the deadline.
+    async fn read_until(&mut self, deadline: tokio::time::Instant) -> bool {
+        let mut buffer = [0; 4096];
+        let read = match &mut self.stream {
+            Some(Stream::Clear(stream)) => timeout_at(deadline, stream.read(&mut buffer)).await,
+            Some(Stream::Tls(stream)) => timeout_at(deadline, stream.read(&mut buffer)).await,
+            None => return false,
+        };
+        match read {
+            Ok(Ok(0)) | Err(_) => false,
+            Ok(Ok(length)) => {
+                self.feed(buffer.get(..length).unwrap_or_default());
+                true
+            }
+            Ok(Err(error)) => {
+                self.error.get_or_insert(error);
+                false
+            }
+        }
+    }
+
+    /// A SCRAM server chooses how much this side computes, up to half a second: other tasks must not wait for it.
+    fn feed(&mut self, bytes: &[u8]) {
+        let expensive = self.machine.stage() == Stage::Auth;
+        let mut handle = || self.machine.handle_input(Instant::now(), Input::Bytes(bytes));
+        if expensive && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread {
+            tokio::task::block_in_place(handle);
+        } else {
+            handle();
+        }
+    }
+
+    async fn start_tls(&mut self, endpoint: &Endpoint) -> Result<(), HandshakeFault> {
+        if let Some(Stream::Clear(stream)) = self.stream.take() {
+            let established = timeout_at(self.deadline(), handshake(stream, endpoint)).await;
+            self.stream = Some(
+                established.unwrap_or_else(|_| Err(HandshakeFault::Io(io::ErrorKind::TimedOut.into())))?,
+            );
+            self.machine.handle_input(Instant::now(), Input::TlsEstablished);
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> tokio::time::Instant {
+        let deadline = self.machine.poll_timeout().or_else(|| Instant::now().checked_add(LAST_WORDS));
+        deadline.unwrap_or_else(Instant::now).into()
+    }
+}
+
+async fn write_all<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
+async fn handshake(stream: TcpStream, endpoint: &Endpoint) -> Result<Stream, HandshakeFault> {
+    let Some((connector, name)) = &endpoint.tls else {
+        // Only `tls: none` leaves it out, and then the machine asks for no TLS.
+        return Ok(Stream::Clear(stream));
+    };
+    let established = connector.connect(name.clone(), stream).await.map_err(HandshakeFault::of)?;
+    Ok(Stream::Tls(Box::new(established)))
+}
+
+fn profile(endpoint: &Endpoint) -> Result<Profile, getrandom::Error> {
+    let mut random = [0; 18];
+    getrandom::fill(&mut random)?;
+    Ok(Profile {
+        hostname: endpoint.hostname.clone(),
+        security: endpoint.security,
+        identity: endpoint.credentials.as_ref().map(|credentials| Identity {
+            user: credentials.user.clone(),
+            password: credentials.password.clone(),
+            mechanisms: credentials.mechanisms.clone(),
+        }),
+        nonce: Nonce::from_random(random),
+        timeouts: Timeouts::within(endpoint.timeout),
+    })
+}
+
+/// A host that does not answer SYN for so long is not there.
+const MAX_CONNECT: Duration = Duration::from_secs(30);
+/// How long a server's explanation is waited for after it stopped reading.
+const LAST_WORDS: Duration = Duration::from_secs(1);

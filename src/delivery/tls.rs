@@ -1,0 +1,168 @@
+//! TLS towards next hops: which roots are trusted, and why a handshake failed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use tokio_rustls::TlsConnector;
+
+/// Why no TLS connection can be made at all.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsSetupError {
+    /// The file with the trusted authorities cannot be read.
+    #[error("ca_file {path} cannot be read: {source}; correct the path, or let this user read it")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: pem::Error,
+    },
+    /// The file has no certificate that can be a trusted authority.
+    #[error("ca_file {path} has no usable certificate; it must be PEM with at least one `BEGIN CERTIFICATE`")]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system has no trusted roots, or the provider cannot be used.
+    #[error(
+        "the system's trusted roots cannot be used: {0}; install the package ca-certificates, or set ca_file"
+    )]
+    System(rustls::Error),
+    /// The provider has no usable TLS version; a defect of this build.
+    #[error("TLS 1.2 and 1.3 are not available in this build: {0}")]
+    Versions(rustls::Error),
+}
+
+/// What makes TLS 1.2 and 1.3 connections that trust `ca_file`, or else the system's roots.
+///
+/// Reads files: call it at start, not for each connection.
+///
+/// # Errors
+/// [`TlsSetupError`], each a sentence for the operator.
+pub fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, TlsSetupError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(TlsSetupError::Versions)?;
+    let builder = match ca_file {
+        Some(path) => builder.with_root_certificates(roots(path)?),
+        None => builder.with_platform_verifier().map_err(TlsSetupError::System)?,
+    };
+    Ok(Arc::new(builder.with_no_client_auth()).into())
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, TlsSetupError> {
+    let unreadable = |source| TlsSetupError::Unreadable { path: path.to_owned(), source };
+    let certificates: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(unreadable)?;
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(certificates);
+    if roots.is_empty() {
+        return Err(TlsSetupError::NoCertificate { path: path.to_owned() });
+    }
+    Ok(roots)
+}
+
+/// Why a handshake failed.
+#[derive(Debug)]
+pub enum HandshakeFault {
+    /// The connection broke.
+    Io(std::io::Error),
+    /// The certificate does not prove that this is the host; what and how to mend it.
+    Certificate {
+        /// "its certificate expired"
+        cause: String,
+        /// "renew it there"
+        fix: &'static str,
+    },
+    /// What came is no TLS.
+    NotTls,
+    /// No version or cipher suite in common, or anything else the standard has an alert for.
+    Incompatible(rustls::Error),
+}
+
+impl HandshakeFault {
+    /// What the error of a handshake means.
+    #[must_use]
+    pub fn of(error: std::io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidCertificate(fault)) => Self::certificate(fault),
+            Some(rustls::Error::InvalidMessage(_)) => Self::NotTls,
+            Some(other) => Self::Incompatible(other.clone()),
+            None => Self::Io(error),
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum that grows; its text says enough")]
+    fn certificate(fault: &CertificateError) -> Self {
+        const RENEW: &str = "renew it on that server, and check the clocks of both hosts";
+        let (cause, fix) = match fault {
+            CertificateError::UnknownIssuer => (
+                "its certificate is from an authority that is not trusted here".to_owned(),
+                "put that authority's certificate into a PEM file and name it in tls.ca_file",
+            ),
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                ("its certificate has expired".to_owned(), RENEW)
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                ("its certificate is not valid yet".to_owned(), RENEW)
+            }
+            CertificateError::NotValidForName => {
+                ("its certificate is for another name".to_owned(), OTHER_NAME)
+            }
+            CertificateError::NotValidForNameContext { presented, .. } => {
+                (format!("its certificate is for {}", names(presented)), OTHER_NAME)
+            }
+            CertificateError::Revoked => ("its certificate was revoked".to_owned(), RENEW),
+            // The verifier has no code of its own for what `openssl req -x509` makes unless told otherwise.
+            CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => (
+                "its certificate is that of an authority, not of a server".to_owned(),
+                "give that server a certificate of its own with CA:FALSE",
+            ),
+            other => (format!("its certificate does not verify: {other}"), "replace it on that server"),
+        };
+        Self::Certificate { cause, fix }
+    }
+}
+
+/// The names in a certificate, as the verifier lists them, without control characters and not too many.
+fn names(presented: &[String]) -> String {
+    let shown: Vec<String> = presented
+        .iter()
+        .take(5)
+        .map(|name| name.chars().filter(|c| !c.is_control()).take(80).collect())
+        .collect();
+    if shown.is_empty() { "no name at all".to_owned() } else { shown.join(", ") }
+}
+
+const OTHER_NAME: &str = "write one of those names as `host`, or correct the certificate";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ca_file_without_certificates_is_told_from_one_that_cannot_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        assert!(matches!(connector(Some(&path)), Err(TlsSetupError::Unreadable { .. })));
+        std::fs::write(&path, "no certificate\n").unwrap();
+        assert!(matches!(connector(Some(&path)), Err(TlsSetupError::NoCertificate { .. })));
+    }
+
+    #[test]
+    fn a_certificate_for_another_name_says_for_which() {
+        let HandshakeFault::Certificate { cause, .. } =
+            HandshakeFault::certificate(&CertificateError::NotValidForNameContext {
+                expected: "mail.example.net".try_into().unwrap(),
+                presented: vec!["DnsName(\"mx.example.net\")".to_owned()],
+            })
+        else {
+            panic!("not a certificate fault")
+        };
+        assert_eq!(cause, "its certificate is for DnsName(\"mx.example.net\")");
+    }
+}
