@@ -82,6 +82,9 @@ pub enum SpoolError {
 
 impl SpoolError {
     pub(super) fn database(op: &'static str, path: &Path, source: rusqlite::Error) -> Self {
+        if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
+            return Self::Full { reason: FullReason::Disk { path: path.to_owned() } };
+        }
         Self::Io { op, path: path.to_owned(), source: Arc::new(Cause::Database(source)) }
     }
 
@@ -90,6 +93,24 @@ impl SpoolError {
             return Self::Full { reason: FullReason::Disk { path: path.to_owned() } };
         }
         Self::Io { op, path: path.to_owned(), source: Arc::new(Cause::File(source)) }
+    }
+
+    /// Whether the database itself is damaged.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => match source.as_ref() {
+                Cause::Database(error) => super::schema::is_damage(error),
+                Cause::File(_) => false,
+            },
+            Self::Full { .. }
+            | Self::Corrupt { .. }
+            | Self::Locked { .. }
+            | Self::NewerFormat { .. }
+            | Self::ForeignDatabase { .. }
+            | Self::NoRecipient
+            | Self::ForeignContent { .. }
+            | Self::Closed => false,
+        }
     }
 
     /// The reason as a label of `mailslotd_spool_refused_total`.

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Spool, SpoolError};
+use super::writer::Kind;
+use super::{Purpose, Spool, SpoolError, now, queries};
 use crate::message::id::{DestinationName, QueueId, RuleName};
 use crate::message::mail::{Class, Priority, Spooled};
 use crate::message::recipient::{Recipient, RecipientNumber};
@@ -119,7 +120,7 @@ impl Spool {
     /// # Errors
     /// [`SpoolError::Io`] when the database cannot be read; [`SpoolError::Closed`].
     pub async fn list(&self, filter: Filter) -> Result<Vec<Copy>, SpoolError> {
-        unimplemented!("{filter:?}")
+        self.ask(move |connection| queries::list(connection, &filter)).await
     }
 
     /// One message with its copies; `None` when it is not there (any more).
@@ -127,7 +128,7 @@ impl Spool {
     /// # Errors
     /// As [`Self::list`].
     pub async fn show(&self, id: QueueId) -> Result<Option<Shown>, SpoolError> {
-        unimplemented!("{id}")
+        self.ask(move |connection| queries::show(connection, id)).await
     }
 
     /// Makes copies due now: those that wait for a further attempt, and those that failed, whose attempts and time
@@ -137,7 +138,8 @@ impl Spool {
     /// # Errors
     /// As [`Self::record`].
     pub async fn retry(&self, which: Which) -> Result<u64, SpoolError> {
-        unimplemented!("{which:?}")
+        let now = now();
+        self.change(Kind::Settle, move |transaction| transaction.retry(which, now)).await
     }
 
     /// Keeps a message's queued copies back until [`Self::release`]. They do not expire meanwhile.
@@ -145,7 +147,7 @@ impl Spool {
     /// # Errors
     /// As [`Self::record`].
     pub async fn hold(&self, id: QueueId) -> Result<u64, SpoolError> {
-        unimplemented!("{id}")
+        self.change(Kind::Settle, move |transaction| transaction.hold(id)).await
     }
 
     /// Lets held copies go at the time they had. A message whose time ran out meanwhile gets its whole time again.
@@ -153,7 +155,8 @@ impl Spool {
     /// # Errors
     /// As [`Self::record`].
     pub async fn release(&self, id: QueueId) -> Result<u64, SpoolError> {
-        unimplemented!("{id}")
+        let now = now();
+        self.change(Kind::Settle, move |transaction| transaction.release(id, now)).await
     }
 
     /// Removes a message, whatever its state, with all its copies.
@@ -161,7 +164,7 @@ impl Spool {
     /// # Errors
     /// As [`Self::record`].
     pub async fn delete(&self, id: QueueId) -> Result<u64, SpoolError> {
-        unimplemented!("{id}")
+        self.change(Kind::Settle, move |transaction| transaction.remove(id)).await
     }
 
     /// Stops a destination: nothing is due for it until [`Self::resume`], over restarts too. Time still runs out. A
@@ -170,7 +173,8 @@ impl Spool {
     /// # Errors
     /// As [`Self::record`].
     pub async fn pause(&self, destination: DestinationName, by: String) -> Result<Option<Pause>, SpoolError> {
-        unimplemented!("{destination} {by}")
+        let now = now();
+        self.change(Kind::Settle, move |transaction| transaction.pause(&destination, &by, now)).await
     }
 
     /// Starts a destination again. Who had paused it, `None` where nobody had.
@@ -178,7 +182,7 @@ impl Spool {
     /// # Errors
     /// As [`Self::record`].
     pub async fn resume(&self, destination: DestinationName) -> Result<Option<Pause>, SpoolError> {
-        unimplemented!("{destination}")
+        self.change(Kind::Settle, move |transaction| transaction.resume(&destination)).await
     }
 
     /// All paused destinations, by name.
@@ -186,7 +190,7 @@ impl Spool {
     /// # Errors
     /// As [`Self::list`].
     pub async fn paused(&self) -> Result<Vec<Pause>, SpoolError> {
-        unimplemented!()
+        self.ask(queries::pauses).await
     }
 
     /// A message with its undelivered recipients, to be composed into a file; it stays in the spool. `None` when it is
@@ -195,6 +199,8 @@ impl Spool {
     /// # Errors
     /// As [`Self::load`].
     pub async fn export(&self, id: QueueId) -> Result<Option<Exported>, SpoolError> {
-        unimplemented!("{id}")
+        let Some(message) = self.read(id, Purpose::Export).await? else { return Ok(None) };
+        let recipients = self.ask(move |connection| queries::recipients(connection, id)).await?;
+        Ok(Some(Exported { message, recipients }))
     }
 }

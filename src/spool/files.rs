@@ -1,0 +1,228 @@
+//! The spool's folder: its lock, the modes of its files, and what a crash left lying about.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::content::{Drafts, Owned};
+use super::error::{Holder, SpoolError};
+use super::{queries, schema};
+
+/// The right to this folder, until dropped.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: Flock<File>,
+}
+
+impl Lock {
+    /// Takes the lock of `dir`, or says who has it.
+    pub(super) fn take(dir: &Path) -> Result<Self, SpoolError> {
+        let path = dir.join(LOCK);
+        let failed = |error| SpoolError::file("lock", &path, error);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
+        let file = options.open(&path).map_err(failed)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(mut file) => {
+                file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
+                Ok(Self { _file: file })
+            }
+            Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
+                let mut text = String::new();
+                let read = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                let holder = read.map_or(Holder::Unknown, Holder::Process);
+                Err(SpoolError::Locked { path: dir.to_owned(), holder })
+            }
+            Err((_, errno)) => Err(failed(errno.into())),
+        }
+    }
+}
+
+/// Makes `dir` and what must be in it before the database is opened.
+pub(super) fn prepare(dir: &Path) -> Result<(), SpoolError> {
+    for folder in [dir, &dir.join(CONTENT)] {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(FOLDER_MODE)
+            .create(folder)
+            .map_err(|error| SpoolError::file("create", folder, error))?;
+    }
+    Ok(())
+}
+
+/// Makes an empty database file that only its owner may read; SQLite gives its companions the same mode.
+pub(super) fn touch_database(path: &Path) -> Result<(), SpoolError> {
+    match create_new(path) {
+        Ok(file) => file.sync_all().map_err(|error| SpoolError::file("sync", path, error)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(SpoolError::file("create", path, error)),
+    }
+}
+
+/// Makes the entries of a folder durable.
+pub(super) fn sync_folder(dir: &Path) -> Result<(), SpoolError> {
+    File::open(dir).and_then(|folder| folder.sync_all()).map_err(|error| SpoolError::file("sync", dir, error))
+}
+
+/// A new file that only its owner may read.
+pub(super) fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)
+}
+
+/// Removes a file that nothing needs any more; one that stays is removed at the next start.
+pub(super) fn remove(path: &Path) {
+    match fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!(
+            path = %path.display(),
+            "a file that the spool needs no more could not be removed and is tried again at the next start: {error}"
+        ),
+    }
+}
+
+/// Moves a damaged database and its log into a new folder beside it, and what was rebuilt from it into its place. The
+/// folder.
+pub(super) fn exchange(dir: &Path, stamp: &str) -> Result<PathBuf, SpoolError> {
+    let aside = new_folder(dir, stamp)?;
+    for file in [LOG, DATABASE] {
+        match fs::rename(dir.join(file), aside.join(file)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(SpoolError::file("set aside", &dir.join(file), error)),
+        }
+    }
+    // An index of the log in shared memory; it belongs to no other file and is made anew.
+    remove(&dir.join(SHARED_MEMORY));
+    sync_folder(&aside)?;
+    finish_exchange(dir)?;
+    Ok(aside)
+}
+
+/// Ends an exchange that a crash interrupted: a rebuilt database without one in its place is complete.
+pub(super) fn finish_exchange(dir: &Path) -> Result<(), SpoolError> {
+    let (rebuilt, database) = (dir.join(REBUILT), dir.join(DATABASE));
+    if rebuilt.exists() && !database.exists() {
+        fs::rename(&rebuilt, &database).map_err(|error| SpoolError::file("put in place", &rebuilt, error))?;
+        sync_folder(dir)?;
+    }
+    Ok(())
+}
+
+/// Removes an unfinished rebuilt database.
+pub(super) fn clear_rebuilt(dir: &Path) {
+    for companion in ["", "-wal", "-shm"] {
+        remove(&dir.join(format!("{REBUILT}{companion}")));
+    }
+}
+
+fn new_folder(dir: &Path, stamp: &str) -> Result<PathBuf, SpoolError> {
+    let mut aside = dir.join(format!("damaged-{stamp}"));
+    let make = |path: &Path| DirBuilder::new().mode(FOLDER_MODE).create(path);
+    for another in 2.. {
+        match make(&aside) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                aside = dir.join(format!("damaged-{stamp}-{another}"));
+            }
+            made => {
+                made.and_then(|()| make(&aside.join(CONTENT)))
+                    .map_err(|error| SpoolError::file("create", &aside, error))?;
+                break;
+            }
+        }
+    }
+    Ok(aside)
+}
+
+/// Moves content files whose rows were lost to the damaged database that may still name them.
+pub(super) fn move_orphans(dir: &Path, aside: &Path, drafts: &Drafts) -> Result<u64, SpoolError> {
+    let keep = |path: &Path| {
+        let Some(name) = path.file_name() else { return };
+        if let Err(error) = fs::rename(path, aside.join(CONTENT).join(name)) {
+            tracing::warn!(path = %path.display(), "a content file could not be set aside: {error}");
+        }
+    };
+    each_orphan(dir, drafts, &AtomicBool::new(false), keep)
+}
+
+/// Looks, without holding anybody up, for content files that no row owns: of drafts that a crash ended.
+#[derive(Debug)]
+pub(super) struct OrphanSweep {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl OrphanSweep {
+    pub(super) fn start(dir: &Path, drafts: Arc<Drafts>) -> Result<Self, SpoolError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (folder, stopped) = (dir.to_owned(), Arc::clone(&stop));
+        let body = move || match each_orphan(&folder, &drafts, &stopped, remove) {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "removed content files of mail that was never accepted"),
+            Err(error) => tracing::warn!("content files that no message needs may be left: {error}"),
+        };
+        let thread = std::thread::Builder::new()
+            .name("spool-orphans".to_owned())
+            .spawn(body)
+            .map_err(|error| SpoolError::file("start a thread for", dir, error))?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+/// Waits for it: the next owner of the folder must not lose files to it.
+impl Drop for OrphanSweep {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the sweep of content files ended by a defect; please report it");
+        }
+    }
+}
+
+fn each_orphan(
+    dir: &Path,
+    drafts: &Drafts,
+    stop: &AtomicBool,
+    act: impl Fn(&Path),
+) -> Result<u64, SpoolError> {
+    let (content, database) = (dir.join(CONTENT), dir.join(DATABASE));
+    let unreadable = |error| SpoolError::database("read", &database, error);
+    let listing = |error| SpoolError::file("list", &content, error);
+    let connection = schema::open_reader(&database).map_err(unreadable)?;
+    let mut orphans: u64 = 0;
+    for entry in fs::read_dir(&content).map_err(listing)? {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let path = entry.map_err(listing)?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        // In this order: a file leaves the drafts only after its row is there to be seen.
+        if drafts.owns(name) == Owned::No
+            && !queries::file_is_wanted(&connection, name).map_err(unreadable)?
+        {
+            act(&path);
+            orphans = orphans.saturating_add(1);
+        }
+    }
+    Ok(orphans)
+}
+
+/// The folder of large content.
+pub(super) const CONTENT: &str = "content";
+/// The database.
+pub(super) const DATABASE: &str = "spool.db";
+/// What takes the place of a damaged one, while it is put together.
+pub(super) const REBUILT: &str = "rebuilt.db";
+const LOG: &str = "spool.db-wal";
+const SHARED_MEMORY: &str = "spool.db-shm";
+const LOCK: &str = "lock";
+const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;

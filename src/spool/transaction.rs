@@ -1,0 +1,444 @@
+//! What one transaction does: each change to the rows, with the figures that must stay in step.
+
+use std::collections::{BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::copy::{Expired, Fate, Settled, Swept};
+use super::error::SpoolError;
+use super::gate::Gate;
+use super::group::{self, Standing, Taking, Verdict};
+use super::rows::{self, Prepared, StoredBody, later, length_u64, micros};
+use super::tally::Tally;
+use super::{queries, schema};
+use crate::message::id::{DestinationName, QueueId};
+use crate::message::mail::{Class, Gathered, Group};
+use crate::message::recipient::{EnhancedStatus, RecipientNumber};
+use crate::telemetry::metrics::SpoolState;
+
+/// The running transaction.
+pub(super) struct Transaction<'w> {
+    pub(super) connection: &'w Connection,
+    pub(super) tally: &'w mut Tally,
+    gate: &'w Gate,
+    pub(super) effects: Effects,
+    /// Messages that took repeats in this transaction; written once, at its end.
+    gathered: HashMap<QueueId, (usize, Gathered)>,
+}
+
+/// What must happen once the transaction has committed, and not before.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    /// Destinations for which something became due, or is due at another time.
+    pub(super) woken: BTreeSet<DestinationName>,
+    /// Content files that have a row now.
+    pub(super) adopted: Vec<String>,
+    /// Content files whose row is gone.
+    pub(super) unneeded: Vec<String>,
+    pub(super) accepted_notices: u64,
+    pub(super) accepted_mail: u64,
+    pub(super) gathered: u64,
+    pub(super) corrupt: u64,
+}
+
+impl<'w> Transaction<'w> {
+    pub(super) fn new(connection: &'w Connection, tally: &'w mut Tally, gate: &'w Gate) -> Self {
+        Self { connection, tally, gate, effects: Effects::default(), gathered: HashMap::new() }
+    }
+
+    /// Writes what was put off to the end.
+    pub(super) fn finish(mut self) -> rusqlite::Result<Effects> {
+        for (id, (length, gathered)) in std::mem::take(&mut self.gathered) {
+            let body = rows::encode(&StoredBody::Notice(std::borrow::Cow::Borrowed(&gathered)));
+            let grown = signed(length_u64(body.len())).saturating_sub(signed(length_u64(length)));
+            self.connection
+                .prepare_cached(
+                    "UPDATE message SET body = ?2, checksum = ?3, bytes = bytes + ?4 WHERE id = ?1",
+                )?
+                .execute(params![id.as_row(), body, rows::checksum(&body, None), grown])?;
+            self.tally.bytes = self.tally.bytes.saturating_add(grown);
+        }
+        self.tally.store(self.connection)?;
+        Ok(self.effects)
+    }
+
+    /// Takes a message in, or counts it into an earlier one of its group.
+    pub(super) fn accept(&mut self, message: &Prepared) -> rusqlite::Result<Result<QueueId, SpoolError>> {
+        let Some(group) = &message.group else { return self.keep(message, message.accepted_at) };
+        let verdict = group::decide(group, self.standing(group)?, message.accepted_at);
+        let due = match verdict {
+            Verdict::Open { closes_at } => closes_at,
+            Verdict::Gather { message: earlier, closes_at } => {
+                if self.gather(earlier, message)? {
+                    self.effects.gathered = self.effects.gathered.saturating_add(1);
+                    return Ok(Ok(earlier));
+                }
+                closes_at
+            }
+        };
+        let kept = self.keep(message, due)?;
+        if let Ok(id) = kept {
+            self.connection
+                .prepare_cached("INSERT OR REPLACE INTO gathering VALUES (?1, ?2, ?3, ?4, 0)")?
+                .execute(params![
+                    group.key.as_slice(),
+                    id.as_row(),
+                    micros(due),
+                    micros(later(due, group.repeat_after))
+                ])?;
+        }
+        Ok(kept)
+    }
+
+    /// A message of a group is about to be delivered: what it counts stays as it is from now on.
+    pub(super) fn hand_out(&mut self, id: QueueId) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "UPDATE gathering SET handed_out = 1
+                 WHERE group_key = (SELECT group_key FROM message WHERE id = ?1) AND message = ?1",
+            )?
+            .execute([id.as_row()])?;
+        Ok(())
+    }
+
+    /// Records what became of a copy. One that is gone, or failed meanwhile, is passed over unless it was delivered.
+    pub(super) fn settle(&mut self, settled: &Settled) -> rusqlite::Result<()> {
+        let (id, number) = (settled.id, settled.number);
+        let Some((state, destination)) = self.copy(id, number)? else { return Ok(()) };
+        let waiting = matches!(state, SpoolState::Queued | SpoolState::Held);
+        match &settled.fate {
+            Fate::Delivered => {
+                self.remove_copy(id, number, state, &destination)?;
+                self.remove_behind(id, number)?;
+                self.remove_if_empty(id)?;
+            }
+            Fate::Deferred { due, status, text } if waiting => {
+                self.connection
+                    .prepare_cached(
+                        "UPDATE recipient SET due = ?3, status = ?4, text = ?5, settled_at = ?6, attempts = attempts + 1
+                         WHERE message = ?1 AND number = ?2",
+                    )?
+                    .execute(params![
+                        id.as_row(),
+                        number.0,
+                        micros(*due),
+                        status.to_string(),
+                        text,
+                        micros(settled.at)
+                    ])?;
+                self.effects.woken.insert(destination);
+            }
+            Fate::Failed { status, text } if waiting => {
+                self.fail((id, number), state, &destination, (*status, text), settled.at, 1)?;
+                self.call_standby(id, number, settled.at)?;
+            }
+            Fate::Deferred { .. } | Fate::Failed { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Keeps a message that cannot be read back away from its destinations.
+    pub(super) fn set_corrupt(&mut self, id: QueueId, why: &str, at: Timestamp) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT number, state, destination FROM recipient
+             WHERE message = ?1 AND state IN ('queued', 'held')",
+        )?;
+        let copies = statement
+            .query_map([id.as_row()], |row| Ok((row.get(0)?, rows::state(row, 1)?, rows::name(row, 2)?)))?
+            .collect::<rusqlite::Result<Vec<(u32, _, _)>>>()?;
+        for (number, state, destination) in &copies {
+            self.connection
+                .prepare_cached(
+                    "UPDATE recipient SET state = 'corrupt', text = ?3, settled_at = ?4
+                     WHERE message = ?1 AND number = ?2",
+                )?
+                .execute(params![id.as_row(), number, why, micros(at)])?;
+            self.tally.shift(*state, SpoolState::Corrupt, destination);
+        }
+        if !copies.is_empty() {
+            self.effects.corrupt = self.effects.corrupt.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// See [`super::Spool::sweep`]; failed copies that were settled before `forget` go.
+    pub(super) fn sweep(&mut self, now: Timestamp, forget: Timestamp) -> rusqlite::Result<Swept> {
+        let expired = self.expire(now)?;
+        let forgotten = self.forget(forget)?;
+        let groups = self
+            .connection
+            .prepare_cached("DELETE FROM gathering WHERE over_at <= ?1")?
+            .execute([micros(now)])?;
+        schema::shrink(self.connection)?;
+        Ok(Swept { expired, forgotten, groups: length_u64(groups) })
+    }
+
+    /// Removes a message with all its copies.
+    pub(super) fn remove(&mut self, id: QueueId) -> rusqlite::Result<u64> {
+        let mut statement = self
+            .connection
+            .prepare_cached("DELETE FROM recipient WHERE message = ?1 RETURNING state, destination")?;
+        let mut rows = statement.query([id.as_row()])?;
+        let mut removed: u64 = 0;
+        while let Some(row) = rows.next()? {
+            self.tally.add(rows::state(row, 0)?, &rows::name(row, 1)?, -1);
+            removed = removed.saturating_add(1);
+        }
+        self.remove_if_empty(id)?;
+        Ok(removed)
+    }
+
+    fn keep(&mut self, message: &Prepared, due: Timestamp) -> rusqlite::Result<Result<QueueId, SpoolError>> {
+        if let Err(full) = self.gate.admit(message.class, message.bytes, self.tally.held()) {
+            return Ok(Err(full));
+        }
+        let Some(id) = self.tally.next_id(message.accepted_at) else {
+            return Err(rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX));
+        };
+        self.connection
+            .prepare_cached("INSERT INTO message VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?
+            .execute(params![
+                id.as_row(),
+                micros(message.accepted_at),
+                rows::priority_number(message.priority),
+                rows::class_number(message.class),
+                message.rule.as_ref().map(|rule| rule.as_str()),
+                message.group.as_ref().map(|group| group.key.as_slice()),
+                signed(message.bytes),
+                message.file.as_ref().map(|claim| claim.name.as_str()),
+                message.checksum.as_slice(),
+                message.body,
+                message.content.as_deref(),
+            ])?;
+        self.keep_copies(id, message, due)?;
+        self.tally.messages = self.tally.messages.saturating_add(1);
+        self.tally.bytes = self.tally.bytes.saturating_add(signed(message.bytes));
+        self.effects.adopted.extend(message.file.as_ref().map(|claim| claim.name.clone()));
+        let accepted = match message.class {
+            Class::Notice => &mut self.effects.accepted_notices,
+            Class::Mail => &mut self.effects.accepted_mail,
+        };
+        *accepted = accepted.saturating_add(1);
+        Ok(Ok(id))
+    }
+
+    /// The time of a message begins when its first copy is due, which for a group is when it closes: a repeat interval
+    /// longer than `expire` must not expire what was never tried.
+    fn keep_copies(&mut self, id: QueueId, message: &Prepared, due: Timestamp) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached(
+            "INSERT INTO recipient (message, number, destination, address, subject, state, rank, due, expires_at,
+                                    attempts, standby_of)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?7, ?8, 0, ?9)",
+        )?;
+        let expires_at = micros(later(due, message.expire));
+        for (number, copy) in (0_u32..).zip(&message.recipients) {
+            let due = copy.standby.map_or(due, |(after, _)| later(due, after));
+            let destination = &copy.recipient.via;
+            statement.execute(params![
+                id.as_row(),
+                number,
+                destination.as_str(),
+                copy.recipient.to,
+                copy.recipient.subject,
+                message.rank(),
+                micros(due),
+                expires_at,
+                copy.standby.map(|(_, before)| before),
+            ])?;
+            self.tally.add(SpoolState::Queued, destination, 1);
+            if !self.effects.woken.contains(destination) {
+                self.effects.woken.insert(destination.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn standing(&self, group: &Group) -> rusqlite::Result<Option<Standing>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT message, closes_at, over_at, handed_out FROM gathering WHERE group_key = ?1",
+        )?;
+        let standing = statement.query_row([group.key.as_slice()], |row| {
+            Ok(Standing {
+                message: rows::id(row, 0)?,
+                closes_at: rows::time(row, 1)?,
+                over_at: rows::time(row, 2)?,
+                taking: if row.get(3)? { Taking::Nothing } else { Taking::Repeats },
+            })
+        });
+        standing.optional()
+    }
+
+    /// Counts a message into an earlier one; `false` when that one is gone or cannot be read.
+    fn gather(&mut self, earlier: QueueId, message: &Prepared) -> rusqlite::Result<bool> {
+        let Some(StoredBody::Notice(repeat)) =
+            rows::decode(&message.body, message.content.as_deref(), &message.checksum)
+        else {
+            return Ok(false);
+        };
+        if !self.gathered.contains_key(&earlier) {
+            let Some(row) = queries::message(self.connection, earlier)? else { return Ok(false) };
+            match rows::decode(&row.body, row.content.as_deref(), &row.checksum) {
+                Some(StoredBody::Notice(standing)) => {
+                    self.gathered.insert(earlier, (row.body.len(), standing.into_owned()));
+                }
+                Some(StoredBody::Mail { .. }) => return Ok(false),
+                None => {
+                    self.set_corrupt(earlier, UNREADABLE, message.accepted_at)?;
+                    return Ok(false);
+                }
+            }
+        }
+        if let Some((_, standing)) = self.gathered.get_mut(&earlier) {
+            let repeat = repeat.into_owned();
+            standing.count = standing.count.saturating_add(repeat.count);
+            standing.last = Some(repeat.last.unwrap_or(repeat.first));
+        }
+        Ok(true)
+    }
+
+    fn copy(
+        &self,
+        id: QueueId,
+        number: RecipientNumber,
+    ) -> rusqlite::Result<Option<(SpoolState, DestinationName)>> {
+        self.connection
+            .prepare_cached("SELECT state, destination FROM recipient WHERE message = ?1 AND number = ?2")?
+            .query_row(params![id.as_row(), number.0], |row| Ok((rows::state(row, 0)?, rows::name(row, 1)?)))
+            .optional()
+    }
+
+    fn fail(
+        &mut self,
+        (id, number): (QueueId, RecipientNumber),
+        from: SpoolState,
+        destination: &DestinationName,
+        (status, text): (EnhancedStatus, &str),
+        at: Timestamp,
+        attempts: u32,
+    ) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "UPDATE recipient SET state = 'failed', status = ?3, text = ?4, settled_at = ?5,
+                                      attempts = attempts + ?6
+                 WHERE message = ?1 AND number = ?2",
+            )?
+            .execute(params![id.as_row(), number.0, status.to_string(), text, micros(at), attempts])?;
+        self.tally.shift(from, SpoolState::Failed, destination);
+        Ok(())
+    }
+
+    /// The copy before it failed for good: the standby copy goes now.
+    fn call_standby(&mut self, id: QueueId, failed: RecipientNumber, now: Timestamp) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached(
+            "UPDATE recipient SET due = min(due, ?3)
+             WHERE message = ?1 AND standby_of = ?2 AND state IN ('queued', 'held') RETURNING destination",
+        )?;
+        let mut rows = statement.query(params![id.as_row(), failed.0, micros(now)])?;
+        while let Some(row) = rows.next()? {
+            self.effects.woken.insert(rows::name(row, 0)?);
+        }
+        Ok(())
+    }
+
+    /// The copy was delivered: no copy behind it in its chain is needed. Those that failed before stay to be seen.
+    fn remove_behind(&mut self, id: QueueId, delivered: RecipientNumber) -> rusqlite::Result<()> {
+        let connection = self.connection;
+        let mut next = connection.prepare_cached(
+            "SELECT number, state, destination FROM recipient WHERE message = ?1 AND standby_of = ?2",
+        )?;
+        let mut before = delivered;
+        loop {
+            let row = next.query_row(params![id.as_row(), before.0], |row| {
+                Ok((RecipientNumber(row.get(0)?), rows::state(row, 1)?, rows::name(row, 2)?))
+            });
+            let Some((number, state, destination)) = row.optional()? else { return Ok(()) };
+            // Numbers rise along a chain; one that does not was not written here and would never end.
+            if number <= before {
+                return Ok(());
+            }
+            if matches!(state, SpoolState::Queued | SpoolState::Held) {
+                self.remove_copy(id, number, state, &destination)?;
+            }
+            before = number;
+        }
+    }
+
+    fn remove_copy(
+        &mut self,
+        id: QueueId,
+        number: RecipientNumber,
+        state: SpoolState,
+        destination: &DestinationName,
+    ) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("DELETE FROM recipient WHERE message = ?1 AND number = ?2")?
+            .execute(params![id.as_row(), number.0])?;
+        self.tally.add(state, destination, -1);
+        Ok(())
+    }
+
+    /// The message goes with its last copy, and its content file after the commit.
+    fn remove_if_empty(&mut self, id: QueueId) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached(
+            "DELETE FROM message
+             WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM recipient WHERE message = ?1) RETURNING bytes, file",
+        )?;
+        let mut rows = statement.query([id.as_row()])?;
+        while let Some(row) = rows.next()? {
+            self.tally.messages = self.tally.messages.saturating_sub(1);
+            self.tally.bytes = self.tally.bytes.saturating_sub(row.get(0)?);
+            self.effects.unneeded.extend(row.get::<_, Option<String>>(1)?);
+        }
+        Ok(())
+    }
+
+    fn expire(&mut self, now: Timestamp) -> rusqlite::Result<Vec<Expired>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT message, number, destination, attempts FROM recipient INDEXED BY recipient_expiry
+             WHERE state = 'queued' AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2",
+        )?;
+        let expired = statement
+            .query_map(params![micros(now), Swept::BATCH], |row| {
+                Ok(Expired {
+                    id: rows::id(row, 0)?,
+                    number: RecipientNumber(row.get(1)?),
+                    destination: rows::name(row, 2)?,
+                    attempts: row.get(3)?,
+                })
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        for Expired { id, number, destination, .. } in &expired {
+            self.fail((*id, *number), SpoolState::Queued, destination, (EXPIRED, EXPIRED_TEXT), now, 0)?;
+        }
+        Ok(expired)
+    }
+
+    fn forget(&mut self, settled_before: Timestamp) -> rusqlite::Result<u64> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT message, number, destination FROM recipient INDEXED BY recipient_failed
+             WHERE state = 'failed' AND settled_at <= ?1 ORDER BY settled_at LIMIT ?2",
+        )?;
+        let old = statement
+            .query_map(params![micros(settled_before), Swept::BATCH], |row| {
+                Ok((rows::id(row, 0)?, RecipientNumber(row.get(1)?), rows::name(row, 2)?))
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        for (id, number, destination) in &old {
+            self.remove_copy(*id, *number, SpoolState::Failed, destination)?;
+            self.remove_if_empty(*id)?;
+        }
+        Ok(length_u64(old.len()))
+    }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// What the operator reads of a message whose row is not what was written.
+pub(super) const UNREADABLE: &str = "the row differs from its checksum";
+
+/// RFC 3463 §3.5: delivery time expired.
+const EXPIRED: EnhancedStatus = EnhancedStatus::new(4, 4, 7);
+const EXPIRED_TEXT: &str = "expired";
