@@ -5,14 +5,22 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::LazyLock;
+use std::time::Instant;
 
-use fixtures::{Vector, folder, vectors};
+use fixtures::{Carrier, Vector, folder, vectors};
+use jiff::Timestamp;
+use mailslotd::decode::decode;
+use mailslotd::message::notice::{Arrival, Listener};
+use mailslotd::session::reassembly::{Reassembly, Verdict};
+use mailslotd::wire::datagram::{Datagram, Direct};
 
 #[path = "support/fixtures.rs"]
 mod fixtures;
 
 /// Each file and how many vectors it holds.
-const FILES: [(&str, usize); 14] = [
+const FILES: [(&str, usize); 15] = [
     ("01-nmbd-startup-election-announce", 32),
     ("02-smbclient-M-to-smbd-tcp139", 110),
     ("03-messenger-D0-and-session-edge-to-smbd", 80),
@@ -27,6 +35,7 @@ const FILES: [(&str, usize); 14] = [
     ("12-crafted-fragments", 19),
     ("14-scapy-built", 7),
     ("15-smbd-slow-and-missing-message-command", 14),
+    ("16-crafted-broken", 63),
 ];
 
 #[test]
@@ -64,13 +73,201 @@ fn no_file_and_no_vector_is_skipped() {
     }
 }
 
+#[test]
+fn what_is_broken_is_refused_for_the_field_that_is_broken_and_what_is_odd_is_read() {
+    let mut refused = Vec::new();
+    for vector in vectors("16-crafted-broken") {
+        let described = vector.describe();
+        let refusal = described.lines().find_map(|line| line.strip_prefix("  ! "));
+        match (vector.label.split_once(' '), refusal) {
+            (Some(("bad", what)), Some(refusal)) => {
+                let (field, _) = refusal.split_once(" at byte ").expect("an error names its field");
+                refused.push((what.to_owned(), field.to_owned()));
+            }
+            (Some(("odd", _)), None) => {}
+            _ => panic!("{}\n{described}", vector.label),
+        }
+    }
+    let refused: Vec<_> = refused.iter().map(|(what, field)| (what.as_str(), field.as_str())).collect();
+    assert_eq!(refused, BROKEN);
+}
+
+#[test]
+fn a_datagram_whose_transaction_or_message_is_broken_never_becomes_a_notice() {
+    for vector in vectors("16-crafted-broken") {
+        let fate = (vector.carrier == Carrier::Udp138).then(|| fate(&mut Reassembly::new(), &vector));
+        let wanted = match vector.label.split_once(": ") {
+            Some(("bad datagram", _)) => "dropped: datagram: ",
+            Some(("bad transaction", what)) if SOMETHING_ELSE.contains(&what) => {
+                "dropped: no mailslot write: "
+            }
+            Some(("bad transaction", _)) => "dropped: transaction: ",
+            Some(("bad message", _)) => "dropped: message: ",
+            Some(("odd message" | "odd datagram", _)) => "Messenger ",
+            _ => continue,
+        };
+        let fate = fate.unwrap_or_else(|| panic!("{} is no datagram", vector.label));
+        assert!(fate.starts_with(wanted), "{}: {fate}", vector.label);
+    }
+}
+
+#[test]
+fn fragments_are_put_together_by_every_reading_of_the_rfc_and_dropped_where_they_contradict() {
+    let mut reassembly = Reassembly::new();
+    let mut fates = Vec::new();
+    for vector in vectors("12-crafted-fragments") {
+        let Ok(Datagram::Fragment(fragment)) = Datagram::parse(&vector.bytes) else {
+            panic!("{}", vector.label)
+        };
+        let scenario = vector.label.split([':', '[', '(']).next().unwrap().trim().to_owned();
+        let fate = match reassembly.handle_input(*NOW, SOURCE.ip(), &fragment) {
+            Verdict::Pending => "kept".to_owned(),
+            Verdict::Dropped(reason) => format!("{reason:?}"),
+            Verdict::Complete(whole) => {
+                let Ok(Datagram::Direct(direct)) = Datagram::parse(&whole) else { panic!("{scenario}") };
+                let text = format!("from \"BIG\" for \"NBLAB\": \"{}\"", "F".repeat(600));
+                assert_eq!(decoded(&direct, &vector), format!(r"Messenger to \MAILSLOT\MESSNGR {text}"));
+                "whole".to_owned()
+            }
+        };
+        fates.push((scenario, fate));
+    }
+    let fates: Vec<_> = fates.iter().map(|(scenario, fate)| (scenario.as_str(), fate.as_str())).collect();
+    assert_eq!(fates, FRAGMENTS);
+    let later = *NOW + Reassembly::TIMEOUT;
+    assert_eq!(reassembly.handle_timeout(later), 2, "the one that never completed, and the orphan");
+}
+
+/// The descriptions of all vectors, and behind `=` what the gateway makes of each datagram of UDP 138.
 fn described(vectors: &[Vector]) -> String {
+    let mut reassembly = Reassembly::new();
     let mut text = String::new();
     for vector in vectors {
-        writeln!(text, "# {}\n{}", vector.label, vector.describe()).unwrap();
+        write!(text, "# {}\n{}", vector.label, vector.describe()).unwrap();
+        if vector.carrier == Carrier::Udp138 {
+            writeln!(text, "= {}", fate(&mut reassembly, vector)).unwrap();
+        }
+        text.push('\n');
     }
     text
 }
+
+/// What becomes of a datagram that comes from 192.0.2.30, all of them at one moment.
+fn fate(reassembly: &mut Reassembly, vector: &Vector) -> String {
+    match Datagram::parse(&vector.bytes) {
+        Ok(Datagram::Direct(direct)) => decoded(&direct, vector),
+        Ok(Datagram::Fragment(fragment)) => match reassembly.handle_input(*NOW, SOURCE.ip(), &fragment) {
+            Verdict::Pending => "fragment kept".to_owned(),
+            Verdict::Dropped(reason) => format!("fragments dropped: {reason:?}"),
+            Verdict::Complete(whole) => match Datagram::parse(&whole) {
+                Ok(Datagram::Direct(direct)) => decoded(&direct, vector),
+                other => panic!("no whole datagram out of {}: {other:?}", vector.label),
+            },
+        },
+        Ok(Datagram::Error { .. } | Datagram::Query { .. }) => "dropped: no message in it".to_owned(),
+        Err(error) => format!("dropped: datagram: {error}"),
+    }
+}
+
+fn decoded(direct: &Direct<'_>, vector: &Vector) -> String {
+    let arrival = Arrival {
+        at: Timestamp::UNIX_EPOCH,
+        source: SOURCE,
+        destination: None,
+        interface: None,
+        listener: Listener::Datagram,
+    };
+    match decode(direct, arrival, vector.sender) {
+        Ok(notice) => format!(
+            "{:?} to {} from {:?} for {:?}: {:?}{}",
+            notice.kind,
+            notice.mailslot,
+            notice.originator,
+            notice.to,
+            notice.text,
+            if notice.encoding.lossy { " (lossy)" } else { "" }
+        ),
+        Err(undecodable) => format!("dropped: {undecodable}"),
+    }
+}
+
+/// What is broken in each vector that must be refused, and the field that is named for it.
+const BROKEN: &[(&str, &str)] = &[
+    ("datagram: one byte", "FLAGS"),
+    ("datagram: MSG_TYPE 17", "MSG_TYPE"),
+    ("datagram: ends in the header", "PACKET_OFFSET"),
+    ("datagram: ends in SOURCE_NAME", "SOURCE_NAME"),
+    ("datagram: name label of 33 bytes", "SOURCE_NAME"),
+    ("datagram: lower case letters in a name", "SOURCE_NAME"),
+    ("datagram: pointer instead of DESTINATION_NAME", "DESTINATION_NAME"),
+    ("datagram: scope that never ends", "DESTINATION_NAME"),
+    ("transaction: nothing", "Protocol"),
+    ("transaction: SMB2", "SMB2 ProtocolId"),
+    ("transaction: another command", "Command"),
+    ("transaction: ends in the header", "MaxParameterCount to Reserved1"),
+    ("transaction: WordCount 16", "WordCount"),
+    ("transaction: SetupCount 2", "SetupCount"),
+    ("transaction: name without NUL", "Name"),
+    ("transaction: DataOffset in the header", "DataOffset"),
+    ("transaction: DataOffset into the name", "DataOffset"),
+    ("transaction: DataOffset past the end", "DataOffset"),
+    ("transaction: DataCount past the end", "DataCount"),
+    ("transaction: TotalDataCount differs", "TotalDataCount"),
+    ("transaction: no data", "DataCount"),
+    ("transaction: mailslot opcode 2", "mailslot opcode"),
+    ("transaction: name is no mailslot", "mailslot name"),
+    ("transaction: mailslot without a name", "mailslot name"),
+    ("transaction: control characters in the name", "mailslot name"),
+    ("message: MESSNGR without a NUL", "From"),
+    ("message: MESSNGR with one NUL", "To"),
+    ("browser frame: HostAnnouncement ends in ServerName", "ServerName"),
+    ("browser frame: BackupServerCount 255", "BackupServerList"),
+    ("NETLOGON frame: SID of 4 GiB", "DomainSid"),
+    ("name service packet: ends in the header", "ANCOUNT"),
+    ("name service packet: 65535 questions", "QDCOUNT + ANCOUNT + NSCOUNT + ARCOUNT"),
+    ("name service packet: pointer to itself", "QUESTION_NAME"),
+    ("name service packet: pointer forwards", "QUESTION_NAME"),
+    ("name service packet: scope points back to its own name", "QUESTION_NAME"),
+    ("name service packet: address list of 5 bytes", "RDATA"),
+    ("name service packet: RDLENGTH past the end", "RDATA"),
+    ("session packet: type 42", "TYPE"),
+    ("session packet: reserved flag", "FLAGS"),
+    ("message block: text without its format byte", "BufferFormat"),
+    ("message block: name without NUL", "OriginatorName"),
+    ("message block: no MessageGroupId", "WordCount"),
+];
+
+/// What is not broken, but no mailslot write either.
+const SOMETHING_ELSE: &[&str] =
+    &["SMB2", "another command", "WordCount 16", "SetupCount 2", "mailslot opcode 2"];
+
+/// Each fragment's scenario and fate.
+const FRAGMENTS: &[(&str, &str)] = &[
+    ("frag2", "kept"),
+    ("frag2", "whole"),
+    ("frag2 with names replicated in 2nd", "kept"),
+    ("frag2 with names replicated in 2nd", "whole"),
+    ("offset counts user data only", "kept"),
+    ("offset counts user data only", "whole"),
+    ("RFC pseudo-code literal offset", "kept"),
+    ("RFC pseudo-code literal offset", "whole"),
+    ("reversed order", "kept"),
+    ("reversed order", "whole"),
+    ("overlap", "kept"),
+    ("overlap", "Overlap"),
+    ("gap", "kept"),
+    ("gap", "Gap"),
+    ("only first fragment, never completed", "kept"),
+    ("only second fragment", "kept"),
+    ("three fragments", "kept"),
+    ("three fragments", "kept"),
+    ("three fragments", "whole"),
+];
+
+const SOURCE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 30)), 138);
+
+#[expect(clippy::disallowed_methods, reason = "some moment, only ever compared with itself")]
+static NOW: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The first line that differs, under its vector's label and with the lines before it.
 fn first_difference(expected: &str, described: &str) -> Option<String> {

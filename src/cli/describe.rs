@@ -5,7 +5,7 @@
 //! of that layer. Whatever the peer wrote is escaped: nothing of it reaches a terminal as a control character. The
 //! length stays within 64 times that of the bytes and a constant.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::{self, Display, Formatter, Write as _};
 
 use crate::wire::netbios_name::{NetbiosName, Scope};
 use crate::wire::oem_text::SenderText;
@@ -62,7 +62,7 @@ impl Page {
     fn oem(&mut self, name: &str, text: &[u8], sender: SenderText) {
         let decoded = sender.decode(text);
         let lossy = if decoded.lossy { " (not all of it has a meaning in this code page)" } else { "" };
-        self.field(name, format_args!("\"{}\"{lossy}", decoded.text.escape_debug()));
+        self.field(name, format_args!("{}{lossy}", Quoted(&decoded.text)));
     }
 
     /// Bytes that nothing is known of.
@@ -77,6 +77,19 @@ impl Page {
 
     fn line(&mut self, line: impl Display) {
         writeln!(self.text, "{line}").ok();
+    }
+}
+
+/// A text in quotation marks; those within it, backslashes and all that cannot be seen are escaped.
+struct Quoted<'a>(&'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            if c == '\'' { f.write_char(c) } else { write!(f, "{}", c.escape_debug()) }?;
+        }
+        f.write_char('"')
     }
 }
 

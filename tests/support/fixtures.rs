@@ -30,7 +30,7 @@ pub(crate) struct Vector {
 }
 
 /// What carries a vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Carrier {
     /// A datagram of the name service.
     Udp137,

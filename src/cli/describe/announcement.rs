@@ -59,6 +59,8 @@ impl Page {
         self.oem("MachineGroup", announcement.machine_group.text(), sender);
         self.field("BrowserConfigVersion", announcement.browser_config_version);
         self.server_type(announcement.server_type);
+        let [a, b, c, d] = announcement.trailer;
+        self.field("Trailer", format_args!("{a:02X} {b:02X} {c:02X} {d:02X}"));
         self.oem("LocalMasterBrowser", announcement.local_master, sender);
     }
 

@@ -1,5 +1,7 @@
 //! TCP 139: session packets, and the messenger SMBs in them.
 
+use std::ops::RangeInclusive;
+
 use super::{Page, qualified};
 use crate::wire::messenger::{Request, Response};
 use crate::wire::oem_text::SenderText;
@@ -64,7 +66,9 @@ impl Page {
             "PID, TID, UID, MID",
             format_args!("{}, {}, {}, {}", header.pid_low, header.tid, header.uid, header.mid),
         );
-        if header.flags & Header::REPLY == 0 {
+        if !MESSENGER.contains(&header.command.0) {
+            self.field("", "not looked into: no SMB of the messenger service");
+        } else if header.flags & Header::REPLY == 0 {
             let (_, request) = Request::parse(message)?;
             self.request(&request, sender);
         } else {
@@ -151,3 +155,5 @@ const fn refusal(code: RefusalCode) -> &'static str {
         _ => "unknown",
     }
 }
+
+const MESSENGER: RangeInclusive<u8> = Command::SEND_MESSAGE.0..=Command::TEXT_MB.0;
