@@ -1,1 +1,181 @@
-//! What is due goes to its transport.
+//! What is due goes to its transport: one lane for each destination, so that none waits for another.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::lane::{Lane, Parts};
+use super::submission::SetupError;
+use super::sweep::Sweep;
+use super::transport::{Limits, Transport};
+use super::view::Views;
+use crate::config::settings::Settings;
+use crate::message::id::DestinationName;
+use crate::policy::availability::Pace;
+use crate::policy::retry::Retry;
+use crate::spool::Spool;
+use crate::telemetry::metrics::Metrics;
+
+/// The deliveries. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Scheduler(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    lanes: BTreeMap<DestinationName, Handle>,
+    views: Views,
+    tasks: TaskTracker,
+    sweep: AbortHandle,
+    stop: CancellationToken,
+}
+
+/// What the outside has of a lane.
+#[derive(Debug)]
+struct Handle {
+    poke: Arc<Notify>,
+    task: AbortHandle,
+}
+
+/// What is delivered where, and how patiently.
+#[derive(Debug)]
+pub struct Plan {
+    /// Each destination once.
+    pub destinations: Vec<(DestinationName, Transport, Limits)>,
+    /// Of one message.
+    pub retry: Retry,
+    /// Of one destination.
+    pub pace: Pace,
+    /// Between two looks for what has expired.
+    pub sweep: Duration,
+}
+
+/// A destination cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("destination {name}: {source}")]
+pub struct SchedulerError {
+    name: DestinationName,
+    source: SetupError,
+}
+
+impl Plan {
+    /// What the configuration says. Connects to nothing.
+    ///
+    /// # Errors
+    /// The first destination that cannot be set up, for example one whose `ca_file` cannot be read.
+    pub fn of(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Self, SchedulerError> {
+        let built = settings.destinations.iter().map(|destination| {
+            let transport = Transport::new(destination, settings, metrics)
+                .map_err(|source| SchedulerError { name: destination.name.clone(), source })?;
+            Ok((destination.name.clone(), transport, Limits::of(&destination.kind)))
+        });
+        Ok(Self {
+            destinations: built.collect::<Result<_, _>>()?,
+            retry: settings.retry,
+            pace: Pace::default(),
+            sweep: SWEEP,
+        })
+    }
+}
+
+impl Scheduler {
+    /// Starts the deliveries of a configuration, with what lies in the spool.
+    ///
+    /// # Errors
+    /// As [`Plan::of`]; nothing was started then.
+    #[expect(clippy::unused_async, reason = "must be called where tasks can be spawned")]
+    pub async fn start(
+        settings: &Settings,
+        spool: Spool,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, SchedulerError> {
+        Ok(Self::launch(Plan::of(settings, &metrics)?, &spool, &metrics))
+    }
+
+    /// Starts the deliveries of a plan. Must be called within the runtime.
+    #[must_use]
+    pub fn launch(plan: Plan, spool: &Spool, metrics: &Arc<Metrics>) -> Self {
+        let (tasks, stop, views) = (TaskTracker::new(), CancellationToken::new(), Views::default());
+        let transports = plan.destinations.iter().map(|(_, transport, _)| transport.clone()).collect();
+        let sweep =
+            Sweep { spool: spool.clone(), metrics: Arc::clone(metrics), transports, every: plan.sweep };
+        let sweep = tasks.spawn(sweep.run(stop.clone())).abort_handle();
+        let mut lanes = BTreeMap::new();
+        for (name, transport, limits) in plan.destinations {
+            let poke = Arc::new(Notify::new());
+            let lane = Lane::new(Parts {
+                name: name.clone(),
+                transport,
+                limits,
+                pace: plan.pace,
+                retry: plan.retry,
+                spool: spool.clone(),
+                metrics: Arc::clone(metrics),
+                views: views.clone(),
+                poke: Arc::clone(&poke),
+                stop: stop.clone(),
+            });
+            let task = tasks.spawn(lane.run()).abort_handle();
+            lanes.insert(name, Handle { poke, task });
+        }
+        tasks.close();
+        Self(Arc::new(Shared { lanes, views, tasks, sweep, stop }))
+    }
+
+    /// The live state of the destinations.
+    #[must_use]
+    pub fn views(&self) -> &Views {
+        &self.0.views
+    }
+
+    /// Whether there is such a destination.
+    #[must_use]
+    pub fn has(&self, destination: &DestinationName) -> bool {
+        self.0.lanes.contains_key(destination)
+    }
+
+    /// The operator paused, resumed or retried something for this destination: it looks at once, and probes a
+    /// destination in trouble without waiting. Harmless at any time.
+    pub fn poke(&self, destination: &DestinationName) {
+        if let Some(lane) = self.0.lanes.get(destination) {
+            lane.poke.notify_one();
+        }
+    }
+
+    /// As [`Self::poke`], for all.
+    pub fn poke_all(&self) {
+        for lane in self.0.lanes.values() {
+            lane.poke.notify_one();
+        }
+    }
+
+    /// Makes no new attempts and waits for those under way until `end`. Whether all ended; if not, the rest is broken
+    /// off and the log says which: what was not recorded is delivered again, under the same Message-ID.
+    pub async fn shutdown(&self, end: Instant) -> bool {
+        self.0.stop.cancel();
+        if timeout_at(end, self.0.tasks.wait()).await.is_ok() {
+            return true;
+        }
+        let left: Vec<&str> = self
+            .0
+            .lanes
+            .iter()
+            .filter(|(_, lane)| !lane.task.is_finished())
+            .map(|(name, _)| name.as_str())
+            .collect();
+        tracing::warn!(destinations = ?left, "Deliveries did not end in time and are broken off; they are repeated.");
+        self.0.sweep.abort();
+        for lane in self.0.lanes.values() {
+            lane.task.abort();
+        }
+        false
+    }
+}
+
+/// Between two looks for what has expired.
+const SWEEP: Duration = Duration::from_secs(60);

@@ -1,19 +1,64 @@
 //! The transports, behind one enum.
 
+use std::sync::Arc;
+
 use super::maildir::Maildir;
 use super::outcome::{Attempt, Report};
+use super::submission::{SetupError, Submission};
+use crate::config::settings::{Destination, DestinationKind, Settings};
+use crate::message::compose::Identity;
+use crate::policy::rate::Rate;
+use crate::telemetry::metrics::Metrics;
 
 /// How one destination is reached. Clones share what is behind it.
 #[derive(Debug, Clone)]
 pub enum Transport {
+    /// SMTP to a next hop.
+    Submission(Submission),
     /// Files in a Maildir.
     Maildir(Maildir),
 }
 
+/// How much may be asked of a transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Attempts at once; at least 1.
+    pub concurrency: usize,
+    /// Recipients of one attempt; at least 1.
+    pub recipients: usize,
+    /// Attempts in a time, where limited.
+    pub rate: Option<Rate>,
+}
+
 impl Transport {
+    /// The transport of one destination. Connects to nothing.
+    ///
+    /// # Errors
+    /// [`SetupError`], for settings that can never work.
+    pub fn new(
+        destination: &Destination,
+        settings: &Settings,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, SetupError> {
+        let identity = |from: Option<&str>| {
+            Identity::new(settings.hostname.as_deref(), &settings.site, from, settings.timezone.clone())
+        };
+        let name = destination.name.clone();
+        match &destination.kind {
+            DestinationKind::Maildir(maildir) => {
+                Ok(Self::Maildir(Maildir::new(name, maildir, identity(None), Arc::clone(metrics))))
+            }
+            DestinationKind::Submission(submission) => {
+                let identity = identity(Some(&submission.from));
+                Ok(Self::Submission(Submission::new(name, submission, identity)?))
+            }
+        }
+    }
+
     /// Makes one attempt. It ends in a bounded time: each transport has deadlines of its own.
     pub async fn deliver(&self, attempt: Attempt) -> Report {
         match self {
+            Self::Submission(submission) => submission.deliver(attempt).await,
             Self::Maildir(maildir) => maildir.deliver(attempt).await,
         }
     }
@@ -21,6 +66,7 @@ impl Transport {
     /// Does what is due without a message: connections that idle, mail that is too old. Due about once a minute.
     pub async fn tend(&self) {
         match self {
+            Self::Submission(submission) => submission.tend().await,
             Self::Maildir(maildir) => maildir.tend().await,
         }
     }
@@ -28,7 +74,25 @@ impl Transport {
     /// Ends what is open; no attempt may be under way.
     pub async fn close(&self) {
         match self {
+            Self::Submission(submission) => submission.close().await,
             Self::Maildir(_) => {}
+        }
+    }
+}
+
+impl Limits {
+    /// Of a destination's settings.
+    #[must_use]
+    pub fn of(kind: &DestinationKind) -> Self {
+        match kind {
+            DestinationKind::Submission(submission) => Self {
+                concurrency: submission.max_connections,
+                // RFC 5321 §4.5.3.1.8: every server takes 100.
+                recipients: 100,
+                rate: submission.rate,
+            },
+            // Some, so that fsyncs overlap; one message to one folder in one attempt, as copies there are one file.
+            DestinationKind::Maildir(_) => Self { concurrency: 4, recipients: usize::MAX, rate: None },
         }
     }
 }

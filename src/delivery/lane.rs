@@ -1,0 +1,442 @@
+//! One destination's deliveries: a task that decides when the next attempt goes and keeps the outcome.
+//!
+//! It sleeps until something concerns it: the spool has something due, an attempt ended, a commit ended, a probe or a
+//! token is due, the operator asks. Each time it sends what may go, and never more than the transport's limits allow.
+//! An attempt runs in a task of its own, so a defect in one costs one attempt.
+#![expect(clippy::disallowed_methods, reason = "this is the edge where deciding code is told the time")]
+
+mod ledger;
+mod tell;
+mod window;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::outcome::{Attempt, Health, Outcome, Report};
+use super::transport::{Limits, Transport};
+use super::view::{DestinationView, Views, label};
+use crate::message::id::DestinationName;
+use crate::message::recipient::EnhancedStatus;
+use crate::policy::availability::{Availability, Errand, Finding, Pace, Permit, State};
+use crate::policy::rate::TokenBucket;
+use crate::policy::retry::Retry;
+use crate::spool::{Due, Fate, Settled, Spool, SpoolError};
+use crate::telemetry::metrics::{DeliveryResult, Metrics};
+use ledger::Ledger;
+use window::{Extent, Window, copies};
+
+/// What a lane works with.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) name: DestinationName,
+    pub(super) transport: Transport,
+    pub(super) limits: Limits,
+    pub(super) pace: Pace,
+    pub(super) retry: Retry,
+    pub(super) spool: Spool,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) views: Views,
+    /// The operator did something that may concern this destination.
+    pub(super) poke: Arc<Notify>,
+    /// No new attempts from here on.
+    pub(super) stop: CancellationToken,
+}
+
+/// A destination at work.
+#[derive(Debug)]
+pub(super) struct Lane {
+    parts: Parts,
+    availability: Availability,
+    bucket: Option<TokenBucket>,
+    /// No token before this.
+    next_token: Option<Instant>,
+    window: Window,
+    /// When to look into the spool although nothing was heard of it.
+    next_look: Option<Instant>,
+    /// The spool could not be read; not before this again.
+    spool_rests: Option<Instant>,
+    spool_told_at: Option<Instant>,
+    running: JoinSet<Ended>,
+    sent: HashMap<Id, Sent>,
+    ledger: Ledger,
+    last_delivery: Option<Timestamp>,
+    /// As it was last published.
+    view: DestinationView,
+}
+
+/// An attempt under way.
+#[derive(Debug)]
+struct Sent {
+    errand: Errand,
+    rows: Vec<Due>,
+}
+
+/// How the task of an attempt ended.
+#[derive(Debug)]
+enum Ended {
+    Reported(Report),
+    /// The message is not there any more, or was set aside as corrupt: nothing to deliver.
+    Gone,
+    Unreadable(SpoolError),
+}
+
+impl Lane {
+    pub(super) fn new(parts: Parts) -> Self {
+        let state = label(State::Up);
+        let view = DestinationView {
+            state,
+            since: Timestamp::now(),
+            reason: None,
+            in_flight: 0,
+            last_delivery: None,
+        };
+        parts.views.set(&parts.name, view.clone());
+        parts.metrics.set_destination_state(&parts.name, state);
+        Self {
+            availability: Availability::new(parts.pace),
+            bucket: parts.limits.rate.map(|rate| TokenBucket::new(rate, Instant::now())),
+            next_token: None,
+            window: Window::new(),
+            next_look: None,
+            spool_rests: None,
+            spool_told_at: None,
+            running: JoinSet::new(),
+            sent: HashMap::new(),
+            ledger: Ledger::new(),
+            last_delivery: None,
+            view,
+            parts,
+        }
+    }
+
+    /// Delivers until `stop`, then waits for the attempts under way and for their record.
+    pub(super) async fn run(mut self) {
+        let due = self.parts.spool.subscribe(&self.parts.name);
+        let (poke, stop) = (Arc::clone(&self.parts.poke), self.parts.stop.clone());
+        self.read_pause().await;
+        while !stop.is_cancelled() {
+            self.send_due().await;
+            self.ledger.commit(&self.parts.spool, Instant::now());
+            self.show();
+            let wake = self.wake_at();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                Some(ended) = self.running.join_next_with_id() => self.end_all(ended),
+                commit = self.ledger.committed() => self.committed(commit),
+                () = poke.notified() => self.poked().await,
+                () = due.notified() => self.window.expire(),
+                () = sleep_until(wake) => self.time_passed(),
+            }
+        }
+        self.finish().await;
+    }
+
+    async fn finish(mut self) {
+        while !(self.running.is_empty() && self.ledger.is_settled()) {
+            self.ledger.commit(&self.parts.spool, Instant::now());
+            let wake = self.ledger.poll_timeout();
+            tokio::select! {
+                Some(ended) = self.running.join_next_with_id() => self.end_all(ended),
+                commit = self.ledger.committed() => self.committed(commit),
+                () = sleep_until(wake) => {}
+            }
+        }
+        self.show();
+        self.parts.transport.close().await;
+    }
+
+    /// Sends all that is due and may go now.
+    async fn send_due(&mut self) {
+        loop {
+            let now = Instant::now();
+            let errand = match self.availability.permit(now) {
+                Permit::All => Errand::Deliver,
+                Permit::Probe => Errand::Probe,
+                Permit::None => return,
+            };
+            let busy = self.running.len() >= self.parts.limits.concurrency || !self.ledger.has_room();
+            let rests = |until: Option<Instant>| until.is_some_and(|until| now < until);
+            if busy || rests(self.next_token) || rests(self.spool_rests) {
+                return;
+            }
+            if self.window.wants_rows(now) {
+                self.look(now).await;
+            }
+            if self.window.is_empty() {
+                return;
+            }
+            if let Some(Err(wait)) = self.bucket.as_mut().map(|bucket| bucket.take(now)) {
+                self.next_token = now.checked_add(wait);
+                return;
+            }
+            self.send(errand);
+        }
+    }
+
+    fn send(&mut self, errand: Errand) {
+        let skip = match errand {
+            Errand::Deliver => 0,
+            // Another message each time: one that breaks the next hop must not keep the others.
+            Errand::Probe => self.availability.failures(),
+        };
+        let rows = self.window.take(skip, self.parts.limits.recipients);
+        if errand == Errand::Probe {
+            self.availability.probe_started();
+        }
+        self.ledger.begin(copies(&rows));
+        let attempt = attempt(self.parts.spool.clone(), self.parts.transport.clone(), rows.clone());
+        let task = self.running.spawn(attempt);
+        self.sent.insert(task.id(), Sent { errand, rows });
+    }
+
+    /// Asks the spool what is due.
+    async fn look(&mut self, now: Instant) {
+        let Parts { spool, name, .. } = &self.parts;
+        let wall = Timestamp::now();
+        let result = match spool.due(name, wall, Window::SIZE, self.ledger.open()).await {
+            Ok(rows) => match self.window.fill(rows, now) {
+                Extent::Part => Ok(None),
+                Extent::Whole => spool.next_due(name).await,
+            },
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(next) => {
+                self.spool_rests = None;
+                self.next_look = next.map(|at| {
+                    // Copies under way count in it, so it may lie in the past.
+                    let wait = Duration::try_from(at.duration_since(wall)).unwrap_or_default();
+                    later(now, wait.clamp(SHORTEST_LOOK, LONGEST_LOOK))
+                });
+            }
+            Err(error) => self.spool_failed(now, &error),
+        }
+    }
+
+    /// Ends this attempt and those that have ended besides.
+    fn end_all(&mut self, first: Result<(Id, Ended), JoinError>) {
+        self.end(first);
+        while let Some(ended) = self.running.try_join_next_with_id() {
+            self.end(ended);
+        }
+    }
+
+    fn end(&mut self, ended: Result<(Id, Ended), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let Some(Sent { errand, rows }) = self.sent.remove(&id) else { return };
+        let now = Instant::now();
+        let finding = match ended {
+            Ok((_, Ended::Reported(report))) => self.reported(&rows, report),
+            Ok((_, Ended::Gone)) => {
+                self.release(&rows);
+                Finding::Nothing
+            }
+            Ok((_, Ended::Unreadable(error))) => {
+                self.release(&rows);
+                self.window.expire();
+                self.spool_failed(now, &error);
+                Finding::Nothing
+            }
+            Err(_) => {
+                self.broke_off(&rows);
+                Finding::Nothing
+            }
+        };
+        if let Some(event) = self.availability.handle_finding(now, errand, finding) {
+            tell::event(&self.parts.name, &event);
+        }
+    }
+
+    fn reported(&mut self, rows: &[Due], report: Report) -> Finding {
+        let mut outcomes: HashMap<_, _> = report.outcomes.into_iter().collect();
+        for row in rows {
+            match outcomes.remove(&row.number) {
+                Some(outcome) => self.settle(row, outcome),
+                // An answer that leaves someone out must not be asked for in a circle.
+                None if report.health == Health::Up => self.settle(row, delayed(LEFT_OUT)),
+                None => {
+                    self.ledger.release(&(row.id, row.number));
+                    self.window.expire();
+                }
+            }
+        }
+        match report.health {
+            Health::Up => Finding::Answered,
+            Health::Down { reason } => Finding::Unreachable { reason },
+            Health::OperatorFault { reason } => Finding::OperatorFault { reason },
+            Health::Throttled { retry_after, reason } => Finding::Wait { asked: retry_after, reason },
+        }
+    }
+
+    fn settle(&mut self, row: &Due, outcome: Outcome) {
+        let Parts { name, metrics, retry, .. } = &self.parts;
+        let at = Timestamp::now();
+        let (fate, result) = match outcome {
+            Outcome::Delivered { text } => {
+                tell::delivered(name, row, &text);
+                self.last_delivery = Some(at);
+                (Fate::Delivered, DeliveryResult::Delivered)
+            }
+            Outcome::Delayed { status, text, retry_after } => {
+                let wait = retry.delay(row.attempts.saturating_add(1), retry_after);
+                let due = at.checked_add(SignedDuration::try_from(wait).unwrap_or_default()).unwrap_or(at);
+                tell::delayed(name, row, status, &text, due);
+                (Fate::Deferred { due, status, text }, DeliveryResult::Delayed)
+            }
+            Outcome::Failed { status, text } => {
+                tell::failed(name, row, status, &text);
+                (Fate::Failed { status, text }, DeliveryResult::Failed)
+            }
+        };
+        metrics.delivery(name, result);
+        self.ledger.settle(Settled { id: row.id, number: row.number, fate, at });
+    }
+
+    fn release(&mut self, rows: &[Due]) {
+        for row in rows {
+            self.ledger.release(&(row.id, row.number));
+        }
+    }
+
+    /// The task of an attempt panicked.
+    fn broke_off(&mut self, rows: &[Due]) {
+        self.parts.metrics.panicked();
+        tell::broke_off(&self.parts.name, rows);
+        for row in rows {
+            self.settle(row, delayed(BROKE_OFF));
+        }
+    }
+
+    fn committed(&mut self, commit: Result<Result<(), SpoolError>, JoinError>) {
+        let now = Instant::now();
+        match commit {
+            // Closed: too late to keep anything; what was delivered is delivered again after the next start.
+            Ok(Ok(()) | Err(SpoolError::Closed)) => self.ledger.close(),
+            Ok(Err(error)) => {
+                self.ledger.reopen(now);
+                self.spool_told(now, &error);
+            }
+            Err(_) => {
+                self.parts.metrics.panicked();
+                self.ledger.reopen(now);
+            }
+        }
+    }
+
+    /// The operator did something: a pause, its end, or a retry, which probes at once.
+    async fn poked(&mut self) {
+        self.read_pause().await;
+        self.availability.retry_now(Instant::now());
+        self.window.expire();
+    }
+
+    async fn read_pause(&mut self) {
+        match self.parts.spool.paused().await {
+            Ok(pauses) if pauses.iter().any(|pause| pause.destination == self.parts.name) => {
+                self.availability.pause();
+            }
+            Ok(_) => self.availability.resume(Instant::now()),
+            Err(error) => self.spool_failed(Instant::now(), &error),
+        }
+    }
+
+    fn time_passed(&mut self) {
+        let now = Instant::now();
+        let passed = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
+        if passed(&mut self.next_look) {
+            self.window.expire();
+        }
+        passed(&mut self.next_token);
+        passed(&mut self.spool_rests);
+        if let Some(event) = self.availability.handle_timeout(now) {
+            tell::event(&self.parts.name, &event);
+        }
+    }
+
+    /// When [`Self::time_passed`] is due. Every time in it lies ahead or is taken out when it has passed.
+    fn wake_at(&self) -> Option<Instant> {
+        let probe = self.availability.poll_timeout(Instant::now());
+        let times = [self.next_look, self.next_token, self.spool_rests, probe, self.ledger.poll_timeout()];
+        times.into_iter().flatten().min()
+    }
+
+    fn spool_failed(&mut self, now: Instant, error: &SpoolError) {
+        self.spool_rests = Some(later(now, SPOOL_RESTS));
+        self.spool_told(now, error);
+    }
+
+    fn spool_told(&mut self, now: Instant, error: &SpoolError) {
+        let told = self.spool_told_at.is_some_and(|at| now.saturating_duration_since(at) < SPOOL_TOLD);
+        if !told && !matches!(error, SpoolError::Closed) {
+            self.spool_told_at = Some(now);
+            tell::spool(&self.parts.name, error);
+        }
+    }
+
+    /// Publishes the state where it changed.
+    fn show(&mut self) {
+        let mut view = DestinationView {
+            state: label(self.availability.state()),
+            reason: self.availability.reason().map(str::to_owned),
+            in_flight: self.running.len(),
+            last_delivery: self.last_delivery,
+            since: self.view.since,
+        };
+        if view.state != self.view.state {
+            view.since = Timestamp::now();
+            self.parts.metrics.set_destination_state(&self.parts.name, view.state);
+        }
+        if view != self.view {
+            self.parts.views.set(&self.parts.name, view.clone());
+            self.view = view;
+        }
+    }
+}
+
+async fn attempt(spool: Spool, transport: Transport, rows: Vec<Due>) -> Ended {
+    let Some(id) = rows.first().map(|row| row.id) else { return Ended::Gone };
+    let message = match spool.load(id).await {
+        Ok(Some(message)) => message,
+        Ok(None) | Err(SpoolError::Corrupt { .. }) => return Ended::Gone,
+        Err(error) => return Ended::Unreadable(error),
+    };
+    let recipients = rows.into_iter().map(|row| (row.number, row.recipient)).collect();
+    Ended::Reported(transport.deliver(Attempt { message, recipients }).await)
+}
+
+fn delayed(text: &str) -> Outcome {
+    // RFC 3463 §3.4: other or undefined mail system status.
+    Outcome::Delayed { status: EnhancedStatus::new(4, 3, 0), text: text.to_owned(), retry_after: None }
+}
+
+fn later(now: Instant, wait: Duration) -> Instant {
+    now.checked_add(wait).unwrap_or(now)
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+const BROKE_OFF: &str = "the delivery ended by a defect in this program";
+const LEFT_OUT: &str = "the transport reported no outcome";
+
+/// The spool's clock is the wall's: it is asked again after this even when nothing seems due sooner.
+const LONGEST_LOOK: Duration = Duration::from_secs(60);
+
+/// And never more often than this on account of time alone.
+const SHORTEST_LOOK: Duration = Duration::from_secs(1);
+
+/// After the spool could not be read.
+const SPOOL_RESTS: Duration = Duration::from_secs(1);
+
+/// Between two lines in the log about a spool that fails.
+const SPOOL_TOLD: Duration = Duration::from_secs(300);

@@ -1,0 +1,155 @@
+//! What is due for one destination, some of it at a time.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::message::id::QueueId;
+use crate::message::recipient::RecipientNumber;
+use crate::spool::Due;
+
+/// A copy in the spool.
+pub(super) type CopyId = (QueueId, RecipientNumber);
+
+/// The head of the queue: bounded, so a backlog of any length costs the same memory.
+#[derive(Debug)]
+pub(super) struct Window {
+    rows: VecDeque<Due>,
+    /// The spool may have what is not here, or what should go before it.
+    stale: bool,
+    fetched_at: Option<Instant>,
+}
+
+impl Window {
+    /// How many copies are asked for at once.
+    pub(super) const SIZE: usize = 256;
+
+    pub(super) const fn new() -> Self {
+        Self { rows: VecDeque::new(), stale: true, fetched_at: None }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Something changed in the spool.
+    pub(super) const fn expire(&mut self) {
+        self.stale = true;
+    }
+
+    /// Whether to ask the spool before the next [`Self::take`]. Under a stream of arrivals a window that has rows is
+    /// renewed a few times a second, and so an urgent message overtakes at most that long a stretch of others.
+    pub(super) fn wants_rows(&self, now: Instant) -> bool {
+        let fresh = self.fetched_at.is_some_and(|at| now.saturating_duration_since(at) < FRESH);
+        self.stale && (self.rows.is_empty() || !fresh)
+    }
+
+    /// What the spool answered. Whether that was all there is.
+    pub(super) fn fill(&mut self, rows: Vec<Due>, now: Instant) -> Extent {
+        let extent = if rows.len() < Self::SIZE { Extent::Whole } else { Extent::Part };
+        self.rows = rows.into();
+        self.stale = extent == Extent::Part;
+        self.fetched_at = Some(now);
+        extent
+    }
+
+    /// Takes a message with those of its recipients that have the same subject, at most `limit` of them: the first in
+    /// rank, or the one `skip` places behind it, round about.
+    pub(super) fn take(&mut self, skip: u32, limit: usize) -> Vec<Due> {
+        let skip = usize::try_from(skip).unwrap_or_default();
+        let Some(chosen) = skip.checked_rem(self.rows.len()).and_then(|place| self.rows.remove(place)) else {
+            return Vec::new();
+        };
+        let mut taken = vec![chosen];
+        self.rows.retain(|row| {
+            let first = taken.first();
+            let belongs = taken.len() < limit
+                && first.is_some_and(|first| {
+                    first.id == row.id && first.recipient.subject == row.recipient.subject
+                });
+            if belongs {
+                taken.push(row.clone());
+            }
+            !belongs
+        });
+        taken
+    }
+}
+
+/// How much of what is due a window holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of it.
+    Whole,
+    /// There may be more.
+    Part,
+}
+
+/// The names of copies.
+pub(super) fn copies(rows: &[Due]) -> HashSet<CopyId> {
+    rows.iter().map(|row| (row.id, row.number)).collect()
+}
+
+/// How long a window that has rows is not renewed.
+const FRESH: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::message::id::DestinationName;
+    use crate::message::recipient::Recipient;
+
+    fn due(id: i64, number: u32, subject: Option<&str>) -> Due {
+        let via = DestinationName::new("hop").unwrap();
+        Due {
+            id: QueueId::from_row(id).unwrap(),
+            number: RecipientNumber(number),
+            recipient: Recipient {
+                via,
+                to: format!("{number}@corp.example"),
+                subject: subject.map(str::to_owned),
+                otherwise: Vec::new(),
+            },
+            attempts: 0,
+            accepted_at: Timestamp::UNIX_EPOCH,
+            expires_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn window(rows: Vec<Due>) -> Window {
+        #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
+        let now = Instant::now();
+        let mut window = Window::new();
+        window.fill(rows, now);
+        window
+    }
+
+    fn names(rows: &[Due]) -> Vec<(i64, u32)> {
+        rows.iter().map(|row| (row.id.as_row(), row.number.0)).collect()
+    }
+
+    #[test]
+    fn recipients_of_one_message_go_together_when_their_subject_is_the_same() {
+        let rows =
+            vec![due(1, 0, None), due(2, 0, None), due(1, 1, None), due(1, 2, Some("UPS")), due(1, 3, None)];
+        let mut window = window(rows);
+        assert_eq!(names(&window.take(0, 100)), [(1, 0), (1, 1), (1, 3)]);
+        assert_eq!(names(&window.take(0, 100)), [(2, 0)]);
+        assert_eq!(names(&window.take(0, 100)), [(1, 2)]);
+        assert_eq!(names(&window.take(0, 100)), []);
+    }
+
+    #[test]
+    fn no_attempt_has_more_recipients_than_its_limit() {
+        let mut window = window((0..5).map(|number| due(1, number, None)).collect());
+        let sizes: Vec<_> = (0..4).map(|_| window.take(0, 2).len()).collect();
+        assert_eq!(sizes, [2, 2, 1, 0]);
+    }
+
+    #[test]
+    fn a_probe_takes_another_message_each_time() {
+        let first = |skip| window((1..=3).map(|id| due(id, 0, None)).collect()).take(skip, 1)[0].id.as_row();
+        assert_eq!([0, 1, 2, 3, 4].map(first), [1, 2, 3, 1, 2]);
+    }
+}

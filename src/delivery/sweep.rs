@@ -1,0 +1,74 @@
+//! What is due once a minute without a message: expiry in the spool, old mail and idle connections in the transports.
+#![expect(clippy::disallowed_methods, reason = "this is the edge where the spool is told the time")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::transport::Transport;
+use crate::spool::{Expired, Spool, SpoolError, Swept};
+use crate::telemetry::metrics::{DeliveryResult, Metrics};
+
+/// What a sweep works with.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    pub(super) spool: Spool,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) transports: Vec<Transport>,
+    pub(super) every: Duration,
+}
+
+impl Sweep {
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(self.every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failing = false;
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            match self.sweep().await {
+                Ok(()) => failing = false,
+                Err(SpoolError::Closed) => return,
+                Err(error) if failing => tracing::debug!(%error, "The spool still cannot be swept."),
+                Err(error) => {
+                    failing = true;
+                    tracing::error!(%error, "The spool cannot be swept; nothing expires until it can.");
+                }
+            }
+            for transport in &self.transports {
+                transport.tend().await;
+            }
+        }
+    }
+
+    async fn sweep(&self) -> Result<(), SpoolError> {
+        loop {
+            let now = Timestamp::now();
+            let swept = self.spool.sweep(now).await?;
+            for expired in &swept.expired {
+                self.tell(now, expired).await;
+            }
+            if swept.expired.is_empty() && swept.forgotten < u64::from(Swept::BATCH) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn tell(&self, now: Timestamp, expired: &Expired) {
+        let Expired { id, number, destination, attempts } = expired;
+        self.metrics.delivery(destination, DeliveryResult::Expired);
+        // For the log alone; without it the line says less.
+        let message = self.spool.load(*id).await.ok().flatten();
+        let rule = message.as_ref().and_then(|message| message.rule.as_ref()).map(tracing::field::display);
+        let age = message.as_ref().map(|message| {
+            let age = now.duration_since(message.accepted_at);
+            tracing::field::display(format!("{age:#}"))
+        });
+        tracing::error!(
+            %id, number = number.0, %destination, rule, age, attempts,
+            "Given up: it could not be delivered in its time. It is kept as failed; `mailslotd queue retry` tries it \
+             again."
+        );
+    }
+}
