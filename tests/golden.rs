@@ -15,6 +15,10 @@ use mailslotd::decode::decode;
 use mailslotd::message::notice::{Arrival, Listener};
 use mailslotd::session::reassembly::{Reassembly, Verdict};
 use mailslotd::wire::datagram::{Datagram, Direct};
+use mailslotd::wire::mailslot::{MailslotName, MailslotWrite};
+use mailslotd::wire::name_service::Packet;
+use mailslotd::wire::session_service::{self, Received};
+use mailslotd::wire::{browser, lanman};
 
 #[path = "support/fixtures.rs"]
 mod fixtures;
@@ -136,6 +140,63 @@ fn fragments_are_put_together_by_every_reading_of_the_rfc_and_dropped_where_they
     assert_eq!(fates, FRAGMENTS);
     let later = *NOW + Reassembly::TIMEOUT;
     assert_eq!(reassembly.handle_timeout(later), 2, "the one that never completed, and the orphan");
+}
+
+#[test]
+fn what_real_software_sent_is_written_again_byte_for_byte() {
+    let crafted = ["11-crafted-messngr-mailslots", "12-crafted-fragments", "16-crafted-broken"];
+    let mut written = 0;
+    for vector in FILES.iter().filter(|(stem, _)| !crafted.contains(stem)).flat_map(|(stem, _)| vectors(stem))
+    {
+        let bytes = &vector.bytes;
+        let mut out = Vec::new();
+        match vector.carrier {
+            Carrier::Udp137 => match Packet::parse(bytes) {
+                Ok(packet) => packet.emit(&mut out),
+                Err(error) => {
+                    assert_eq!(error.field(), "QUESTION_NAME", "{}: names of over 255 bytes", vector.label);
+                    continue;
+                }
+            },
+            Carrier::Udp138 => {
+                let datagram = Datagram::parse(bytes).unwrap();
+                datagram.emit(&mut out);
+                if let Datagram::Direct(direct) = datagram {
+                    announcement_is_written_again(direct.user_data, &vector.label);
+                }
+            }
+            Carrier::Tcp139 => match session_service::Packet::parse(bytes) {
+                Ok(Received::Complete { packet, .. }) => packet.emit(&mut out).unwrap(),
+                Ok(Received::Incomplete { .. }) => panic!("{}", vector.label),
+                Err(error) => {
+                    assert_eq!(error.field(), "CALLED_NAME", "{}", vector.label);
+                    continue;
+                }
+            },
+        }
+        assert_eq!(&out, bytes, "{}", vector.label);
+        written += 1;
+    }
+    assert_eq!(written, 455 - 25 - 19 - 3, "all real vectors but three with illegal names");
+}
+
+fn announcement_is_written_again(user_data: &[u8], label: &str) {
+    let write = MailslotWrite::parse(user_data).unwrap();
+    let mut out = Vec::new();
+    if write.name == MailslotName::BROWSE {
+        let frame = browser::Frame::parse(write.data).unwrap();
+        frame.emit(&mut out);
+        if let browser::Frame::RequestAnnouncement { .. } = frame {
+            // Samba's stray NUL before the name belongs behind it.
+            assert!(out == write.data || [b"\x02\x01\0", &out[2..]].concat() == [write.data, b"\0"].concat());
+            return;
+        }
+    } else if write.name == MailslotName::LANMAN {
+        lanman::Frame::parse(write.data).unwrap().emit(&mut out);
+    } else {
+        return;
+    }
+    assert_eq!(out, write.data, "{label}");
 }
 
 /// The descriptions of all vectors, and behind `=` what the gateway makes of each datagram of UDP 138.
@@ -276,9 +337,9 @@ fn first_difference(expected: &str, described: &str) -> Option<String> {
     }
     let (expected, described): (Vec<_>, Vec<_>) = (expected.lines().collect(), described.lines().collect());
     let same = expected.iter().zip(&described).take_while(|(a, b)| a == b).count();
-    let label = described[..same].iter().rposition(|line| line.starts_with("# ")).unwrap_or(0);
-    let mut text = format!(":{}\n", same + 1);
-    for line in &described[label.max(same.saturating_sub(6)).min(same)..same] {
+    let label = described[..same].iter().rfind(|line| line.starts_with("# ")).unwrap_or(&"");
+    let mut text = format!(":{}\n    {label}\n    …\n", same + 1);
+    for line in &described[same.saturating_sub(4)..same] {
         writeln!(text, "    {line}").unwrap();
     }
     writeln!(text, "  - {}", expected.get(same).unwrap_or(&"(end of file)")).unwrap();
