@@ -52,7 +52,8 @@ enum Input {
 }
 
 /// Prints what is in the bytes.
-pub fn run(args: &Args, global: &Global) -> Exit {
+#[must_use]
+pub fn run(args: Args, global: &Global) -> Exit {
     let sender =
         SenderText { code_page: args.code_page, utf8: if args.utf8 { Utf8::Auto } else { Utf8::Never } };
     match input(&args.input) {

@@ -94,7 +94,8 @@ impl fmt::Display for To {
 }
 
 /// Sends the message and says where to.
-pub fn run(args: &Args, global: &Global) -> Exit {
+#[must_use]
+pub fn run(args: Args, global: &Global) -> Exit {
     let refuse = |error: &dyn fmt::Display, exit| {
         output::note(format_args!("nothing was sent: {error}"));
         exit

@@ -1,0 +1,57 @@
+//! A genuine nmbd on the same LAN: mailslotd hears it, sends nothing itself, and does not share a host with it.
+
+use std::time::Duration;
+
+use lan_gateway::Gateway;
+use namespace::{lan, wait_for};
+use samba::Nmbd;
+
+#[path = "support/lan_gateway.rs"]
+mod lan_gateway;
+#[path = "support/namespace.rs"]
+mod namespace;
+#[path = "support/samba.rs"]
+mod samba;
+
+#[test]
+fn what_nmbd_announces_is_heard_and_not_one_packet_is_sent() {
+    if !samba::is_installed() {
+        return;
+    }
+    let Some(lan) = lan(2) else { return };
+    let gateway = Gateway::start(lan.host(0));
+    gateway.wait_until_ready();
+    let nmbd = Nmbd::start(&lan.host(1), "SMBALPHA");
+
+    let what = "nmbd's announcements are counted under their mailslot";
+    wait_for(Duration::from_secs(60), what, || {
+        assert!(!nmbd.said().contains("ERROR"), "{}", nmbd.said());
+        (gateway.sum("mailslotd_notices_total{mailslot=\"browse\"") >= 1).then_some(())
+    });
+    for reason in ["malformed_datagram", "malformed_transaction", "malformed_message", "not_a_mailslot_write"]
+    {
+        let dropped = format!("mailslotd_datagrams_dropped_total{{reason=\"{reason}\"}}");
+        assert_eq!(gateway.sum(&dropped), 0, "{dropped}");
+    }
+    assert!(gateway.sum("mailslotd_datagrams_received_total") >= 1);
+    assert_eq!(gateway.sum("mailslotd_netbios_packets_sent_total"), 0);
+    assert_eq!(gateway.host.packets_sent(), 0, "in mode observe nothing leaves the host");
+}
+
+#[test]
+fn beside_an_nmbd_on_the_same_host_it_refuses_to_start_and_says_whose_the_port_is() {
+    if !samba::is_installed() {
+        return;
+    }
+    let Some(lan) = lan(1) else { return };
+    let _nmbd = Nmbd::start(&lan.host(0), "SMBALPHA");
+    let host = lan.host(0);
+    wait_for(Duration::from_secs(30), "nmbd has its port", || {
+        let sockets = namespace::output(host.command("cat").arg("/proc/net/udp")).unwrap();
+        sockets.contains(":008A ").then_some(())
+    });
+    let mut gateway = Gateway::start(host);
+    let status = gateway.ended(Duration::from_secs(20));
+    assert_eq!(status.code(), Some(69), "{}", gateway.said());
+    assert!(gateway.said().contains("nmbd (pid "), "{}", gateway.said());
+}

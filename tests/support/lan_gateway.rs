@@ -1,0 +1,68 @@
+//! The built program on a host of a [`Lan`](crate::namespace::Lan), with everything at its default but the folder.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::namespace::{Host, Running, wait_for};
+
+/// `mailslotd run`; killed when dropped.
+pub(crate) struct Gateway {
+    /// Where it runs.
+    pub(crate) host: Host,
+    process: Running,
+    folder: TempDir,
+}
+
+impl Gateway {
+    /// Starts it without waiting for anything.
+    pub(crate) fn start(host: Host) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let configuration = folder.path().join("mailslotd.yaml");
+        let state = folder.path().join("state");
+        fs::write(&configuration, format!("state_dir: {}\n", state.display())).unwrap();
+        let arguments = ["--config", configuration.to_str().unwrap(), "run"];
+        let process = host.start(PROGRAM, &arguments, folder.path().join("log"));
+        Self { host, process, folder }
+    }
+
+    /// Waits until it hears.
+    pub(crate) fn wait_until_ready(&self) {
+        wait_for(Duration::from_secs(30), "mailslotd is ready", || self.host.get(ADMIN, "/readyz"));
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn ended(&mut self, within: Duration) -> ExitStatus {
+        self.process.ended(within)
+    }
+
+    /// Its log so far.
+    pub(crate) fn said(&self) -> String {
+        self.process.said()
+    }
+
+    /// The sum of the metrics whose line begins with this.
+    pub(crate) fn sum(&self, begin: &str) -> u64 {
+        let metrics = self.host.get(ADMIN, "/metrics").unwrap();
+        let lines = metrics.lines().filter(|line| line.starts_with(begin));
+        lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+    }
+
+    /// The mail in its inbox, each as text.
+    pub(crate) fn inbox(&self) -> Vec<String> {
+        let folder: PathBuf = self.folder.path().join("state/inbox/new");
+        let Ok(files) = fs::read_dir(folder) else { return Vec::new() };
+        files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect()
+    }
+}
+
+/// The built program.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_mailslotd");
+
+/// The default port of metrics and health.
+const ADMIN: u16 = 9138;

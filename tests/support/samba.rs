@@ -1,0 +1,64 @@
+//! A private nmbd on a host of a [`Lan`](crate::namespace::Lan): its own configuration and folders, nothing of the
+//! system's.
+
+use std::fs;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::namespace::{Host, Running, cannot, output};
+
+/// nmbd, and the folder it lives in.
+pub(crate) struct Nmbd {
+    process: Running,
+    _folder: TempDir,
+}
+
+/// Whether nmbd is installed; said on stderr where not, and a failure with CI=true.
+pub(crate) fn is_installed() -> bool {
+    output(Command::new("nmbd").arg("-V")).is_ok()
+        || cannot::<()>("nmbd is missing: apt-get install samba").is_some()
+}
+
+impl Nmbd {
+    /// Starts nmbd on `host` under a NetBIOS name. It announces itself at once, and every few seconds to LAN Managers.
+    pub(crate) fn start(host: &Host, netbios_name: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("nmbd").tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let mut configuration = format!(
+            "[global]\n\
+             netbios name = {netbios_name}\n\
+             workgroup = NBLAB\n\
+             server string = a host of the lab\n\
+             server role = standalone server\n\
+             interfaces = eth0\n\
+             local master = no\n\
+             lm announce = yes\n\
+             lm interval = 5\n\
+             load printers = no\n\
+             disable spoolss = yes\n"
+        );
+        for (key, name) in [
+            ("private dir", "private"),
+            ("lock directory", "lock"),
+            ("state directory", "state"),
+            ("cache directory", "cache"),
+            ("pid directory", "pid"),
+            ("ncalrpc dir", "ncalrpc"),
+            ("nmbd:socket dir", "nmbd"),
+        ] {
+            fs::create_dir(path(name)).unwrap();
+            configuration.push_str(&format!("{key} = {}\n", path(name)));
+        }
+        configuration.push_str(&format!("log file = {}\n", path("log")));
+        fs::write(path("smb.conf"), configuration).unwrap();
+        let arguments = ["-F", "--no-process-group", "-s", &path("smb.conf")];
+        let process = host.start("nmbd", &arguments, folder.path().join("output"));
+        Self { process, _folder: folder }
+    }
+
+    /// What it has said so far.
+    pub(crate) fn said(&self) -> String {
+        self.process.said()
+    }
+}
