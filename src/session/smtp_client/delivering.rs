@@ -65,6 +65,11 @@ impl SmtpClient {
             {
                 return self.end(parting, Ending::Operator(OperatorFault::SenderRefused(reply)));
             }
+            (Step::Rcpt(_), Meaning::Failed)
+                if envelope.sender() == Sender::Configured && verdict::is_late_word_on_sender(&reply) =>
+            {
+                return self.end(parting, Ending::Operator(OperatorFault::SenderRefused(reply)));
+            }
             (Step::Mail | Step::Data, Meaning::Delayed | Meaning::Failed) => {
                 let decided = envelope.decide_all(&verdict::fate(meaning, &reply));
                 self.done(decided);

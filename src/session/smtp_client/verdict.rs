@@ -202,6 +202,12 @@ pub(super) fn blames_sender(reply: &Reply) -> bool {
     }
 }
 
+/// Whether a refusal of RCPT is in truth one of the sender: Postfix delays its verdict until then
+/// (`smtpd_delay_reject`).
+pub(super) fn is_late_word_on_sender(reply: &Reply) -> bool {
+    reply.mentions("sender address rejected")
+}
+
 /// "Greylisted for 5 minutes", "try again in 300 seconds": no standard says how, many servers do.
 pub(super) fn retry_after(reply: &Reply) -> Option<Duration> {
     if reply.severity() != Severity::Transient {
@@ -251,6 +257,10 @@ const REPLIES_THAT_LIE: &[Row] = &[
     row(550, Some((5, 1, 8)), "", Meaning::NotPermitted),
     row(550, Some((5, 7, 60)), "", Meaning::NotPermitted),
     row(0, Some((5, 2, 252)), "", Meaning::NotPermitted),
+    // Postfix says so at RCPT only (`smtpd_delay_reject`), to every recipient.
+    row(554, None, "client host rejected", Meaning::NotPermitted),
+    row(504, None, "helo command rejected", Meaning::NotPermitted),
+    row(550, None, "helo command rejected", Meaning::NotPermitted),
     // M365: a quota of the sending mailbox, over by the next hour or day.
     row(554, Some((5, 2, 0)), "submissionquotaexceeded", Meaning::Throttled),
     row(554, Some((5, 2, 2)), "", Meaning::Delayed),

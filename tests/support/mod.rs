@@ -1,0 +1,41 @@
+//! Real peers for tests, started and stopped by the test itself, on loopback only.
+#![allow(dead_code, unused_macros, reason = "each test uses the peers it needs")]
+
+pub(crate) mod postfix;
+
+/// What this machine lacks for a test.
+#[derive(Debug)]
+pub(crate) struct Missing(pub(crate) String);
+
+/// The value, or an end of the test where this machine lacks something: with one line that says what, and as a failure
+/// when `CI=true`, so that nothing is skipped unseen where everything should be there.
+macro_rules! require {
+    ($started:expr) => {
+        match $started {
+            Ok(started) => started,
+            Err(missing) => {
+                $crate::support::skip(&missing);
+                return;
+            }
+        }
+    };
+}
+pub(crate) use require;
+
+pub(crate) fn skip(missing: &Missing) {
+    use std::io::Write as _;
+    let line = format!("skipped: {}", missing.0);
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{line}");
+    writeln!(std::io::stderr(), "{line}").unwrap();
+}
+
+/// A TCP port of loopback that nothing listens on.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Whether a program is where this machine looks for programs, or in `/usr/sbin`.
+pub(crate) fn has_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).chain(["/usr/sbin".into()]).any(|dir| dir.join(name).is_file())
+}
