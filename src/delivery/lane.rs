@@ -440,3 +440,6 @@ const SPOOL_RESTS: Duration = Duration::from_secs(1);
 
 /// Between two lines in the log about a spool that fails.
 const SPOOL_TOLD: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests;

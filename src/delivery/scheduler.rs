@@ -179,3 +179,8 @@ impl Scheduler {
 
 /// Between two looks for what has expired.
 const SWEEP: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod next_hop;
+#[cfg(test)]
+mod tests;

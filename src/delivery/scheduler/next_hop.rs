@@ -1,0 +1,170 @@
+//! A next hop on loopback that speaks just enough SMTP and misbehaves on request.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// What it does with the next connection or message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Takes everything.
+    Kind,
+    /// Greets with 554: it does not want this client at all.
+    Refuses,
+    /// Answers MAIL with 432 4.3.2.
+    Throttles,
+    /// Answers MAIL with a plain 451.
+    Delays,
+    /// Takes the message and closes without a reply to the end of data.
+    Vanishes,
+    /// Withholds the reply to the end of data until [`NextHop::let_go`].
+    Holds,
+}
+
+/// A message that it saw whole, whatever it answered.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) recipients: Vec<String>,
+    pub(super) content: String,
+}
+
+impl Seen {
+    /// The value of a header field of one line.
+    pub(super) fn field(&self, name: &str) -> &str {
+        let row = self.content.lines().find_map(|row| row.strip_prefix(name)?.strip_prefix(": "));
+        row.unwrap_or_else(|| panic!("no {name} in {:?}", self.content))
+    }
+}
+
+pub(super) struct NextHop {
+    pub(super) address: SocketAddr,
+    pub(super) seen: mpsc::Receiver<Seen>,
+    manner: Arc<Mutex<Manner>>,
+    gate: Arc<Semaphore>,
+    _stop: DropGuard,
+}
+
+impl NextHop {
+    pub(super) async fn start(manner: Manner) -> Self {
+        Self::start_at("127.0.0.1:0".parse().unwrap(), manner).await
+    }
+
+    pub(super) async fn start_at(address: SocketAddr, manner: Manner) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (saw, seen) = mpsc::channel(10_000);
+        let manner = Arc::new(Mutex::new(manner));
+        let gate = Arc::new(Semaphore::new(0));
+        let stop = CancellationToken::new();
+        let session = Session { manner: Arc::clone(&manner), gate: Arc::clone(&gate), saw };
+        let accepting = stop.clone();
+        tokio::spawn(accepting.clone().run_until_cancelled_owned(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let serving = session.clone().serve(stream);
+                tokio::spawn(accepting.clone().run_until_cancelled_owned(serving));
+            }
+        }));
+        Self { address, seen, manner, gate, _stop: stop.drop_guard() }
+    }
+
+    pub(super) fn become_(&self, manner: Manner) {
+        *self.manner.lock().unwrap() = manner;
+    }
+
+    /// Lets one withheld reply go.
+    pub(super) fn let_go(&self) {
+        self.gate.add_permits(1);
+    }
+
+    /// The next message that it sees.
+    pub(super) async fn next(&mut self) -> Seen {
+        let deadline = std::time::Duration::from_secs(20);
+        tokio::time::timeout(deadline, self.seen.recv()).await.expect("no message in 20 s").unwrap()
+    }
+}
+
+#[derive(Clone)]
+struct Session {
+    manner: Arc<Mutex<Manner>>,
+    gate: Arc<Semaphore>,
+    saw: mpsc::Sender<Seen>,
+}
+
+impl Session {
+    fn manner(&self) -> Manner {
+        *self.manner.lock().unwrap()
+    }
+
+    /// Ends when the client does, however it does.
+    async fn serve(self, stream: TcpStream) {
+        self.talk(stream).await.unwrap_or_default();
+    }
+
+    async fn talk(&self, stream: TcpStream) -> std::io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut stream = BufReader::new(stream);
+        if self.manner() == Manner::Refuses {
+            return stream.write_all(b"554 5.7.1 not you\r\n").await;
+        }
+        stream.write_all(b"220 next.hop.example ESMTP\r\n").await?;
+        let mut recipients = Vec::new();
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if stream.read_line(&mut line).await? == 0 {
+                return Ok(());
+            }
+            let command = line.trim_end().to_ascii_uppercase();
+            let reply = match command.split([' ', ':']).next().unwrap() {
+                "EHLO" => "250-next.hop.example\r\n250-ENHANCEDSTATUSCODES\r\n250 PIPELINING\r\n",
+                "MAIL" => match self.manner() {
+                    Manner::Throttles => "432 4.3.2 Concurrent connections limit exceeded\r\n",
+                    Manner::Delays => "451 4.3.0 try later\r\n",
+                    Manner::Kind | Manner::Refuses | Manner::Vanishes | Manner::Holds => "250 2.1.0 ok\r\n",
+                },
+                "RCPT" => {
+                    recipients.push(line.split(['<', '>']).nth(1).unwrap().to_owned());
+                    "250 2.1.5 ok\r\n"
+                }
+                "RSET" => {
+                    recipients.clear();
+                    "250 2.0.0 ok\r\n"
+                }
+                "DATA" if recipients.is_empty() => "503 5.5.1 no recipient\r\n",
+                "DATA" => {
+                    stream.write_all(b"354 go\r\n").await?;
+                    let content = content(&mut stream).await?;
+                    let seen = Seen { recipients: std::mem::take(&mut recipients), content };
+                    self.saw.send(seen).await.unwrap_or_default();
+                    match self.manner() {
+                        Manner::Vanishes => return Ok(()),
+                        Manner::Holds => self.gate.acquire().await.unwrap().forget(),
+                        Manner::Kind | Manner::Refuses | Manner::Throttles | Manner::Delays => {}
+                    }
+                    "250 2.0.0 taken\r\n"
+                }
+                "QUIT" => return stream.write_all(b"221 2.0.0 bye\r\n").await,
+                _ => "500 5.5.2 what\r\n",
+            };
+            stream.write_all(reply.as_bytes()).await?;
+        }
+    }
+}
+
+/// Up to `<CRLF>.<CRLF>`, without the dots that were stuffed.
+async fn content(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {
+    let mut content = String::new();
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        if line == ".\r\n" {
+            return Ok(content);
+        }
+        content.push_str(line.strip_prefix('.').unwrap_or(&line));
+    }
+}
