@@ -13,7 +13,8 @@ use std::borrow::Cow;
 /// Text that needs none of this is returned as it is.
 #[must_use]
 pub fn message_text(text: Cow<'_, str>) -> Cow<'_, str> {
-    if text.chars().all(|c| c == '\n' || !is_special(c)) {
+    let plain = text.bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~'));
+    if plain || text.chars().all(|c| c == '\n' || !is_special(c)) {
         return text;
     }
     let mut out = String::with_capacity(text.len());
@@ -45,7 +46,8 @@ pub fn message_text(text: Cow<'_, str>) -> Cow<'_, str> {
 /// [`message_text`] removes or takes for a line end.
 #[must_use]
 pub fn name_text(text: Cow<'_, str>) -> Cow<'_, str> {
-    if text.contains(is_special) {
+    let plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if !plain && text.contains(is_special) {
         let visible: String = text.chars().filter(|&c| !is_special(c)).collect();
         return Cow::Owned(visible.trim().to_owned());
     }

@@ -99,13 +99,18 @@ impl NetbiosName {
             .ok_or_else(|| WireError::new(field, start, Reason::Malformed("a letter outside A to P")))
     }
 
+    /// Without a branch for each letter: every datagram has 64 of them.
     fn from_letters(letters: &[u8; 32]) -> Option<Self> {
         let mut bytes = [0; 16];
+        let mut seen = 0;
         let (pairs, _) = letters.as_chunks::<2>();
-        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-            *byte = nibble(*high)? << 4 | nibble(*low)?;
+        for (byte, pair) in bytes.iter_mut().zip(pairs) {
+            let [high, low] = pair.map(|letter| letter.wrapping_sub(b'A'));
+            seen |= high | low;
+            *byte = high << 4 | low;
         }
-        Some(Self(bytes))
+        // `A` to `P` are 0 to 15; any other letter has set a higher bit.
+        (seen < 16).then_some(Self(bytes))
     }
 
     /// Writes the label that [`Self::parse_label`] reads: 33 bytes.
@@ -115,10 +120,6 @@ impl NetbiosName {
             out.extend([b'A'.saturating_add(byte >> 4), b'A'.saturating_add(byte & 0x0F)]);
         }
     }
-}
-
-fn nibble(letter: u8) -> Option<u8> {
-    letter.checked_sub(b'A').filter(|&value| value < 16)
 }
 
 /// `ALERTS<03>`: bytes outside printable ASCII as `\xNN`, since the code page is not known here.
