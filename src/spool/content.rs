@@ -26,7 +26,7 @@ pub struct Draft {
 #[derive(Debug)]
 enum Written {
     InMemory(Vec<u8>),
-    InFile { name: String, file: File, length: u64, sum: Sha256 },
+    InFile { name: String, file: File, length: u64, sum: Box<Sha256> },
     Sealed { name: String, length: u64 },
     Failed,
 }
@@ -93,7 +93,7 @@ impl Draft {
         match made {
             Ok(file) => {
                 let file = File::from_std(file);
-                self.written = Written::InFile { name, file, length: 0, sum: Sha256::new() };
+                self.written = Written::InFile { name, file, length: 0, sum: Box::new(Sha256::new()) };
                 Ok(())
             }
             Err(error) => {

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rusqlite::ErrorCode;
+
 use crate::message::id::QueueId;
 
 /// Why the spool did not do what it was asked. Many callers share one commit, hence it can be cloned.
@@ -82,7 +84,7 @@ pub enum SpoolError {
 
 impl SpoolError {
     pub(super) fn database(op: &'static str, path: &Path, source: rusqlite::Error) -> Self {
-        if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
+        if source.sqlite_error_code() == Some(ErrorCode::DiskFull) {
             return Self::Full { reason: FullReason::Disk { path: path.to_owned() } };
         }
         Self::Io { op, path: path.to_owned(), source: Arc::new(Cause::Database(source)) }
@@ -139,6 +141,36 @@ pub enum Cause {
     /// The database.
     #[error(transparent)]
     Database(rusqlite::Error),
+}
+
+/// What an error of a transaction means for those in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The disk or a quota is full.
+    NoSpace,
+    /// Somebody else holds the write lock, for longer than anyone should.
+    Busy,
+    /// Nothing may be trusted that this connection says.
+    Broken,
+    /// One of the requests cannot be done.
+    AtFault,
+}
+
+impl Failure {
+    pub(super) fn of(error: &rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::NoSpace,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(
+                ErrorCode::TooBig
+                | ErrorCode::ConstraintViolation
+                | ErrorCode::TypeMismatch
+                | ErrorCode::ParameterOutOfRange,
+            )
+            | None => Self::AtFault,
+            Some(_) => Self::Broken,
+        }
+    }
 }
 
 /// Which limit allows nothing more. Bytes throughout.

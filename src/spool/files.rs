@@ -151,6 +151,38 @@ pub(super) fn move_orphans(dir: &Path, aside: &Path, drafts: &Drafts) -> Result<
     each_orphan(dir, drafts, &AtomicBool::new(false), keep)
 }
 
+/// A file of no content but size. On a disk that others filled, it is given up so that the log can still be folded and
+/// what was delivered can still be recorded; nothing is accepted until it is back.
+#[derive(Debug)]
+pub(super) struct Ballast {
+    path: PathBuf,
+}
+
+impl Ballast {
+    /// As long as the log grows before it is folded, and as much again for the transaction that made it long.
+    const BYTES: i64 = 2 * schema::LOG_BYTES;
+
+    pub(super) fn new(dir: &Path) -> Self {
+        Self { path: dir.join(BALLAST) }
+    }
+
+    /// Takes the room, where it is not taken yet.
+    pub(super) fn take(&self) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).mode(FILE_MODE).open(&self.path)?;
+        let taken = nix::fcntl::posix_fallocate(&file, 0, Self::BYTES).map_err(io::Error::from);
+        if taken.is_err() {
+            remove(&self.path);
+        }
+        taken
+    }
+
+    /// Gives the room up; `false` when there was none.
+    pub(super) fn give_up(&self) -> bool {
+        fs::remove_file(&self.path).is_ok()
+    }
+}
+
 /// Looks, without holding anybody up, for content files that no row owns: of drafts that a crash ended.
 #[derive(Debug)]
 pub(super) struct OrphanSweep {
@@ -224,5 +256,6 @@ pub(super) const REBUILT: &str = "rebuilt.db";
 const LOG: &str = "spool.db-wal";
 const SHARED_MEMORY: &str = "spool.db-shm";
 const LOCK: &str = "lock";
+const BALLAST: &str = "ballast";
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;

@@ -70,15 +70,9 @@ impl Gate {
         self.state().room.held = held;
     }
 
-    /// Lets a disk that was full be tried again, once there is room on it.
-    pub(super) fn forget_full_disk(&self) {
-        let mut state = self.state();
-        if matches!(&state.fault, Some(SpoolError::Full { .. }))
-            && self.measure(&mut state).is_ok()
-            && state.room.free >= WORTH_A_TRY
-        {
-            state.fault = None;
-        }
+    /// Whether the disk was full at the last commit.
+    pub(super) fn disk_was_full(&self) -> bool {
+        matches!(&self.state().fault, Some(SpoolError::Full { .. }))
     }
 
     /// Nothing is accepted because of this, or (`None`) no longer.
@@ -145,6 +139,3 @@ pub(super) enum Refusing {
 
 /// How old the figure of free space may be.
 const FRESH: Duration = Duration::from_secs(1);
-
-/// A disk that was full to the last byte is worth another try from this many free bytes on.
-const WORTH_A_TRY: u64 = 1024 * 1024;

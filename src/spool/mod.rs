@@ -10,8 +10,9 @@
 //! |---|---|
 //! | `lock` | Held by `flock` while the spool is open; the number of the process that holds it. Stays. |
 //! | `spool.db` | SQLite in WAL mode; any SQLite tool may read it. The view `queue` has readable times. |
-//! | `spool.db-wal` | Its log: what committed last. As much a part of it as the database; about 16 MiB. |
+//! | `spool.db-wal` | Its log: what committed last. As much a part of it as the database; about 8 MiB. |
 //! | `spool.db-shm` | An index of the log, made anew when absent. |
+//! | `ballast` | 16 MiB of nothing, given up when the disk is full so that deliveries can still be recorded. |
 //! | `content/` | Mail over 64 KiB, one file each, as sent. Its row has the name and the SHA-256. |
 //! | `damaged-<time>/` | A database that SQLite could not read, set aside whole, with content that only it may name. |
 //! | `rebuilt.db` | What takes its place, while it is put together. |
@@ -35,7 +36,9 @@ mod copy;
 mod error;
 mod files;
 mod gate;
+mod gathering;
 mod group;
+mod job;
 mod limits;
 mod operator;
 mod queries;
@@ -44,6 +47,7 @@ mod rows;
 mod salvage;
 mod schema;
 mod subscribers;
+mod sweeping;
 mod tally;
 mod transaction;
 mod writer;
@@ -63,6 +67,7 @@ pub use self::copy::{Due, Expired, Fate, Settled, Swept};
 pub use self::error::{Cause, FullReason, Holder, SpoolError};
 use self::files::{Lock, OrphanSweep};
 use self::gate::Gate;
+use self::job::{Kind, Order, Task};
 pub use self::limits::Limits;
 pub use self::operator::{Copy, Exported, Filter, Pause, Shown, SpoolState, Which};
 use self::queries::{Gathering, MessageRow};
@@ -70,7 +75,7 @@ use self::reader::Reader;
 use self::rows::{Prepared, StoredBody};
 use self::subscribers::Subscribers;
 use self::transaction::Transaction;
-use self::writer::{Kind, Order, Start, Task, Writer};
+use self::writer::{Start, Writer};
 use crate::message::id::{DestinationName, QueueId};
 use crate::message::mail::{Body, Class, Content, Message, Spooled};
 use crate::message::recipient::RecipientNumber;
@@ -293,7 +298,7 @@ impl Spool {
         kind: Kind,
         change: impl FnMut(&mut Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, SpoolError> {
-        let (order, answer) = Task::new(kind, change);
+        let (order, answer) = Task::order(kind, change);
         self.shared.orders.send(order).await.map_err(|_| SpoolError::Closed)?;
         answer.await.map_err(|_| SpoolError::Closed)?
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::writer::Kind;
+use super::job::Kind;
 use super::{Purpose, Spool, SpoolError, now, queries};
 use crate::message::id::{DestinationName, QueueId, RuleName};
 use crate::message::mail::{Class, Priority, Spooled};

@@ -1,7 +1,7 @@
 //! The thread that reads: its own connection, so that a long commit does not hold up a question, nor a question the
 //! runtime's workers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -60,7 +60,7 @@ impl Reader {
     }
 }
 
-fn answer(mut questions: mpsc::Receiver<Question>, database: &PathBuf, edition: &AtomicU64) {
+fn answer(mut questions: mpsc::Receiver<Question>, database: &Path, edition: &AtomicU64) {
     let mut open: Option<(u64, Connection)> = None;
     while let Some(question) = questions.blocking_recv() {
         match question {

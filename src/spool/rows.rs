@@ -58,7 +58,7 @@ impl Prepared {
         }
         let class = message.body.class();
         let (stored, content, file, mut bytes) = match message.body {
-            Body::Notice(gathered) => (StoredBody::Notice(Cow::Owned(*gathered)), None, None, 0),
+            Body::Notice(gathered) => (StoredBody::Notice(Box::new(Cow::Owned(*gathered))), None, None, 0),
             Body::Mail { reverse_path, content } => {
                 let length = content.length();
                 let (content, file, sha256) = match content {
@@ -109,7 +109,7 @@ impl Prepared {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum StoredBody<'a> {
-    Notice(Cow<'a, Gathered>),
+    Notice(Box<Cow<'a, Gathered>>),
     Mail {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reverse_path: Option<String>,

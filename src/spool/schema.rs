@@ -83,7 +83,7 @@ pub(super) enum Folded {
 pub(super) fn log_is_long(connection: &Connection) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
     let (frames, folded): (i64, i64) = statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
-    Ok(frames.saturating_sub(folded) >= LOG_PAGES)
+    Ok(frames.saturating_sub(folded) >= LOG_BYTES / 4096)
 }
 
 /// Bytes of pages that deleted messages left inside the database, free for new ones.
@@ -92,12 +92,28 @@ pub(super) fn free_inside(connection: &Connection) -> rusqlite::Result<u64> {
     Ok(u64::try_from(pages).unwrap_or_default().saturating_mul(PAGE_BYTES))
 }
 
-/// Gives up to [`RETURNED_PAGES`] free pages at the end of the file back to the file system, keeping [`SPARE_PAGES`].
-pub(super) fn shrink(connection: &Connection) -> rusqlite::Result<()> {
-    let spare = free_inside(connection)? / PAGE_BYTES;
-    let pages = spare.saturating_sub(SPARE_PAGES).min(RETURNED_PAGES);
+/// How many free pages stay in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spare {
+    /// [`SPARE_PAGES`].
+    Some,
+    /// None, on a full disk.
+    None,
+}
+
+/// Gives up to [`RETURNED_PAGES`] free pages back to the file system.
+pub(super) fn shrink(connection: &Connection, spare: Spare) -> rusqlite::Result<()> {
+    let free = free_inside(connection)? / PAGE_BYTES;
+    let kept = match spare {
+        Spare::Some => SPARE_PAGES,
+        Spare::None => 0,
+    };
+    let pages = free.saturating_sub(kept).min(RETURNED_PAGES);
     if pages > 0 {
-        connection.execute_batch(&format!("PRAGMA incremental_vacuum({pages})"))?;
+        // Each step frees one page.
+        let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+        let mut rows = statement.query([])?;
+        while rows.next()?.is_some() {}
     }
     Ok(())
 }
@@ -142,8 +158,8 @@ const APPLICATION: i64 = 0x4D53_4C44;
 
 const PAGE_BYTES: u64 = 4096;
 
-/// 16 MiB: long enough that a busy spool folds seldom, short enough that opening after a crash stays quick.
-const LOG_PAGES: i64 = 4096;
+/// Long enough that a busy spool folds seldom, short enough that opening after a crash stays quick.
+pub(super) const LOG_BYTES: i64 = 8 * 1024 * 1024;
 
 /// 16 MiB of free pages stay in the file, because the next backlog will want them.
 const SPARE_PAGES: u64 = 4096;

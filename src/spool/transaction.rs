@@ -1,19 +1,19 @@
 //! What one transaction does: each change to the rows, with the figures that must stay in step.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::copy::{Expired, Fate, Settled, Swept};
+use super::copy::{Fate, Settled};
 use super::error::SpoolError;
 use super::gate::Gate;
-use super::group::{self, Standing, Taking, Verdict};
+use super::group::{self, Verdict};
 use super::rows::{self, Prepared, StoredBody, later, length_u64, micros};
 use super::tally::Tally;
-use super::{queries, schema};
 use crate::message::id::{DestinationName, QueueId};
-use crate::message::mail::{Class, Gathered, Group};
+use crate::message::mail::{Class, Gathered};
 use crate::message::recipient::{EnhancedStatus, RecipientNumber};
 use crate::telemetry::metrics::SpoolState;
 
@@ -24,7 +24,7 @@ pub(super) struct Transaction<'w> {
     gate: &'w Gate,
     pub(super) effects: Effects,
     /// Messages that took repeats in this transaction; written once, at its end.
-    gathered: HashMap<QueueId, (usize, Gathered)>,
+    pub(super) gathered: HashMap<QueueId, (usize, Gathered)>,
 }
 
 /// What must happen once the transaction has committed, and not before.
@@ -50,7 +50,7 @@ impl<'w> Transaction<'w> {
     /// Writes what was put off to the end.
     pub(super) fn finish(mut self) -> rusqlite::Result<Effects> {
         for (id, (length, gathered)) in std::mem::take(&mut self.gathered) {
-            let body = rows::encode(&StoredBody::Notice(std::borrow::Cow::Borrowed(&gathered)));
+            let body = rows::encode(&StoredBody::Notice(Box::new(Cow::Borrowed(&gathered))));
             let grown = signed(length_u64(body.len())).saturating_sub(signed(length_u64(length)));
             self.connection
                 .prepare_cached(
@@ -89,17 +89,6 @@ impl<'w> Transaction<'w> {
                 ])?;
         }
         Ok(kept)
-    }
-
-    /// A message of a group is about to be delivered: what it counts stays as it is from now on.
-    pub(super) fn hand_out(&mut self, id: QueueId) -> rusqlite::Result<()> {
-        self.connection
-            .prepare_cached(
-                "UPDATE gathering SET handed_out = 1
-                 WHERE group_key = (SELECT group_key FROM message WHERE id = ?1) AND message = ?1",
-            )?
-            .execute([id.as_row()])?;
-        Ok(())
     }
 
     /// Records what became of a copy. One that is gone, or failed meanwhile, is passed over unless it was delivered.
@@ -160,18 +149,6 @@ impl<'w> Transaction<'w> {
             self.effects.corrupt = self.effects.corrupt.saturating_add(1);
         }
         Ok(())
-    }
-
-    /// See [`super::Spool::sweep`]; failed copies that were settled before `forget` go.
-    pub(super) fn sweep(&mut self, now: Timestamp, forget: Timestamp) -> rusqlite::Result<Swept> {
-        let expired = self.expire(now)?;
-        let forgotten = self.forget(forget)?;
-        let groups = self
-            .connection
-            .prepare_cached("DELETE FROM gathering WHERE over_at <= ?1")?
-            .execute([micros(now)])?;
-        schema::shrink(self.connection)?;
-        Ok(Swept { expired, forgotten, groups: length_u64(groups) })
     }
 
     /// Removes a message with all its copies.
@@ -254,49 +231,6 @@ impl<'w> Transaction<'w> {
         Ok(())
     }
 
-    fn standing(&self, group: &Group) -> rusqlite::Result<Option<Standing>> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT message, closes_at, over_at, handed_out FROM gathering WHERE group_key = ?1",
-        )?;
-        let standing = statement.query_row([group.key.as_slice()], |row| {
-            Ok(Standing {
-                message: rows::id(row, 0)?,
-                closes_at: rows::time(row, 1)?,
-                over_at: rows::time(row, 2)?,
-                taking: if row.get(3)? { Taking::Nothing } else { Taking::Repeats },
-            })
-        });
-        standing.optional()
-    }
-
-    /// Counts a message into an earlier one; `false` when that one is gone or cannot be read.
-    fn gather(&mut self, earlier: QueueId, message: &Prepared) -> rusqlite::Result<bool> {
-        let Some(StoredBody::Notice(repeat)) =
-            rows::decode(&message.body, message.content.as_deref(), &message.checksum)
-        else {
-            return Ok(false);
-        };
-        if !self.gathered.contains_key(&earlier) {
-            let Some(row) = queries::message(self.connection, earlier)? else { return Ok(false) };
-            match rows::decode(&row.body, row.content.as_deref(), &row.checksum) {
-                Some(StoredBody::Notice(standing)) => {
-                    self.gathered.insert(earlier, (row.body.len(), standing.into_owned()));
-                }
-                Some(StoredBody::Mail { .. }) => return Ok(false),
-                None => {
-                    self.set_corrupt(earlier, UNREADABLE, message.accepted_at)?;
-                    return Ok(false);
-                }
-            }
-        }
-        if let Some((_, standing)) = self.gathered.get_mut(&earlier) {
-            let repeat = repeat.into_owned();
-            standing.count = standing.count.saturating_add(repeat.count);
-            standing.last = Some(repeat.last.unwrap_or(repeat.first));
-        }
-        Ok(true)
-    }
-
     fn copy(
         &self,
         id: QueueId,
@@ -308,7 +242,7 @@ impl<'w> Transaction<'w> {
             .optional()
     }
 
-    fn fail(
+    pub(super) fn fail(
         &mut self,
         (id, number): (QueueId, RecipientNumber),
         from: SpoolState,
@@ -364,7 +298,7 @@ impl<'w> Transaction<'w> {
         }
     }
 
-    fn remove_copy(
+    pub(super) fn remove_copy(
         &mut self,
         id: QueueId,
         number: RecipientNumber,
@@ -379,7 +313,7 @@ impl<'w> Transaction<'w> {
     }
 
     /// The message goes with its last copy, and its content file after the commit.
-    fn remove_if_empty(&mut self, id: QueueId) -> rusqlite::Result<()> {
+    pub(super) fn remove_if_empty(&mut self, id: QueueId) -> rusqlite::Result<()> {
         let mut statement = self.connection.prepare_cached(
             "DELETE FROM message
              WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM recipient WHERE message = ?1) RETURNING bytes, file",
@@ -392,44 +326,6 @@ impl<'w> Transaction<'w> {
         }
         Ok(())
     }
-
-    fn expire(&mut self, now: Timestamp) -> rusqlite::Result<Vec<Expired>> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT message, number, destination, attempts FROM recipient INDEXED BY recipient_expiry
-             WHERE state = 'queued' AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2",
-        )?;
-        let expired = statement
-            .query_map(params![micros(now), Swept::BATCH], |row| {
-                Ok(Expired {
-                    id: rows::id(row, 0)?,
-                    number: RecipientNumber(row.get(1)?),
-                    destination: rows::name(row, 2)?,
-                    attempts: row.get(3)?,
-                })
-            })?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        for Expired { id, number, destination, .. } in &expired {
-            self.fail((*id, *number), SpoolState::Queued, destination, (EXPIRED, EXPIRED_TEXT), now, 0)?;
-        }
-        Ok(expired)
-    }
-
-    fn forget(&mut self, settled_before: Timestamp) -> rusqlite::Result<u64> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT message, number, destination FROM recipient INDEXED BY recipient_failed
-             WHERE state = 'failed' AND settled_at <= ?1 ORDER BY settled_at LIMIT ?2",
-        )?;
-        let old = statement
-            .query_map(params![micros(settled_before), Swept::BATCH], |row| {
-                Ok((rows::id(row, 0)?, RecipientNumber(row.get(1)?), rows::name(row, 2)?))
-            })?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        for (id, number, destination) in &old {
-            self.remove_copy(*id, *number, SpoolState::Failed, destination)?;
-            self.remove_if_empty(*id)?;
-        }
-        Ok(length_u64(old.len()))
-    }
 }
 
 fn signed(bytes: u64) -> i64 {
@@ -438,7 +334,3 @@ fn signed(bytes: u64) -> i64 {
 
 /// What the operator reads of a message whose row is not what was written.
 pub(super) const UNREADABLE: &str = "the row differs from its checksum";
-
-/// RFC 3463 §3.5: delivery time expired.
-const EXPIRED: EnhancedStatus = EnhancedStatus::new(4, 4, 7);
-const EXPIRED_TEXT: &str = "expired";

@@ -3,7 +3,8 @@
 //!
 //! What goes wrong, and what follows:
 //! * *No space.* The transaction is rolled back. Those who brought messages are told; everything else (what was
-//!   delivered, what the operator asked) is tried again without them, because it makes room.
+//!   delivered, what the operator asked) is tried again without them, because it makes room, with what the ballast
+//!   kept free for it. Messages are accepted again once the disk has room for the ballast.
 //! * *The disk failed*, above all in a sync. After a failed sync nobody knows what is on the disk, and asking again
 //!   would be told that all is well. So nothing is tried again on that connection: it is closed, everyone is told,
 //!   and messages are accepted again only after it was opened anew and its log was emptied into the database.
@@ -16,95 +17,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode};
-use tokio::sync::{mpsc, oneshot};
+use rusqlite::Connection;
+use tokio::sync::mpsc;
 
 use super::content::Drafts;
-use super::error::SpoolError;
-use super::files::{self, CONTENT, DATABASE, Lock, OrphanSweep};
+use super::error::{Failure, SpoolError};
+use super::files::{self, Ballast, CONTENT, DATABASE, Lock, OrphanSweep};
 use super::gate::{Gate, Refusing};
+use super::job::{Job, Kind, Order};
 use super::salvage;
-use super::schema::{self, Checkpoint, Readers};
+use super::schema::{self, Checkpoint, Readers, Spare};
 use super::subscribers::Subscribers;
 use super::tally::Tally;
 use super::transaction::{Effects, Transaction};
 use crate::message::mail::Class;
 use crate::telemetry::metrics::Metrics;
 
-/// What the thread is asked.
-pub(super) enum Order {
-    /// To change rows.
-    Do(Box<dyn Job>),
-    /// To rebuild the database, because a reader found it damaged.
-    Rebuild(SpoolError),
-    /// To end when everything before is done.
-    Close(oneshot::Sender<()>),
-}
-
-/// A change, and who waits for it. A trait because each answer has a type of its own; [`Task`] is the only one.
-pub(super) trait Job: Send {
-    fn kind(&self) -> Kind;
-    /// Changes the rows; done again from the beginning when the transaction was rolled back.
-    fn apply(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<()>;
-    /// Tells who waits.
-    fn answer(self: Box<Self>, end: Result<(), SpoolError>);
-}
-
-/// Whether a change needs room or makes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Brings messages.
-    Accept,
-    /// Everything else.
-    Settle,
-}
-
-/// A change given as a closure.
-pub(super) struct Task<T, F> {
-    kind: Kind,
-    change: F,
-    outcome: Option<T>,
-    reply: oneshot::Sender<Result<T, SpoolError>>,
-}
-
-impl<T, F> Task<T, F>
-where
-    T: Send + 'static,
-    F: FnMut(&mut Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
-{
-    pub(super) fn new(kind: Kind, change: F) -> (Order, oneshot::Receiver<Result<T, SpoolError>>) {
-        let (reply, answer) = oneshot::channel();
-        (Order::Do(Box::new(Self { kind, change, outcome: None, reply })), answer)
-    }
-}
-
-impl<T, F> Job for Task<T, F>
-where
-    T: Send,
-    F: FnMut(&mut Transaction<'_>) -> rusqlite::Result<T> + Send,
-{
-    fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    fn apply(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<()> {
-        self.outcome = Some((self.change)(transaction)?);
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, end: Result<(), SpoolError>) {
-        let Self { change, outcome, reply, .. } = *self;
-        // What the change owns, such as content files, is settled before the answer is seen.
-        drop(change);
-        let answer = end.and_then(|()| outcome.ok_or(SpoolError::Closed));
-        // Who asked may have gone meanwhile: what was done stays done.
-        drop(reply.send(answer));
-    }
-}
-
 /// The state of the thread.
 pub(super) struct Writer {
     with: Start,
+    ballast: Ballast,
     open: Open,
     tally: Tally,
     rebuilt: Rebuilt,
@@ -165,11 +97,14 @@ pub(super) fn open_database(
 impl Writer {
     pub(super) fn new(connection: Connection, tally: Tally, with: Start) -> Self {
         let open = Open::Yes(connection);
-        Self { with, open, tally, rebuilt: Rebuilt::NotYet, looked_inside: Instant::now() }
+        let ballast = Ballast::new(&with.dir);
+        Self { with, ballast, open, tally, rebuilt: Rebuilt::NotYet, looked_inside: Instant::now() }
     }
 
     /// Starts the thread. It ends when the spool is closed, or every handle of it is gone.
-    pub(super) fn start(self) -> Result<mpsc::Sender<Order>, SpoolError> {
+    pub(super) fn start(mut self) -> Result<mpsc::Sender<Order>, SpoolError> {
+        self.tally.publish_all(&self.with.metrics);
+        self.look_inside();
         let (orders, waiting) = mpsc::channel(WAITING);
         let dir = self.with.dir.clone();
         let failed = |error| SpoolError::file("start a thread for", &dir, error);
@@ -183,8 +118,9 @@ impl Writer {
 
     /// Works until the spool is closed, or every handle of it is gone.
     async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
-        self.tally.publish_all(&self.with.metrics);
-        self.look_inside();
+        if let Err(error) = self.ballast.take() {
+            tracing::warn!("no room could be set aside for a full disk: {error}");
+        }
         let mut waiting = Vec::with_capacity(TOGETHER);
         let mut closers = Vec::new();
         loop {
@@ -258,14 +194,17 @@ impl Writer {
         }
         match failure {
             Failure::NoSpace => {
+                self.with.gate.set_fault(Some(error.clone()));
                 let (brought, rest): (Vec<_>, Vec<_>) =
                     jobs.into_iter().partition(|job| job.kind() == Kind::Accept);
-                if brought.is_empty() {
-                    return answer(rest, &Err(error));
+                let gained = self.ballast.give_up();
+                self.fold();
+                if gained || !brought.is_empty() {
+                    answer(brought, &Err(error));
+                    self.commit(rest);
+                } else {
+                    answer(rest, &Err(error));
                 }
-                self.with.gate.set_fault(Some(error.clone()));
-                answer(brought, &Err(error));
-                self.commit(rest);
             }
             Failure::AtFault if jobs.len() > 1 => {
                 for job in jobs {
@@ -300,7 +239,7 @@ impl Writer {
     /// Opens what was given up, once a while has passed; and tries a full disk again once there is room.
     fn recover(&mut self) {
         let (since, error) = match &self.open {
-            Open::Yes(_) => return self.with.gate.forget_full_disk(),
+            Open::Yes(_) => return self.try_full_disk(),
             Open::No(since, error) => (*since, error.clone()),
         };
         if error.is_damage() && self.rebuilt == Rebuilt::NotYet {
@@ -333,6 +272,25 @@ impl Writer {
         }
     }
 
+    /// After a full disk: gives the database's free pages back, and accepts again once there is room for the ballast.
+    fn try_full_disk(&mut self) {
+        if !self.with.gate.disk_was_full() || self.looked_inside.elapsed() < AGAIN {
+            return;
+        }
+        for _ in 0..STEPS {
+            let Open::Yes(connection) = &self.open else { return };
+            if let Err(error) = schema::shrink(connection, Spare::None) {
+                tracing::debug!("the database cannot be made smaller yet: {error}");
+            }
+            self.fold();
+            if self.ballast.take().is_ok() {
+                self.with.gate.set_fault(None);
+                break;
+            }
+        }
+        self.look_inside();
+    }
+
     fn take_effect(&mut self, effects: Effects) {
         for name in &effects.adopted {
             self.with.drafts.adopt(name);
@@ -356,6 +314,7 @@ impl Writer {
         }
         self.tally.publish(metrics);
         self.with.gate.set_held(self.tally.held());
+        self.with.gate.publish();
         self.with.subscribers.wake(&effects.woken);
         if self.looked_inside.elapsed() >= AGAIN {
             self.look_inside();
@@ -375,11 +334,14 @@ impl Writer {
     /// Folds the log into the database between two transactions, after everyone was answered.
     fn fold_if_long(&mut self) {
         let Open::Yes(connection) = &self.open else { return };
-        let folded = match schema::log_is_long(connection) {
-            Ok(true) => schema::checkpoint(connection, Checkpoint::Passive).map(|_| ()),
-            Ok(false) => Ok(()),
-            Err(error) => Err(error),
-        };
+        if schema::log_is_long(connection).unwrap_or(true) {
+            self.fold();
+        }
+    }
+
+    fn fold(&mut self) {
+        let Open::Yes(connection) = &self.open else { return };
+        let folded = schema::checkpoint(connection, Checkpoint::Passive).map(|_| ());
         match folded.map_err(|error| (Failure::of(&error), error)) {
             // A full disk or a reader: the log is kept, and nothing in it is lost.
             Ok(()) | Err((Failure::NoSpace | Failure::Busy | Failure::AtFault, _)) => {}
@@ -433,41 +395,14 @@ fn answer(jobs: Vec<Box<dyn Job>>, end: &Result<(), SpoolError>) {
     }
 }
 
-/// What an error of a transaction means for those in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Failure {
-    /// The disk or a quota is full.
-    NoSpace,
-    /// Somebody else holds the write lock, for longer than anyone should.
-    Busy,
-    /// Nothing may be trusted that this connection says.
-    Broken,
-    /// One of the requests cannot be done.
-    AtFault,
-}
-
-impl Failure {
-    fn of(error: &rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::NoSpace,
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
-            Some(
-                ErrorCode::TooBig
-                | ErrorCode::ConstraintViolation
-                | ErrorCode::TypeMismatch
-                | ErrorCode::ParameterOutOfRange,
-            )
-            | None => Self::AtFault,
-            Some(_) => Self::Broken,
-        }
-    }
-}
-
 /// How many requests share one transaction at most.
 const TOGETHER: usize = 256;
 
 /// How many requests may wait before those who ask do.
 const WAITING: usize = 1024;
+
+/// How often in a row a database on a full disk is made smaller: enough to gain the ballast's room at once.
+const STEPS: usize = 8;
 
 /// How long after an error it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);

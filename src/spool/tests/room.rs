@@ -25,7 +25,7 @@ async fn past_max_size_mail_is_refused_first_then_notices_and_both_recover_when_
 
     bench.settle(first, 0, Fate::Delivered, second(1)).await;
     bench.spool.accepting(Class::Mail).unwrap();
-    bench.spool.accept(alarm(&"a".repeat(6_000), second(0))).await.unwrap();
+    bench.spool.accept(alarm(&"a".repeat(4_000), second(0))).await.unwrap();
 }
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn less_than_min_free_on_the_file_system_refuses_with_its_figures() {
     assert!(bench.spool.accepting(Class::Notice).is_err());
 }
 
-/// A file system of a few megabytes; unmounted when dropped.
+/// A file system of a few dozen megabytes; unmounted when dropped.
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
@@ -45,7 +45,7 @@ impl SmallDisk {
     fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mount = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=4m", "mailslotd-test"])
+            .args(["-t", "tmpfs", "-o", "size=48m", "mailslotd-test"])
             .arg(folder.path())
             .status();
         mount.is_ok_and(|status| status.success()).then_some(Self(folder))
@@ -75,7 +75,7 @@ async fn on_a_full_disk_nothing_is_half_accepted_deliveries_are_recorded_and_it_
         }
     };
     assert!(matches!(refused, SpoolError::Full { reason: FullReason::Disk { .. } }), "{refused}");
-    assert!(accepted.len() > 5, "{}", accepted.len());
+    assert!(accepted.len() > 100, "{}", accepted.len());
 
     for &id in &accepted {
         let settled = Settled { id, number: RecipientNumber(0), fate: Fate::Delivered, at: second(1) };
@@ -84,11 +84,12 @@ async fn on_a_full_disk_nothing_is_half_accepted_deliveries_are_recorded_and_it_
     let due = spool.due(&destination("smarthost"), second(9), 1000, &HashSet::new()).await.unwrap();
     assert_eq!(due, [], "every message that was refused is absent");
     // The pages of the delivered ones are free again; the spool notices within its own second.
-    let patience = tokio::time::Instant::now() + Duration::from_secs(20);
-    while spool.accepting(Class::Mail).is_err() {
-        assert!(tokio::time::Instant::now() < patience, "{:?}", spool.accepting(Class::Mail));
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let recovered = async {
+        while spool.accepting(Class::Mail).is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), recovered).await.expect("accepts again");
     spool.accept(letter(60_000)).await.unwrap();
     spool.close().await;
 }
