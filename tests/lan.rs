@@ -2,24 +2,22 @@
 
 use std::time::Duration;
 
-use lan_gateway::{Gateway, PROGRAM};
-use namespace::{lan, output, wait_for};
+use support::lan_gateway::{Gateway, PROGRAM};
+use support::namespace::{BROADCAST, Lan, output, wait_for};
+use support::require;
 
-#[path = "support/lan_gateway.rs"]
-mod lan_gateway;
-#[path = "support/namespace.rs"]
-mod namespace;
+mod support;
 
 #[test]
 fn a_message_broadcast_to_a_name_arrives_in_the_inbox_of_another_host() {
-    let Some(lan) = lan(2) else { return };
+    let lan = require!(Lan::new(2));
     let gateway = Gateway::start(lan.host(0));
     gateway.wait_until_ready();
     let sender = lan.host(1);
 
     let mut send = sender.command(PROGRAM);
     let said = output(send.args(["send", "--from", "UPS7", "ALERTS", "on", "battery"])).unwrap();
-    assert_eq!(said, format!("sent to {}:138\n", namespace::BROADCAST));
+    assert_eq!(said, format!("sent to {}:138\n", BROADCAST));
 
     let mail = wait_for(Duration::from_secs(30), "the mail is in the inbox", || gateway.inbox().pop());
     for part in ["UPS7", "ALERTS", "on battery", &sender.address] {
@@ -31,7 +29,7 @@ fn a_message_broadcast_to_a_name_arrives_in_the_inbox_of_another_host() {
 
 #[test]
 fn a_message_to_a_workgroup_and_one_to_everyone_are_heard_as_well() {
-    let Some(lan) = lan(2) else { return };
+    let lan = require!(Lan::new(2));
     let gateway = Gateway::start(lan.host(0));
     gateway.wait_until_ready();
     for to in ["/domain:PLANT", "*"] {

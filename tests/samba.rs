@@ -2,26 +2,19 @@
 
 use std::time::Duration;
 
-use lan_gateway::Gateway;
-use namespace::{lan, wait_for};
-use samba::Nmbd;
+use support::lan_gateway::Gateway;
+use support::namespace::{Lan, output, wait_for};
+use support::require;
+use support::samba::Nmbd;
 
-#[path = "support/lan_gateway.rs"]
-mod lan_gateway;
-#[path = "support/namespace.rs"]
-mod namespace;
-#[path = "support/samba.rs"]
-mod samba;
+mod support;
 
 #[test]
 fn what_nmbd_announces_is_heard_and_not_one_packet_is_sent() {
-    if !samba::is_installed() {
-        return;
-    }
-    let Some(lan) = lan(2) else { return };
+    let lan = require!(Lan::new(2));
     let gateway = Gateway::start(lan.host(0));
     gateway.wait_until_ready();
-    let nmbd = Nmbd::start(&lan.host(1), "SMBALPHA");
+    let nmbd = require!(Nmbd::start(&lan.host(1), "SMBALPHA"));
 
     let what = "nmbd's announcements are counted under their mailslot";
     wait_for(Duration::from_secs(60), what, || {
@@ -40,14 +33,11 @@ fn what_nmbd_announces_is_heard_and_not_one_packet_is_sent() {
 
 #[test]
 fn beside_an_nmbd_on_the_same_host_it_refuses_to_start_and_says_whose_the_port_is() {
-    if !samba::is_installed() {
-        return;
-    }
-    let Some(lan) = lan(1) else { return };
-    let _nmbd = Nmbd::start(&lan.host(0), "SMBALPHA");
+    let lan = require!(Lan::new(1));
+    let _nmbd = require!(Nmbd::start(&lan.host(0), "SMBALPHA"));
     let host = lan.host(0);
     wait_for(Duration::from_secs(30), "nmbd has its port", || {
-        let sockets = namespace::output(host.command("cat").arg("/proc/net/udp")).unwrap();
+        let sockets = output(host.command("cat").arg("/proc/net/udp")).unwrap();
         sockets.contains(":008A ").then_some(())
     });
     let mut gateway = Gateway::start(host);

@@ -1,6 +1,4 @@
-//! The built program on a host of a [`Lan`](crate::namespace::Lan), with everything at its default but the folder.
-
-#![allow(dead_code, reason = "each test file uses a part")]
+//! The built program on a host of a [`Lan`](super::namespace::Lan), with everything at its default but the folder.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::namespace::{Host, Running, wait_for};
+use super::namespace::{Host, Running, wait_for};
 
 /// `mailslotd run`; killed when dropped.
 pub(crate) struct Gateway {

@@ -1,7 +1,10 @@
-//! Real peers for tests, started and stopped by the test itself, on loopback only.
+//! Real peers for tests, started and stopped by the test itself, on loopback or in network namespaces of its own.
 #![allow(dead_code, unused_macros, reason = "each test uses the peers it needs")]
 
+pub(crate) mod lan_gateway;
+pub(crate) mod namespace;
 pub(crate) mod postfix;
+pub(crate) mod samba;
 
 /// What this machine lacks for a test.
 #[derive(Debug)]

@@ -1,7 +1,5 @@
 //! A LAN of network namespaces: hosts on a bridge, in 192.0.2.0/24, seen by nobody else and gone with the test.
 
-#![allow(dead_code, reason = "each test file uses a part")]
-
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,6 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use super::{Missing, has_program};
 
 /// Hosts on one bridge. Dropping it removes the namespaces, and with them every interface.
 pub(crate) struct Lan {
@@ -30,27 +30,22 @@ pub(crate) struct Running {
     log: PathBuf,
 }
 
-/// A LAN with this many hosts; `None`, said on stderr, where none can be made. With CI=true that fails the test.
-pub(crate) fn lan(hosts: usize) -> Option<Lan> {
-    if !is_root() {
-        return cannot("network namespaces need root");
-    }
-    if output(Command::new("ip").arg("-V")).is_err() {
-        return cannot("`ip` is missing: apt-get install iproute2");
-    }
-    remove_left_over();
-    Some(Lan::new(hosts))
-}
-
-/// Says why a test cannot run here, and fails it with CI=true.
-pub(crate) fn cannot<T>(why: &str) -> Option<T> {
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "nothing may be skipped with CI=true: {why}");
-    say(&format!("skipped: {why}"));
-    None
-}
-
 impl Lan {
-    fn new(hosts: usize) -> Self {
+    /// Makes one with this many hosts.
+    pub(crate) fn new(hosts: usize) -> Result<Self, Missing> {
+        if !nix::unistd::geteuid().is_root() {
+            return Err(Missing("network namespaces need root".to_owned()));
+        }
+        for (program, package) in [("ip", "iproute2"), ("setpriv", "util-linux")] {
+            if !has_program(program) {
+                return Err(Missing(format!("{program} is missing: apt-get install {package}")));
+            }
+        }
+        remove_left_over();
+        Ok(Self::make(hosts))
+    }
+
+    fn make(hosts: usize) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("{PREFIX}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let mut lan = Self { switch: format!("{name}-switch"), hosts: Vec::new() };
@@ -101,7 +96,8 @@ impl Drop for Lan {
     fn drop(&mut self) {
         for namespace in self.hosts.iter().map(|host| &host.namespace).chain([&self.switch]) {
             if let Err(error) = output(Command::new("ip").args(["netns", "del", namespace])) {
-                say(&error);
+                // The others are removed all the same.
+                writeln!(io::stderr().lock(), "{error}").ok();
             }
         }
     }
@@ -186,17 +182,8 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     }
 }
 
-/// A line on stderr; nobody is left to tell when it is closed.
-fn say(line: &str) {
-    writeln!(io::stderr().lock(), "{line}").ok();
-}
-
 fn ip(arguments: &[&str]) {
     output(Command::new("ip").args(arguments)).unwrap();
-}
-
-fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
 }
 
 /// Removes the namespaces of tests that were killed: those whose process is gone.

@@ -1,12 +1,12 @@
-//! A private nmbd on a host of a [`Lan`](crate::namespace::Lan): its own configuration and folders, nothing of the
+//! A private nmbd on a host of a [`Lan`](super::namespace::Lan): its own configuration and folders, nothing of the
 //! system's.
 
 use std::fs;
-use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::namespace::{Host, Running, cannot, output};
+use super::namespace::{Host, Running};
+use super::{Missing, has_program};
 
 /// nmbd, and the folder it lives in.
 pub(crate) struct Nmbd {
@@ -14,15 +14,12 @@ pub(crate) struct Nmbd {
     _folder: TempDir,
 }
 
-/// Whether nmbd is installed; said on stderr where not, and a failure with CI=true.
-pub(crate) fn is_installed() -> bool {
-    output(Command::new("nmbd").arg("-V")).is_ok()
-        || cannot::<()>("nmbd is missing: apt-get install samba").is_some()
-}
-
 impl Nmbd {
     /// Starts nmbd on `host` under a NetBIOS name. It announces itself at once, and every few seconds to LAN Managers.
-    pub(crate) fn start(host: &Host, netbios_name: &str) -> Self {
+    pub(crate) fn start(host: &Host, netbios_name: &str) -> Result<Self, Missing> {
+        if !has_program("nmbd") {
+            return Err(Missing("nmbd is missing: apt-get install samba".to_owned()));
+        }
         let folder = tempfile::Builder::new().prefix("nmbd").tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         let mut configuration = format!(
@@ -54,7 +51,7 @@ impl Nmbd {
         fs::write(path("smb.conf"), configuration).unwrap();
         let arguments = ["-F", "--no-process-group", "-s", &path("smb.conf")];
         let process = host.start("nmbd", &arguments, folder.path().join("output"));
-        Self { process, _folder: folder }
+        Ok(Self { process, _folder: folder })
     }
 
     /// What it has said so far.

@@ -44,7 +44,7 @@ fn replayed(file: &str) -> (Vec<Line>, Summary) {
     (lines, replay.finish())
 }
 
-fn counts<'a>(pairs: &[(&'a str, u64)]) -> BTreeMap<String, u64> {
+fn counts(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
     pairs.iter().map(|&(name, count)| (name.to_owned(), count)).collect()
 }
 
