@@ -209,7 +209,7 @@ async fn a_mail_streams_from_a_file_and_arrives_octet_for_octet() {
     assert!(reason.contains("the next hop takes 2000000"), "{reason}");
 
     // A file that was cut is no shorter mail, and the message is not blamed for good.
-    std::fs::write(file.path(), &text[..100_000]).unwrap();
+    std::fs::write(file.path(), &text.as_bytes()[..100_000]).unwrap();
     let report = submission.deliver(mail(3, content, &["ops"])).await;
     assert!(matches!(report.outcomes.as_slice(), [(_, Outcome::Delayed { .. })]), "{report:?}");
     assert_eq!(report.health, Health::Up);
