@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use mailslotd::telemetry::metrics::{DestinationState, DropReason, TABLE};
+use mailslotd::telemetry::metrics::{DeliveryResult, DestinationState, DropReason, SpoolState, TABLE};
 use regex::Regex;
 use serde_json::Value;
 
@@ -142,8 +142,14 @@ fn known_values(metric: &str, label: &str) -> Vec<&'static str> {
         ("mailslotd_destination_state", "state") => {
             DestinationState::ALL.map(DestinationState::as_str).to_vec()
         }
-        ("mailslotd_spool_messages", "state") => vec!["queued", "held", "failed", "corrupt"],
-        ("mailslotd_deliveries_total", "outcome") => vec!["delivered", "delayed", "failed", "expired"],
+        ("mailslotd_spool_messages", "state") => {
+            use SpoolState::{Corrupt, Failed, Held, Queued};
+            [Queued, Held, Failed, Corrupt].map(SpoolState::as_str).to_vec()
+        }
+        ("mailslotd_deliveries_total", "outcome") => {
+            use DeliveryResult::{Delayed, Delivered, Expired, Failed};
+            [Delivered, Delayed, Failed, Expired].map(DeliveryResult::as_str).to_vec()
+        }
         (_, "class") => vec!["notice", "mail"],
         _ => Vec::new(),
     }

@@ -84,15 +84,6 @@ impl FromStr for To {
     }
 }
 
-impl fmt::Display for To {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) | Self::Workgroup(name) => f.write_str(name),
-            Self::Everyone => f.write_str("*"),
-        }
-    }
-}
-
 /// Sends the message and says where to.
 #[must_use]
 pub fn run(args: Args, global: &Global) -> Exit {
