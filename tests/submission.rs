@@ -22,7 +22,8 @@ use support::postfix::{DOMAIN, PASSWORD, Postfix, SENDER, USER};
 use support::{free_port, require};
 use zeroize::Zeroizing;
 
-#[tokio::test]
+/// On several threads, as in the program: a login may compute for long and then makes room for other tasks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_mechanism_delivers_under_starttls_and_under_implicit_tls() {
     let postfix = require!(Postfix::start());
     let ways = [
@@ -77,7 +78,7 @@ async fn faults_of_the_operator_are_named_and_blame_no_message() {
         ),
         (
             Setup { host: "127.0.0.2", listen_elsewhere: true, ..right.clone() },
-            "its certificate is for",
+            "its certificate is for localhost, 127.0.0.1",
             "as `host`",
         ),
         (
@@ -156,6 +157,40 @@ async fn messages_that_follow_each_other_share_a_connection() {
     submission.close().await;
     let [session] = postfix.sessions(1).await.try_into().unwrap();
     assert!(session.contains(" auth=1 mail=5 rcpt=5 data=5 quit=1 "), "{session}");
+}
+
+#[tokio::test]
+async fn attempts_at_the_same_time_open_no_more_connections_than_allowed() {
+    let postfix = require!(Postfix::start());
+    let submission = submission(&Setup::new(&postfix));
+    let mut attempts = tokio::task::JoinSet::new();
+    for id in 1..=12 {
+        let submission = submission.clone();
+        attempts.spawn(async move { submission.deliver(notice(id, &["archive"])).await });
+    }
+    for report in attempts.join_all().await {
+        assert_eq!(report.health, Health::Up, "{report:?}");
+    }
+    postfix.delivered("archive", 12).await;
+    submission.close().await;
+    let sessions = postfix.sessions(2).await;
+    assert_eq!(sessions.len(), 2, "max_connections is 2: {sessions:?}");
+}
+
+#[tokio::test]
+async fn more_recipients_than_a_transaction_takes_are_spread_over_several() {
+    let postfix = require!(Postfix::start());
+    let submission = submission(&Setup::new(&postfix));
+    let mailboxes: Vec<String> = (0..150).map(|number| format!("archive+{number}")).collect();
+    let mailboxes: Vec<&str> = mailboxes.iter().map(String::as_str).collect();
+    let report = submission.deliver(notice(1, &mailboxes)).await;
+    let delivered =
+        report.outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Delivered { .. }));
+    assert_eq!(delivered.count(), 150, "{report:?}");
+    postfix.delivered("archive", 150).await;
+    submission.close().await;
+    let [session] = postfix.sessions(1).await.try_into().unwrap();
+    assert!(session.contains(" mail=2 rcpt=150 data=2 "), "{session}");
 }
 
 #[tokio::test]

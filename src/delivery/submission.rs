@@ -19,11 +19,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use super::outcome::{Attempt, Health, Outcome, RecipientNumber, Report};
 use super::tls::TlsSetupError;
 use crate::config::settings;
-use crate::message::compose::{Addressees, Identity, compose};
+use crate::message::compose::{Addressees, ComposeError, Identity, compose};
 use crate::message::id::DestinationName;
 use crate::message::mail::{Body, Content};
 use crate::message::recipient::Recipient;
@@ -99,9 +100,12 @@ impl Submission {
         }
         let (mail, transaction) = match self.0.prepare(&attempt).await {
             Ok(prepared) => prepared,
-            Err(outcome) => {
+            Err(Unfit::Message(outcome)) => {
                 outcomes.extend(numbers.into_iter().map(|number| (number, outcome.clone())));
                 return Report { outcomes, health: Health::Up };
+            }
+            Err(Unfit::Settings(reason)) => {
+                return Report { outcomes, health: Health::OperatorFault { reason } };
             }
         };
         // Never closed, so it always gives one.
@@ -131,37 +135,67 @@ impl Submission {
             *idle = fresh;
             expired
         };
-        self.0.quit(expired).await;
+        self.quit(expired).await;
     }
 
     /// Ends all connections; no attempt may be under way.
     pub async fn close(&self) {
         let all = std::mem::take(&mut *self.0.idle());
-        self.0.quit(all).await;
+        self.quit(all).await;
+    }
+
+    /// Takes leave on all at once: one that does not answer must not hold up the others.
+    async fn quit(&self, connections: Vec<Connection>) {
+        let mut partings = JoinSet::new();
+        for connection in connections {
+            let shared = Arc::clone(&self.0);
+            partings.spawn(async move { connection.quit(&shared.endpoint).await });
+        }
+        while partings.join_next().await.is_some() {}
+    }
+}
+
+/// Why nothing can be sent, known before anything is.
+enum Unfit {
+    /// Because of the message: the outcome of all its recipients.
+    Message(Outcome),
+    /// Because of the settings, in a sentence for the operator.
+    Settings(String),
+}
+
+impl Unfit {
+    fn of(error: ComposeError) -> Self {
+        match error {
+            ComposeError::BadFrom => Self::Settings(error.to_string()),
+            ComposeError::NoMailbox | ComposeError::DateOutOfRange => {
+                Self::Message(Outcome::Failed { status: error.status(), text: error.to_string() })
+            }
+        }
     }
 }
 
 impl Shared {
     /// The content and what is the same for all its recipients.
-    async fn prepare(&self, attempt: &Attempt) -> Result<(Content, Transaction), Outcome> {
+    async fn prepare(&self, attempt: &Attempt) -> Result<(Content, Transaction), Unfit> {
         let message = &attempt.message;
         let addresses: Vec<&str> =
             attempt.recipients.iter().map(|(_, recipient)| recipient.to.as_str()).collect();
         let subject = attempt.recipients.first().and_then(|(_, recipient)| recipient.subject.as_deref());
         let mail = compose(message, Addressees::Mailboxes(&addresses), subject, &self.identity)
-            .map_err(|error| Outcome::Failed { status: error.status(), text: error.to_string() })?;
+            .map_err(Unfit::of)?;
         if let Some(limit) = self.message_size.filter(|limit| mail.length() > *limit) {
             let text = format!("the message has {} octets, message_size allows {limit}", mail.length());
-            return Err(Outcome::Failed { status: EnhancedStatus::new(5, 3, 4), text });
+            return Err(Unfit::Message(Outcome::Failed { status: EnhancedStatus::new(5, 3, 4), text }));
         }
         let (sender, reverse_path) = match &message.body {
             Body::Notice(_) => (Sender::Configured, Some(self.from.clone())),
-            Body::Mail { reverse_path, .. } => (Sender::OfMessage, checked(reverse_path.as_deref())?),
+            Body::Mail { reverse_path, .. } => {
+                (Sender::OfMessage, checked(reverse_path.as_deref()).map_err(Unfit::Message)?)
+            }
         };
-        let coding = content::coding(&mail).await.map_err(|error| Outcome::Delayed {
-            status: EnhancedStatus::new(4, 3, 0),
-            text: format!("the content could not be read from the spool: {error}"),
-            retry_after: None,
+        let coding = content::coding(&mail).await.map_err(|error| {
+            let text = format!("the content could not be read from the spool: {error}");
+            Unfit::Message(Outcome::Delayed { status: EnhancedStatus::new(4, 3, 0), text, retry_after: None })
         })?;
         let dsn = Some(Dsn { ret: Ret::Headers, envid: message.id.to_string() });
         let length = mail.length();
@@ -206,12 +240,6 @@ impl Shared {
     /// The one used last: the others come to their end by idling.
     fn take_idle(&self) -> Option<Connection> {
         self.idle().pop()
-    }
-
-    async fn quit(&self, connections: Vec<Connection>) {
-        for connection in connections {
-            connection.quit(&self.endpoint).await;
-        }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {

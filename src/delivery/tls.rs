@@ -128,13 +128,13 @@ impl HandshakeFault {
     }
 }
 
-/// The names in a certificate, as the verifier lists them, without control characters and not too many.
+/// The names in a certificate, not too many of them. The verifier writes `DnsName("mx.example.net")`.
 fn names(presented: &[String]) -> String {
-    let shown: Vec<String> = presented
-        .iter()
-        .take(5)
-        .map(|name| name.chars().filter(|c| !c.is_control()).take(80).collect())
-        .collect();
+    let bare = |name: &String| {
+        let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+        inner.trim_matches('"').chars().filter(|c| !c.is_control()).take(80).collect()
+    };
+    let shown: Vec<String> = presented.iter().take(5).map(bare).collect();
     if shown.is_empty() { "no name at all".to_owned() } else { shown.join(", ") }
 }
 
@@ -158,11 +158,11 @@ mod tests {
         let HandshakeFault::Certificate { cause, .. } =
             HandshakeFault::certificate(&CertificateError::NotValidForNameContext {
                 expected: "mail.example.net".try_into().unwrap(),
-                presented: vec!["DnsName(\"mx.example.net\")".to_owned()],
+                presented: vec!["DnsName(\"mx.example.net\")".to_owned(), "IpAddress(192.0.2.1)".to_owned()],
             })
         else {
             panic!("not a certificate fault")
         };
-        assert_eq!(cause, "its certificate is for DnsName(\"mx.example.net\")");
+        assert_eq!(cause, "its certificate is for mx.example.net, 192.0.2.1");
     }
 }

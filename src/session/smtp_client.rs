@@ -9,6 +9,7 @@
 
 mod delivering;
 mod opening;
+mod profile;
 mod transaction;
 mod verdict;
 
@@ -18,72 +19,17 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::sasl::{Channel, Exchange, Identity, Nonce, SaslFault};
+use super::sasl::{Channel, Exchange, SaslFault};
 use crate::wire::smtp::content::ContentEncoder;
 use crate::wire::smtp::extensions::Extensions;
 use crate::wire::smtp::mechanism::Mechanism;
 use crate::wire::smtp::reply::{Reply, ReplyParser};
 use crate::wire::smtp::status::EnhancedStatus;
+pub use profile::{Profile, Security, Timeouts};
 use transaction::Envelope;
 pub use transaction::{Dsn, ForwardPath, MAX_RECIPIENTS, Notify, Ret, Sender, Transaction};
 use verdict::Meaning;
 pub use verdict::{Ending, Fate, OperatorFault, Stage};
-
-/// What a session is told before it begins.
-#[derive(Debug, Clone)]
-pub struct Profile {
-    /// Our name in EHLO: a domain name or an address literal.
-    pub hostname: String,
-    /// How the connection is protected.
-    pub security: Security,
-    /// Who logs in; `None` where the next hop knows us otherwise.
-    pub identity: Option<Identity>,
-    /// Fresh for each session.
-    pub nonce: Nonce,
-    /// How long replies may take.
-    pub timeouts: Timeouts,
-}
-
-/// How a connection is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Security {
-    /// TLS by STARTTLS, and nothing before it but EHLO.
-    StartTls,
-    /// TLS was there before the first octet.
-    Established,
-    /// None.
-    Absent,
-}
-
-/// How long each reply may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// The greeting, and the replies to EHLO, STARTTLS, AUTH, MAIL, RCPT.
-    pub command: Duration,
-    /// The reply to DATA.
-    pub data: Duration,
-    /// One piece of content to be taken.
-    pub block: Duration,
-    /// The reply to the end of data. Giving up early here makes duplicates, so this is the longest.
-    pub end_of_data: Duration,
-    /// The reply to QUIT; nothing hangs on it.
-    pub quit: Duration,
-}
-
-impl Timeouts {
-    /// Those of RFC 5321 §4.5.3.2, but none longer than `limit`; the end of data gets twice as long.
-    #[must_use]
-    pub fn within(limit: Duration) -> Self {
-        let minutes = |count: u64| Duration::from_secs(count.saturating_mul(60));
-        Self {
-            command: minutes(5).min(limit),
-            data: minutes(2).min(limit),
-            block: minutes(3).min(limit),
-            end_of_data: minutes(10).min(limit.saturating_mul(2)),
-            quit: Duration::from_secs(5).min(limit),
-        }
-    }
-}
 
 /// What happens to a session. One that the session's state does not ask for is ignored.
 #[derive(Debug)]
@@ -179,10 +125,8 @@ enum State {
         envelope: Envelope,
         encoder: ContentEncoder,
     },
-    /// The end of data was sent, and these recipients wait for the reply.
-    EndOfData {
-        accepted: Vec<usize>,
-    },
+    /// The end of data was sent, and the accepted recipients wait for the reply.
+    EndOfData(Envelope),
     /// DATA was pipelined and accepted although no recipient was: an empty message was sent to nobody.
     NobodysData,
     Quitting,
@@ -291,7 +235,7 @@ impl SmtpClient {
             }
             State::Envelope(envelope) => self.on_envelope_reply(now, envelope, reply),
             State::Content { envelope, .. } => self.on_reply_amid_content(&envelope, reply),
-            State::EndOfData { accepted } => self.on_end_of_data_reply(&accepted, reply),
+            State::EndOfData(envelope) => self.on_end_of_data_reply(&envelope, reply),
             State::NobodysData => self.idle(),
             State::Quitting => self.end(Parting::Silent, Ending::Quit),
             state @ (State::Idle | State::Handshake | State::Closed) => {
@@ -304,8 +248,7 @@ impl SmtpClient {
     /// 421 may answer anything (RFC 5321 §3.8) and come at any time.
     fn on_service_not_available(&mut self, reply: Reply) {
         match std::mem::replace(&mut self.state, State::Closed) {
-            State::EndOfData { accepted } => self.decide_each(&accepted, Meaning::Delayed, &reply),
-            State::Content { envelope, .. } => {
+            State::EndOfData(envelope) | State::Content { envelope, .. } => {
                 self.decide_each(&envelope.accepted(), Meaning::Delayed, &reply)
             }
             State::Quitting => return self.end(Parting::Silent, Ending::Quit),
@@ -348,8 +291,7 @@ impl SmtpClient {
     fn give_up(&mut self, what: &str, ending: Ending) {
         let stage = self.stage();
         let accepted = match std::mem::replace(&mut self.state, State::Closed) {
-            State::Content { envelope, .. } => envelope.accepted(),
-            State::EndOfData { accepted } => accepted,
+            State::Content { envelope, .. } | State::EndOfData(envelope) => envelope.accepted(),
             State::Closed => return,
             State::Greeting
             | State::Ehlo
@@ -414,7 +356,7 @@ impl SmtpClient {
             State::Idle => Stage::Idle,
             State::Envelope(_) => Stage::Envelope,
             State::Content { .. } => Stage::Content,
-            State::EndOfData { .. } | State::NobodysData => Stage::EndOfData,
+            State::EndOfData(_) | State::NobodysData => Stage::EndOfData,
             State::Quitting | State::Closed => Stage::Quit,
         }
     }

@@ -15,7 +15,7 @@ use super::{Missing, free_port, has_program};
 
 /// The domain whose mailboxes are [`MAILBOXES`].
 pub(crate) const DOMAIN: &str = "plant.example";
-/// Local parts that exist; any other is refused with 550 5.1.1.
+/// Local parts that exist, also with an extension (`ops+x`); any other is refused with 550 5.1.1.
 pub(crate) const MAILBOXES: [&str; 3] = ["ops", "night", "archive"];
 /// What [`USER`] may send as, and nothing else.
 pub(crate) const SENDER: &str = "gw@plant.example";
@@ -224,6 +224,7 @@ local_recipient_maps =
 local_transport = error:5.1.1 no local mailboxes here
 alias_maps =
 notify_classes =
+recipient_delimiter = +
 virtual_mailbox_domains = {DOMAIN}
 virtual_mailbox_base = {dir}/mail
 virtual_mailbox_maps = texthash:{dir}/conf/mailboxes

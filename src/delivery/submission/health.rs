@@ -64,7 +64,7 @@ fn session(at: &str, endpoint: &Endpoint, ending: Ending, error: Option<&io::Err
         // The message had its chance and has its fate; whether the destination is well, the next one will tell. A
         // message that some box on the way cannot bear must not hold up all others.
         Ending::Quit | Ending::ContentRefused | Ending::ContentUnreadable => Health::Up,
-        Ending::Lost(stage) | Ending::TimedOut(stage) if stage.is_within_content() => Health::Up,
+        Ending::Lost(stage) if stage.is_within_content() => Health::Up,
         Ending::Lost(stage) => Health::Down {
             reason: format!(
                 "{at} closed the connection while we waited for {stage}{detail}; look into its log"
@@ -72,7 +72,7 @@ fn session(at: &str, endpoint: &Endpoint, ending: Ending, error: Option<&io::Err
         },
         Ending::TimedOut(stage) => Health::Down {
             reason: format!(
-                "{at} did not send {stage} within {} s; check that server, or set a longer `timeout`",
+                "{at} leaves us waiting for {stage}, past the `timeout` of {} s; check that server, or set a longer one",
                 endpoint.timeout.as_secs()
             ),
         },

@@ -46,37 +46,29 @@ impl SmtpClient {
         let Some(step) = envelope.take_awaited() else { return self.out_of_turn_at(Stage::Envelope, reply) };
         let meaning = Meaning::of(&reply);
         let parting = if envelope.is_answered() { Parting::Quit } else { Parting::Silent };
+        if let Some(ending) = concerns_all(meaning, envelope.sender(), &reply) {
+            return self.end(parting, ending);
+        }
         match (step, meaning) {
-            (_, Meaning::Throttled) => return self.end(parting, throttled(reply)),
-            (_, Meaning::NotPermitted) => {
-                return self.end(parting, Ending::Operator(OperatorFault::NotPermitted(reply)));
-            }
             (Step::Data, Meaning::GoOn) => return self.on_go_on(now, envelope),
             (_, Meaning::GoOn) | (Step::Data, Meaning::Accepted) => {
                 return self.out_of_turn_at(Stage::Envelope, reply);
             }
             (Step::Rset, Meaning::Accepted) => self.needs_rset = false,
-            (Step::Rset, Meaning::Delayed | Meaning::Failed) => {
-                return self.out_of_turn_at(Stage::Envelope, reply);
-            }
             (Step::Mail, Meaning::Accepted) => self.needs_rset = true,
+            (Step::Rcpt(index), Meaning::Accepted) => envelope.accept(index),
+            (Step::Rset, _) => return self.out_of_turn_at(Stage::Envelope, reply),
             (Step::Mail, Meaning::Failed)
                 if envelope.sender() == Sender::Configured && verdict::blames_sender(&reply) =>
             {
                 return self.end(parting, Ending::Operator(OperatorFault::SenderRefused(reply)));
             }
-            (Step::Rcpt(_), Meaning::Failed)
-                if envelope.sender() == Sender::Configured && verdict::is_late_word_on_sender(&reply) =>
-            {
-                return self.end(parting, Ending::Operator(OperatorFault::SenderRefused(reply)));
-            }
-            (Step::Mail | Step::Data, Meaning::Delayed | Meaning::Failed) => {
-                let decided = envelope.decide_all(&verdict::fate(meaning, &reply));
+            (Step::Mail | Step::Data, refusal) => {
+                let decided = envelope.decide_all(&verdict::fate(refusal, &reply));
                 self.done(decided);
             }
-            (Step::Rcpt(index), Meaning::Accepted) => envelope.accept(index),
-            (Step::Rcpt(index), Meaning::Delayed | Meaning::Failed) => {
-                let decided = envelope.decide(index, verdict::fate(meaning, &reply));
+            (Step::Rcpt(index), refusal) => {
+                let decided = envelope.decide(index, verdict::fate(refusal, &reply));
                 self.done(decided);
             }
         }
@@ -106,10 +98,13 @@ impl SmtpClient {
     }
 
     pub(super) fn on_content_end(&mut self, now: Instant) {
-        if let State::Content { envelope, encoder } = &mut self.state {
+        if !matches!(self.state, State::Content { .. }) {
+            return;
+        }
+        if let State::Content { envelope, encoder } = std::mem::replace(&mut self.state, State::Closed) {
             let mut out = Vec::new();
-            std::mem::take(encoder).finish(&mut out);
-            self.state = State::EndOfData { accepted: envelope.accepted() };
+            encoder.finish(&mut out);
+            self.state = State::EndOfData(envelope);
             self.send(now, self.profile.timeouts.end_of_data, out);
         }
     }
@@ -126,35 +121,61 @@ impl SmtpClient {
 
     /// The server does not wait for the end: what follows cannot be told from content any more.
     pub(super) fn on_reply_amid_content(&mut self, envelope: &Envelope, reply: Reply) {
-        match Meaning::of(&reply) {
+        let meaning = Meaning::of(&reply);
+        if let Some(ending) = concerns_all(meaning, envelope.sender(), &reply) {
+            return self.end(Parting::Silent, ending);
+        }
+        match meaning {
             Meaning::Accepted | Meaning::GoOn => {
                 let text = format!("the next hop answered before the end of the content: {reply}");
                 self.delay_each(&envelope.accepted(), EnhancedStatus::new(4, 5, 0), &text);
                 self.out_of_turn_at(Stage::Content, reply);
             }
-            meaning @ (Meaning::Delayed | Meaning::Failed | Meaning::Throttled | Meaning::NotPermitted) => {
-                self.decide_each(&envelope.accepted(), meaning, &reply);
+            refusal @ (Meaning::Delayed
+            | Meaning::Failed
+            | Meaning::Throttled
+            | Meaning::NotPermitted
+            | Meaning::SenderRefused) => {
+                self.decide_each(&envelope.accepted(), refusal, &reply);
                 self.end(Parting::Silent, Ending::ContentRefused);
             }
         }
     }
 
-    pub(super) fn on_end_of_data_reply(&mut self, accepted: &[usize], reply: Reply) {
+    pub(super) fn on_end_of_data_reply(&mut self, envelope: &Envelope, reply: Reply) {
         self.needs_rset = false;
-        match Meaning::of(&reply) {
-            Meaning::Throttled => self.end(Parting::Quit, throttled(reply)),
-            Meaning::NotPermitted => {
-                self.end(Parting::Quit, Ending::Operator(OperatorFault::NotPermitted(reply)));
-            }
+        let meaning = Meaning::of(&reply);
+        if let Some(ending) = concerns_all(meaning, envelope.sender(), &reply) {
+            return self.end(Parting::Quit, ending);
+        }
+        match meaning {
             Meaning::GoOn => {
                 let text = format!("the next hop answered the end of data oddly: {reply}");
-                self.delay_each(accepted, EnhancedStatus::new(4, 5, 0), &text);
+                self.delay_each(&envelope.accepted(), EnhancedStatus::new(4, 5, 0), &text);
                 self.out_of_turn_at(Stage::EndOfData, reply);
             }
-            meaning @ (Meaning::Accepted | Meaning::Delayed | Meaning::Failed) => {
-                self.decide_each(accepted, meaning, &reply);
+            answer @ (Meaning::Accepted
+            | Meaning::Delayed
+            | Meaning::Failed
+            | Meaning::Throttled
+            | Meaning::NotPermitted
+            | Meaning::SenderRefused) => {
+                self.decide_each(&envelope.accepted(), answer, &reply);
                 self.idle();
             }
         }
+    }
+}
+
+/// The end of the session, where a reply speaks of the account or the next hop and not of this message.
+fn concerns_all(meaning: Meaning, sender: Sender, reply: &Reply) -> Option<Ending> {
+    match (meaning, sender) {
+        (Meaning::Throttled, _) => Some(throttled(reply.clone())),
+        (Meaning::NotPermitted, _) => Some(Ending::Operator(OperatorFault::NotPermitted(reply.clone()))),
+        (Meaning::SenderRefused, Sender::Configured) => {
+            Some(Ending::Operator(OperatorFault::SenderRefused(reply.clone())))
+        }
+        (Meaning::SenderRefused, Sender::OfMessage)
+        | (Meaning::Accepted | Meaning::GoOn | Meaning::Delayed | Meaning::Failed, _) => None,
     }
 }

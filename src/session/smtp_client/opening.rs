@@ -159,7 +159,7 @@ impl SmtpClient {
                 }
             },
             Meaning::Throttled => self.end(Parting::Quit, throttled(reply)),
-            Meaning::Delayed | Meaning::Failed | Meaning::NotPermitted => {
+            Meaning::Delayed | Meaning::Failed | Meaning::NotPermitted | Meaning::SenderRefused => {
                 let ending = Ending::Operator(OperatorFault::CredentialsRefused(mechanism, reply));
                 self.end(Parting::Quit, ending);
             }

@@ -154,6 +154,8 @@ pub(super) enum Meaning {
     Throttled,
     /// A login, TLS, or a free account is missing.
     NotPermitted,
+    /// This account may not send as this sender.
+    SenderRefused,
 }
 
 impl Meaning {
@@ -187,7 +189,7 @@ pub(super) fn fate(meaning: Meaning, reply: &Reply) -> Fate {
     };
     match meaning {
         Meaning::Accepted | Meaning::GoOn => Fate::Delivered { text },
-        Meaning::Failed => Fate::Failed { status: status(5), text },
+        Meaning::Failed | Meaning::SenderRefused => Fate::Failed { status: status(5), text },
         Meaning::Delayed | Meaning::Throttled | Meaning::NotPermitted => {
             Fate::Delayed { status: status(4), text, retry_after: retry_after(reply) }
         }
@@ -200,12 +202,6 @@ pub(super) fn blames_sender(reply: &Reply) -> bool {
         Some(status) if status.subject != 0 => matches!(status.subject, 1 | 7),
         _ => matches!(reply.code().number(), 550 | 551 | 553 | 554),
     }
-}
-
-/// Whether a refusal of RCPT is in truth one of the sender: Postfix delays its verdict until then
-/// (`smtpd_delay_reject`).
-pub(super) fn is_late_word_on_sender(reply: &Reply) -> bool {
-    reply.mentions("sender address rejected")
 }
 
 /// "Greylisted for 5 minutes", "try again in 300 seconds": no standard says how, many servers do.
@@ -252,12 +248,16 @@ const REPLIES_THAT_LIE: &[Row] = &[
     row(534, None, "", Meaning::NotPermitted),
     row(535, None, "", Meaning::NotPermitted),
     row(538, None, "", Meaning::NotPermitted),
-    // M365: Basic authentication is switched off; the account is blocked for spam; it may not send as this address.
+    // M365: Basic authentication is switched off; the account is blocked for spam.
     row(550, Some((5, 7, 30)), "", Meaning::NotPermitted),
     row(550, Some((5, 1, 8)), "", Meaning::NotPermitted),
-    row(550, Some((5, 7, 60)), "", Meaning::NotPermitted),
-    row(0, Some((5, 2, 252)), "", Meaning::NotPermitted),
-    // Postfix says so at RCPT only (`smtpd_delay_reject`), to every recipient.
+    // M365: SendAsDenied. Postfix: not owned by the user, and said at RCPT only (`smtpd_delay_reject`).
+    row(550, Some((5, 7, 60)), "", Meaning::SenderRefused),
+    row(0, Some((5, 2, 252)), "", Meaning::SenderRefused),
+    row(550, None, "sender address rejected", Meaning::SenderRefused),
+    row(553, None, "sender address rejected", Meaning::SenderRefused),
+    row(554, None, "sender address rejected", Meaning::SenderRefused),
+    // Postfix: the whole client is refused, and that is said at RCPT only.
     row(554, None, "client host rejected", Meaning::NotPermitted),
     row(504, None, "helo command rejected", Meaning::NotPermitted),
     row(550, None, "helo command rejected", Meaning::NotPermitted),
@@ -305,6 +305,12 @@ mod tests {
             ("550 5.7.30 Basic authentication is not supported", Meaning::NotPermitted),
             ("530 5.7.57 Client not authenticated to send mail", Meaning::NotPermitted),
             ("550 5.1.8 Access denied, bad outbound sender", Meaning::NotPermitted),
+            (
+                "550 5.7.60 SMTP; Client does not have permissions to send as this sender",
+                Meaning::SenderRefused,
+            ),
+            ("553 5.7.1 <a@b>: Sender address rejected: not owned by user x", Meaning::SenderRefused),
+            ("450 4.1.8 <a@b>: Sender address rejected: Domain not found", Meaning::Delayed),
             ("432 4.3.2 Concurrent connections limit exceeded", Meaning::Throttled),
             ("450 4.7.1 Error: too much mail from 192.0.2.7", Meaning::Throttled),
             ("421 4.3.2 closing", Meaning::Throttled),
