@@ -1,9 +1,11 @@
 //! The commands: arguments in, text and an exit code out. `command-line` conventions are sysexits'.
 
-pub mod capture;
-pub mod decode;
+pub mod check;
+pub mod config_show;
 pub mod describe;
 pub mod exit;
+pub mod explain;
+pub mod load;
 pub mod output;
 pub mod replay;
 pub mod send;

@@ -1,1 +1,354 @@
-//! Raw configuration → settings.
+//! The configuration as it is written → [`Settings`] made only of valid values, or everything that is wrong with it.
+//!
+//! Pure: the text of the files comes in, secrets come through the functions of [`Secrets`]. Checks go on after a
+//! problem with whatever can still be read, so one run names all there is to mend.
+
+mod destinations;
+mod hearing;
+mod rules;
+mod shadow;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use zeroize::Zeroizing;
+
+use super::document::{self, Node, Value};
+use super::merge::merge;
+use super::problem::{Place, Problem, Problems};
+use super::raw::{self, At, OrOff, Read as _, Size};
+use super::settings::{Settings, SpoolLimits};
+use crate::message::id::DestinationName;
+use crate::policy::mapping::Context;
+use crate::policy::retry::Retry;
+use crate::policy::spelling::nearest;
+
+/// The text of one file.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'t> {
+    /// As problems name it.
+    pub file: &'t str,
+    /// All of it.
+    pub text: &'t str,
+}
+
+/// What the configuration does not say of itself.
+#[derive(Debug, Clone)]
+pub struct Surroundings<'a> {
+    /// `state_dir` where the configuration names none.
+    pub state_dir: PathBuf,
+    /// `timezone` where the configuration names none.
+    pub timezone: TimeZone,
+    /// Where passwords come from.
+    pub secrets: Secrets<'a>,
+}
+
+/// Where passwords come from.
+#[derive(Clone, Copy)]
+pub enum Secrets<'a> {
+    /// Nowhere: passwords stay empty, and the settings are good for looking at only.
+    Offline,
+    /// Through these.
+    Online {
+        /// Reads a file.
+        file: &'a dyn Fn(&Path) -> io::Result<SecretFile>,
+        /// Reads an environment variable.
+        variable: &'a dyn Fn(&str) -> Option<Zeroizing<String>>,
+    },
+}
+
+impl std::fmt::Debug for Secrets<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Offline => "Offline",
+            Self::Online { .. } => "Online",
+        })
+    }
+}
+
+/// A file that a secret is in.
+#[derive(Clone)]
+pub struct SecretFile {
+    /// What is in it.
+    pub text: Zeroizing<String>,
+    /// Who may read it.
+    pub readers: Readers,
+}
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner and perhaps its group.
+    Few,
+    /// Every user of the machine.
+    Everybody,
+}
+
+/// A configuration without problems.
+#[derive(Debug)]
+pub struct Checked {
+    /// What it means.
+    pub settings: Settings,
+    /// What is probably not meant; sorted.
+    pub warnings: Problems,
+    /// Where each destination's password came from.
+    pub secrets: Vec<(DestinationName, SecretOrigin)>,
+}
+
+/// Where a password came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretOrigin {
+    /// A file.
+    File(PathBuf),
+    /// An environment variable.
+    Variable(String),
+}
+
+/// Checks files that make one configuration together: the main one and, after it, those of `conf.d` in the order of
+/// their names. None at all is valid too.
+///
+/// # Errors
+/// Everything that is wrong, and the warnings, sorted by file and line.
+pub fn check(sources: &[Source<'_>], surroundings: &Surroundings<'_>) -> Result<Checked, Problems> {
+    let mut problems = Problems::default();
+    let names: Vec<Arc<str>> = sources.iter().map(|source| source.file.into()).collect();
+    let main = names.first().cloned().unwrap_or_default();
+    let mut root = Node { value: Value::Nothing, file: Arc::clone(&main), line: 1 };
+    for (file, source) in names.iter().zip(sources) {
+        match document::parse(file, source.text) {
+            Ok(node) => merge(&mut root, node),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let place = Place { file: Arc::clone(&root.file), line: 1, path: String::new() };
+    let file = raw::File::read(&root, &place, &mut problems).unwrap_or_default();
+    // A file that is no YAML hides its keys: that something is missing would not be known.
+    let whole = if problems.problems.is_empty() { Completeness::Whole } else { Completeness::Partial };
+    let mut checking = Checking { surroundings, problems, secrets: Vec::new(), whole };
+    let settings = checking.settings(file);
+    let Checking { mut problems, secrets, .. } = checking;
+    problems.sort(&names);
+    if problems.problems.is_empty() {
+        Ok(Checked { settings, warnings: problems, secrets })
+    } else {
+        Err(problems)
+    }
+}
+
+impl Settings {
+    /// What is in effect without any file: announcements are discarded, everything else goes into the Maildir `inbox`
+    /// under `state_dir`, nothing is sent anywhere. Senders' text is taken as CP850.
+    #[must_use]
+    pub fn built_in(state_dir: &Path, timezone: TimeZone) -> Self {
+        let surroundings = Surroundings { state_dir: state_dir.into(), timezone, secrets: Secrets::Offline };
+        let mut checking = Checking {
+            surroundings: &surroundings,
+            problems: Problems::default(),
+            secrets: Vec::new(),
+            whole: Completeness::Whole,
+        };
+        checking.settings(raw::File::default())
+    }
+}
+
+/// A check under way. Values that have problems are replaced by something harmless, which is never used.
+struct Checking<'a> {
+    surroundings: &'a Surroundings<'a>,
+    problems: Problems,
+    secrets: Vec<(DestinationName, SecretOrigin)>,
+    whole: Completeness,
+}
+
+/// Whether everything that was written could be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Completeness {
+    Whole,
+    Partial,
+}
+
+impl Checking<'_> {
+    fn settings(&mut self, file: raw::File) -> Settings {
+        let state_dir = match file.state_dir {
+            Some(path) => self.absolute(&path).unwrap_or_else(|| self.surroundings.state_dir.clone()),
+            None => self.surroundings.state_dir.clone(),
+        };
+        let timezone = self.timezone(file.timezone);
+        let site = file.site.map(|site| site.value).unwrap_or_default();
+        let written_hostname = file.hostname.is_some();
+        let hostname = file.hostname.and_then(|hostname| self.hostname(hostname));
+        let context = Context {
+            site: site.clone(),
+            host: hostname.clone().unwrap_or_default(),
+            timezone: timezone.clone(),
+        };
+        let destinations = self.destinations(file.destinations, &state_dir, written_hostname);
+        let code_page = file.netbios.as_ref().and_then(|netbios| netbios.value.code_page.as_ref()).is_some();
+        let retry = self.retry(file.retry);
+        let rules = self.rules(file.rules, &destinations, &context, retry.expire);
+        if !code_page {
+            self.code_page_is_needed(&rules, file.netbios.as_ref(), &file.place);
+        }
+        let (datagram, admin) = self.listeners(file.listeners);
+        Settings {
+            decoding: self.decoding(file.netbios),
+            hostname,
+            site,
+            timezone,
+            state_dir,
+            datagram,
+            admin,
+            destinations: destinations.into_iter().map(|(destination, _)| destination).collect(),
+            rules: Arc::new(rules.set),
+            retry,
+            spool: self.spool(file.spool),
+            log: file.log.and_then(|log| log.value.format).map(|format| format.value).unwrap_or_default(),
+        }
+    }
+
+    fn problem(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// Notes that something is missing, unless it may stand where the file could not be read.
+    fn missing(&mut self, place: &Place, cause: impl Into<String>, fix: impl Into<String>) {
+        if self.whole == Completeness::Whole {
+            let problem = if place.path.is_empty() {
+                Problem::new(place, cause, fix)
+            } else {
+                Problem::subject(place, cause, fix)
+            };
+            self.problems.push(problem);
+        }
+    }
+
+    fn absolute(&mut self, path: &At<String>) -> Option<PathBuf> {
+        if path.value.starts_with('/') {
+            return Some(path.value.clone().into());
+        }
+        let cause = format!("{:?} is not an absolute path", path.value);
+        self.problem(
+            path.problem(cause, "begin it with `/`: what it would start from differs with the caller"),
+        );
+        None
+    }
+
+    fn hostname(&mut self, hostname: At<String>) -> Option<String> {
+        let name = hostname.value.trim_end_matches('.');
+        let cause = match domain_fault(name) {
+            Some(fault) => format!("{:?} {fault}", hostname.value),
+            None if !name.contains('.') => format!("{name:?} is not fully qualified"),
+            None => return Some(name.to_ascii_lowercase()),
+        };
+        let fix = "write the machine's whole name in ASCII, for example gw1.plant.example";
+        self.problem(hostname.problem(cause, fix));
+        None
+    }
+
+    fn timezone(&mut self, name: Option<At<String>>) -> TimeZone {
+        let Some(name) = name else { return self.surroundings.timezone.clone() };
+        TimeZone::get(&name.value).unwrap_or_else(|_| {
+            let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+            let fix = match nearest(&name.value, known.iter().map(|name| &**name)) {
+                Some(meant) => format!("write {meant}"),
+                None => "write a name such as Asia/Tokyo, Europe/Berlin or UTC".to_owned(),
+            };
+            self.problem(name.problem(format!("there is no time zone {:?}", name.value), fix));
+            TimeZone::UTC
+        })
+    }
+
+    fn retry(&mut self, retry: Option<At<raw::Retry>>) -> Retry {
+        let raw::Retry { first, max, expire, .. } = retry.map(|retry| retry.value).unwrap_or_default();
+        let default = Retry::default();
+        let place = max.as_ref().or(first.as_ref()).map(|duration| duration.place.clone());
+        let retry = Retry {
+            first: self.nonzero(first, default.first),
+            max: self.nonzero(max, default.max),
+            expire: self.nonzero(expire, default.expire),
+        };
+        if let Some(place) = place
+            && retry.first > retry.max
+        {
+            let cause =
+                format!("first ({}) is longer than max ({})", spelled(retry.first), spelled(retry.max));
+            self.problem(Problem::new(
+                &place,
+                cause,
+                "waits grow from first to max; write the shorter one as first",
+            ));
+        }
+        retry
+    }
+
+    /// The duration, which may not be zero.
+    fn nonzero(&mut self, duration: Option<At<Duration>>, default: Duration) -> Duration {
+        let Some(duration) = duration else { return default };
+        if duration.value.is_zero() {
+            self.problem(duration.problem("may not be zero", "write a time such as 30s, or remove it"));
+            return default;
+        }
+        duration.value
+    }
+
+    fn spool(&mut self, spool: Option<At<raw::Spool>>) -> SpoolLimits {
+        let raw::Spool { max_size, min_free, reserved_for_notices, failed_keep, .. } =
+            spool.map(|spool| spool.value).unwrap_or_default();
+        let bytes = |size: &Option<At<OrOff<Size>>>, default: u64| {
+            size.as_ref().map_or(Some(default), |size| size.value.limit().map(|size| size.0))
+        };
+        let limits = SpoolLimits {
+            max_size: bytes(&max_size, DEFAULT_SPOOL_SIZE),
+            min_free: bytes(&min_free, DEFAULT_MIN_FREE).unwrap_or(0),
+            reserved_for_notices: bytes(&reserved_for_notices, DEFAULT_RESERVED).unwrap_or(0),
+            failed_keep: self.nonzero(failed_keep, DEFAULT_FAILED_KEEP),
+        };
+        if let (Some(written), Some(limit)) =
+            (max_size.as_ref().or(reserved_for_notices.as_ref()), limits.max_size)
+            && limits.reserved_for_notices >= limit
+        {
+            let cause = "reserved_for_notices takes all of max_size, so that nothing is left for mail";
+            self.problem(written.problem(cause, "make max_size greater than reserved_for_notices"));
+        }
+        limits
+    }
+}
+
+const DEFAULT_SPOOL_SIZE: u64 = 10 << 30;
+const DEFAULT_MIN_FREE: u64 = 200 << 20;
+const DEFAULT_RESERVED: u64 = 256 << 20;
+const DEFAULT_FAILED_KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// What keeps a text from being a domain name in ASCII (RFC 5321 §4.1.2, RFC 1035 §2.3.4).
+fn domain_fault(name: &str) -> Option<&'static str> {
+    let label_fits = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if name.is_empty() {
+        Some("is empty")
+    } else if name.len() > 253 {
+        Some("is longer than 253 characters")
+    } else if !name.is_ascii() {
+        Some("has letters outside ASCII")
+    } else if !name.split('.').all(label_fits) {
+        Some("is no domain name")
+    } else {
+        None
+    }
+}
+
+/// A duration in the greatest unit that divides it: `90s`, `2h`.
+#[must_use]
+pub fn spelled(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    [("d", 24 * 60 * 60), ("h", 60 * 60), ("m", 60)]
+        .into_iter()
+        .find(|(_, unit)| seconds > 0 && seconds % unit == 0)
+        .map_or_else(|| format!("{seconds}s"), |(name, unit)| format!("{}{name}", seconds / unit))
+}

@@ -1,6 +1,9 @@
 //! YAML text → [`settings::Settings`], or every [`problem::Problem`] in it at once.
 
 pub mod check;
+mod document;
+mod merge;
 pub mod problem;
-pub mod raw;
+mod raw;
 pub mod settings;
+pub mod show;

@@ -50,9 +50,6 @@ pub enum RuleSetError {
     /// A message could fall through.
     #[error("the last rule {0:?} does not match everything; end with one that has `match: any`")]
     LastIsNotAny(RuleName),
-    /// More than 2³² rules.
-    #[error("there are more rules than can be numbered")]
-    TooMany,
 }
 
 impl RuleSet {
@@ -60,14 +57,20 @@ impl RuleSet {
     ///
     /// # Errors
     /// A set whose last rule is not [`Match::Any`], so that a message could match none.
-    pub fn new(mut rules: Vec<Rule>) -> Result<Self, RuleSetError> {
+    pub fn new(rules: Vec<Rule>) -> Result<Self, RuleSetError> {
         let last = rules.last().ok_or(RuleSetError::Empty)?.clone();
         if !matches!(last.when(), Match::Any) {
             return Err(RuleSetError::LastIsNotAny(last.name().clone()));
         }
-        rules.shrink_to_fit();
-        let index = Index::new(&rules).ok_or(RuleSetError::TooMany)?;
-        Ok(Self { rules: rules.into(), last, index })
+        Ok(Self { index: Index::new(&rules), rules: rules.into(), last })
+    }
+
+    /// Indexes the rules and, after them, one that matches everything.
+    #[must_use]
+    pub fn with_end(mut rules: Vec<Rule>, name: RuleName, action: Action) -> Self {
+        let last = Rule::new(name, Match::Any, action);
+        rules.push(last.clone());
+        Self { index: Index::new(&rules), rules: rules.into(), last }
     }
 
     /// The rule that decides this message. Allocates nothing for a message in ASCII unless a `text` pattern matches.

@@ -1,5 +1,6 @@
 //! A notice as the rules see it.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::net::IpAddr;
 
@@ -12,7 +13,7 @@ pub(super) struct Facts<'n> {
     notice: &'n Notice<'n>,
     source: IpAddr,
     names: [OnceCell<Option<String>>; 5],
-    text: OnceCell<Option<String>>,
+    text: OnceCell<(Cow<'n, str>, Option<String>)>,
 }
 
 impl<'n> Facts<'n> {
@@ -35,10 +36,14 @@ impl<'n> Facts<'n> {
         (written, cell.get_or_init(|| normalized(written)).as_deref())
     }
 
-    /// The text as written and, where that is another one, in NFKC.
+    /// The text as written and, where that is another one, in NFKC. Of an announcement it is made only now.
     pub(super) fn text(&self) -> (&str, Option<&str>) {
-        let written = &*self.notice.text;
-        (written, self.text.get_or_init(|| normalized(written)).as_deref())
+        let (written, normal) = self.text.get_or_init(|| {
+            let written = self.notice.full_text();
+            let normal = normalized(&written);
+            (written, normal)
+        });
+        (written, normal.as_deref())
     }
 
     pub(super) const fn source(&self) -> IpAddr {

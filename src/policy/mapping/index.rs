@@ -40,9 +40,7 @@ struct TextSet {
 }
 
 impl Index {
-    /// `None` when the rules cannot be numbered.
-    pub(super) fn new(rules: &[Rule]) -> Option<Self> {
-        u32::try_from(rules.len()).ok()?;
+    pub(super) fn new(rules: &[Rule]) -> Self {
         let ways: Vec<Vec<Vec<Key>>> = rules.iter().map(ways_to_file).collect();
         let mut shared: HashMap<u64, usize> = HashMap::new();
         for key in ways.iter().flatten().flatten() {
@@ -71,7 +69,7 @@ impl Index {
                 (None, None) => filing.rest.push(number),
             }
         }
-        Some(filing.finish())
+        filing.finish()
     }
 
     /// The first of `rules` (those that the index was made of) that matches.

@@ -1,0 +1,55 @@
+//! `mailslotd check`: every problem of the configuration, with its line, cause and fix.
+
+use super::Global;
+use super::exit::Exit;
+use super::load::{LoadError, Loaded, Reading, load};
+use super::output::{answer, note};
+use crate::config::problem::Problems;
+
+/// Checks the configuration: every problem, its line, its cause and how to mend it
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Do not read password and authority files
+    #[arg(long)]
+    offline: bool,
+}
+
+/// Runs the command: done when there are no problems (warnings may be), else a fault of the configuration.
+#[must_use]
+pub fn run(args: &Args, global: &Global) -> Exit {
+    let reading = if args.offline { Reading::WithoutSecrets } else { Reading::Everything };
+    let (found, summary, exit) = match load(global, reading) {
+        Ok(Loaded { mut checked, files }) => {
+            let warnings = std::mem::take(&mut checked.warnings);
+            let what = match &*files {
+                [] => "no file: the built-in configuration".to_owned(),
+                [main] => main.display().to_string(),
+                [main, others @ ..] => format!("{} and {} of conf.d", main.display(), others.len()),
+            };
+            let settings = &checked.settings;
+            let rules = counted(settings.rules.rules().len(), "rule");
+            let destinations = counted(settings.destinations.len(), "destination");
+            (warnings, Some(format!("{what}: no problems; {rules}, {destinations}")), Exit::Done)
+        }
+        Err(LoadError::Problems(problems)) => (problems, None, Exit::Config),
+        Err(error @ LoadError::Unreadable { .. }) => {
+            note(error);
+            return Exit::Config;
+        }
+    };
+    if global.json {
+        answer(serde_json::to_string_pretty(&found).unwrap_or_default());
+        return exit;
+    }
+    if found != Problems::default() {
+        answer(&found);
+    }
+    if let Some(summary) = summary.filter(|_| !global.quiet) {
+        answer(summary);
+    }
+    exit
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

@@ -1,0 +1,338 @@
+//! Where messages go.
+
+use std::path::Path;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::super::problem::{Place, Problem};
+use super::super::raw::{self, At, Auth};
+use super::super::settings::{
+    Credentials, Destination, DestinationKind, Maildir, Mechanism, Submission, Tls, TlsMode,
+};
+use super::{Checking, Readers, SecretOrigin, Secrets, domain_fault};
+use crate::message::id::DestinationName;
+use crate::wire::smtp::path::Mailbox;
+
+/// A destination and where it was written; `None` for the built-in inbox.
+pub(super) type Placed = (Destination, Option<Place>);
+
+/// The Maildir that is there without being written.
+pub(super) const INBOX: &str = "inbox";
+
+impl Checking<'_> {
+    pub(super) fn destinations(
+        &mut self,
+        destinations: Option<At<raw::Destinations>>,
+        state_dir: &Path,
+        hostname_is_written: bool,
+    ) -> Vec<Placed> {
+        let mut checked: Vec<Placed> = Vec::new();
+        let mut first_submission = None;
+        for (name, At { value, place }) in destinations.map(|list| list.value.0).unwrap_or_default() {
+            let kind = match (value.submission, value.maildir) {
+                (Some(submission), None) => {
+                    first_submission.get_or_insert_with(|| place.clone());
+                    DestinationKind::Submission(Box::new(self.submission(&name, submission.value)))
+                }
+                (None, Some(maildir)) => {
+                    DestinationKind::Maildir(self.maildir(&name, maildir.value, state_dir))
+                }
+                (Some(_), Some(maildir)) => {
+                    let cause = "is a submission destination already";
+                    self.problem(Problem::subject(
+                        &maildir.place,
+                        cause,
+                        "give each destination a name of its own",
+                    ));
+                    continue;
+                }
+                (None, None) => {
+                    let fix = "add `submission:` with its host, or `maildir:` with its path";
+                    self.missing(&place, "does not say what it is", fix);
+                    // Rules may name it all the same; one complaint is enough.
+                    DestinationKind::Maildir(inbox(state_dir))
+                }
+            };
+            checked.push((Destination { name, kind }, Some(place)));
+        }
+        if let Some(place) = first_submission
+            && !hostname_is_written
+        {
+            let cause = "needs `hostname`, which the next hop and the Message-ID are told";
+            let fix = "add a line at the top, for example `hostname: gw1.plant.example`";
+            self.missing(&place, cause, fix);
+        }
+        let name = DestinationName::new(INBOX).unwrap_or_else(|_| unreachable!("it is a name"));
+        if !checked.iter().any(|(destination, _)| destination.name == name) {
+            checked.push((Destination { name, kind: DestinationKind::Maildir(inbox(state_dir)) }, None));
+        }
+        checked
+    }
+
+    fn maildir(&mut self, name: &DestinationName, maildir: raw::Maildir, state_dir: &Path) -> Maildir {
+        let default = inbox(state_dir);
+        let path = match &maildir.path {
+            Some(path) => self.absolute(path).unwrap_or(default.path),
+            None if name.as_str() == INBOX => default.path,
+            None => {
+                let fix = format!("add it, for example `path: /var/lib/mailslotd/{name}`");
+                self.missing(&maildir.place, "has no `path`", fix);
+                default.path
+            }
+        };
+        Maildir {
+            path,
+            max_size: maildir.max_size.map_or(default.max_size, |size| size.value.limit().map(|size| size.0)),
+            keep: maildir.keep.map_or(default.keep, |keep| keep.value.limit()),
+        }
+    }
+
+    fn submission(&mut self, name: &DestinationName, submission: raw::Submission) -> Submission {
+        let place = &submission.place;
+        let host = self.host(submission.host, place);
+        let tls = self.tls(submission.tls.map(|tls| tls.value).unwrap_or_default());
+        let port = self.port(submission.port, &tls);
+        let auth = self.auth(name, submission.auth, &tls, place);
+        let from = self.from(submission.from, place);
+        let raw::Limits { max_connections, rate, message_size, .. } =
+            submission.limits.map(|limits| limits.value).unwrap_or_default();
+        Submission {
+            host,
+            port,
+            tls,
+            auth,
+            from,
+            max_connections: max_connections
+                .map_or(DEFAULT_CONNECTIONS, |count| usize::try_from(count.value).unwrap_or(usize::MAX)),
+            rate: rate.and_then(|rate| rate.value.limit()),
+            message_size: message_size.and_then(|size| size.value.limit()).map(|size| size.0),
+            timeout: self.nonzero(submission.timeout, DEFAULT_TIMEOUT),
+        }
+    }
+
+    fn host(&mut self, host: Option<At<String>>, place: &Place) -> String {
+        let Some(host) = host else {
+            self.missing(place, "has no `host`", "add the next hop, for example `host: smtp.example.com`");
+            return String::new();
+        };
+        let name = &host.value;
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        if name.parse::<std::net::IpAddr>().is_err() && domain_fault(name).is_some() {
+            let fix = match (name.rsplit_once(':'), bare.parse::<std::net::IpAddr>()) {
+                (_, Ok(address)) => format!("write {address}"),
+                (Some((host, port)), _) if port.parse::<u16>().is_ok() && domain_fault(host).is_none() => {
+                    format!("write `host: {host}` and `port: {port}`")
+                }
+                _ => "write a host name such as smtp.example.com, or an IP address".to_owned(),
+            };
+            self.problem(host.problem(format!("{name:?} is neither a host name nor an IP address"), fix));
+        }
+        host.value
+    }
+
+    fn tls(&mut self, tls: raw::Tls) -> Tls {
+        let mode = tls.mode.as_ref().map_or(TlsMode::StartTls, |mode| mode.value);
+        let ca_file = tls.ca_file.and_then(|path| {
+            if mode == TlsMode::None {
+                self.problem(
+                    path.problem("there is no TLS to check with it", "remove it, or write `mode: starttls`"),
+                );
+            }
+            let absolute = self.absolute(&path)?;
+            if let Secrets::Online { file, .. } = self.surroundings.secrets {
+                match file(&absolute) {
+                    Ok(pem) if pem.text.contains("-----BEGIN CERTIFICATE-----") => {}
+                    Ok(_) => {
+                        let cause = format!("{} has no certificate in PEM form", absolute.display());
+                        self.problem(
+                            path.problem(cause, "put a file there with lines `-----BEGIN CERTIFICATE-----`"),
+                        );
+                    }
+                    Err(error) => {
+                        let cause = format!("{} cannot be read: {error}", absolute.display());
+                        self.problem(
+                            path.problem(cause, "put the file there, or let the service's user read it"),
+                        );
+                    }
+                }
+            }
+            Some(absolute)
+        });
+        Tls { mode, ca_file }
+    }
+
+    fn port(&mut self, port: Option<At<u16>>, tls: &Tls) -> u16 {
+        let usual = match tls.mode {
+            TlsMode::StartTls => 587,
+            TlsMode::Implicit => 465,
+            TlsMode::None => 25,
+        };
+        let Some(port) = port else { return usual };
+        let hint = match (port.value, tls.mode) {
+            (465, TlsMode::StartTls) => Some((
+                "465 speaks TLS from the first byte, not STARTTLS",
+                "write `tls: { mode: implicit }`, or `port: 587`",
+            )),
+            (465, TlsMode::None) => {
+                Some(("465 speaks TLS from the first byte", "write `tls: { mode: implicit }`"))
+            }
+            (25 | 587, TlsMode::Implicit) => {
+                Some(("25 and 587 begin without TLS", "write `tls: { mode: starttls }`, or `port: 465`"))
+            }
+            _ => None,
+        };
+        if let Some((cause, fix)) = hint {
+            self.problems.warn(port.problem(cause, fix));
+        }
+        port.value
+    }
+
+    fn auth(
+        &mut self,
+        name: &DestinationName,
+        auth: Option<At<Auth>>,
+        tls: &Tls,
+        place: &Place,
+    ) -> Option<Credentials> {
+        let user = match auth {
+            Some(At { value: Auth::User(user), .. }) => *user,
+            Some(At { value: Auth::None, .. }) => return None,
+            None => {
+                let fix = "add `auth: { user: …, password_file: … }`, or `auth: none` where the next hop knows us by our address";
+                self.missing(place, "has no `auth`", fix);
+                return None;
+            }
+        };
+        let mechanisms = self.mechanisms(user.mechanisms, tls, &user.place);
+        let password = self.password(name, user.password_file, user.password_env, &user.place);
+        let Some(identity) = user.user.filter(|user| !user.value.is_empty()) else {
+            self.missing(&user.place, "has no `user`", "add the name that the next hop knows us by");
+            return None;
+        };
+        Some(Credentials { user: identity.value, password, mechanisms })
+    }
+
+    fn mechanisms(
+        &mut self,
+        mechanisms: Option<At<raw::Many<Mechanism>>>,
+        tls: &Tls,
+        place: &Place,
+    ) -> Vec<Mechanism> {
+        let written: Vec<Mechanism> = match &mechanisms {
+            Some(list) => list.value.0.iter().map(|mechanism| mechanism.value).collect(),
+            None => DEFAULT_MECHANISMS.into(),
+        };
+        let place = mechanisms.as_ref().map_or(place, |list| &list.place);
+        if written.is_empty() {
+            self.problem(Problem::new(
+                place,
+                "the list is empty",
+                "name one, for example `[plain]`, or remove the key",
+            ));
+        }
+        let in_clear =
+            written.iter().any(|mechanism| matches!(mechanism, Mechanism::Plain | Mechanism::Login));
+        if tls.mode == TlsMode::None && in_clear {
+            let cause = "the password would go over the network in clear: `plain` and `login` need TLS";
+            let fix = "write `tls: { mode: starttls }`; if the next hop has no TLS, `mechanisms: [scram-sha-256]` or `[cram-md5]`";
+            self.problem(Problem::new(place, cause, fix));
+        }
+        written
+    }
+
+    fn password(
+        &mut self,
+        name: &DestinationName,
+        file: Option<At<String>>,
+        variable: Option<At<String>>,
+        place: &Place,
+    ) -> Zeroizing<String> {
+        match (file, variable) {
+            (Some(path), None) => self.password_of_file(name, &path).unwrap_or_default(),
+            (None, Some(variable)) => self.password_of_variable(name, &variable).unwrap_or_default(),
+            (Some(_), Some(variable)) => {
+                let cause = "there is a `password_file` too";
+                self.problem(variable.problem(cause, "keep one of the two"));
+                Zeroizing::default()
+            }
+            (None, None) => {
+                let fix = "add `password_file: /etc/mailslotd/smarthost.pw`, or `password_env:` with a variable's name";
+                self.missing(place, "has no password", fix);
+                Zeroizing::default()
+            }
+        }
+    }
+
+    fn password_of_file(&mut self, name: &DestinationName, path: &At<String>) -> Option<Zeroizing<String>> {
+        let absolute = self.absolute(path)?;
+        self.secrets.push((name.clone(), SecretOrigin::File(absolute.clone())));
+        let Secrets::Online { file, .. } = self.surroundings.secrets else { return None };
+        let shown = absolute.display();
+        let secret = match file(&absolute) {
+            Ok(secret) => secret,
+            Err(error) => {
+                let fix = format!(
+                    "put the password there: `install -m 0640 -g mailslotd /dev/stdin {shown}`; the service's user must be able to read it"
+                );
+                self.problem(path.problem(format!("{shown} cannot be read: {error}"), fix));
+                return None;
+            }
+        };
+        if secret.readers == Readers::Everybody {
+            let cause = format!("every user of this machine may read {shown}");
+            self.problems.warn(path.problem(cause, format!("chmod o= {shown}")));
+        }
+        let password = secret.text.trim_end_matches(['\r', '\n']);
+        let fault = if password.is_empty() {
+            "is empty"
+        } else if password.contains(['\r', '\n']) {
+            "has more than one line"
+        } else {
+            return Some(Zeroizing::new(password.to_owned()));
+        };
+        self.problem(path.problem(format!("{shown} {fault}"), "put the password alone into it, on one line"));
+        None
+    }
+
+    fn password_of_variable(
+        &mut self,
+        name: &DestinationName,
+        variable: &At<String>,
+    ) -> Option<Zeroizing<String>> {
+        self.secrets.push((name.clone(), SecretOrigin::Variable(variable.value.clone())));
+        let Secrets::Online { variable: read, .. } = self.surroundings.secrets else { return None };
+        let password = read(&variable.value).filter(|password| !password.is_empty());
+        if password.is_none() {
+            let cause = format!("the environment variable {:?} is not set, or empty", variable.value);
+            self.problem(variable.problem(cause, "set it for the service, or use `password_file`"));
+        }
+        password
+    }
+
+    fn from(&mut self, from: Option<At<raw::From>>, place: &Place) -> String {
+        let place = from.as_ref().map_or(place, |from| &from.place).clone();
+        let Some(address) = from.and_then(|from| from.value.address) else {
+            let fix = "add the address that mail is sent from: `from: { address: alerts@example.com }`";
+            self.missing(&place, "has no `from.address`", fix);
+            return String::new();
+        };
+        if let Err(error) = Mailbox::parse(&address.value) {
+            self.problem(address.problem(error.to_string(), error.fix()));
+        }
+        address.value
+    }
+}
+
+/// The built-in inbox.
+fn inbox(state_dir: &Path) -> Maildir {
+    Maildir {
+        path: state_dir.join(INBOX),
+        max_size: Some(1 << 30),
+        keep: Some(Duration::from_secs(90 * 24 * 60 * 60)),
+    }
+}
+
+const DEFAULT_CONNECTIONS: usize = 3;
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+const DEFAULT_MECHANISMS: [Mechanism; 3] = [Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login];

@@ -1,0 +1,125 @@
+//! How legacy senders are heard: `netbios` and `listeners`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::super::problem::{Place, Problem};
+use super::super::raw::{self, At, Mode};
+use super::super::settings::{Decoding, DestinationKind};
+use super::Checking;
+use super::rules::CheckedRules;
+use crate::message::id::RuleName;
+use crate::wire::netbios_name::Scope;
+use crate::wire::oem_text::{CodePage, SenderText, Utf8};
+
+impl Checking<'_> {
+    pub(super) fn decoding(&mut self, netbios: Option<At<raw::Netbios>>) -> Decoding {
+        let raw::Netbios { mode, code_page, utf8, code_pages, scope, .. } =
+            netbios.map(|netbios| netbios.value).unwrap_or_default();
+        if let Some(mode) = mode.filter(|mode| mode.value == Mode::Answer) {
+            let cause = "this version only observes: it claims no names and answers nothing";
+            self.problem(mode.problem(cause, "write `mode: observe`, or remove the key"));
+        }
+        let code_page = self.sender_text(code_page, utf8);
+        let mut exceptions = Vec::new();
+        for At { value: exception, .. } in code_pages.map(|list| list.value.0).unwrap_or_default() {
+            if exception.source.is_none() {
+                self.missing(
+                    &exception.place,
+                    "has no `source`",
+                    "add the network, for example `source: 192.0.2.0/25`",
+                );
+            }
+            if exception.code_page.is_none() {
+                self.missing(
+                    &exception.place,
+                    "has no `code_page`",
+                    "add it, for example `code_page: cp850`",
+                );
+            }
+            let text = self.sender_text(exception.code_page, exception.utf8);
+            let networks = exception.source.map(|source| source.value.0).unwrap_or_default();
+            exceptions.extend(networks.into_iter().map(|network| (network.value.0, text)));
+        }
+        let scope = scope.map_or_else(Vec::new, |scope| {
+            if let Err(error) = Scope::new(scope.value.as_bytes()) {
+                let fix = "write labels of at most 63 characters, joined by dots, or remove the key: almost nobody uses one";
+                self.problem(scope.problem(format!("{:?} is no NetBIOS scope: {error}", scope.value), fix));
+            }
+            scope.value.into_bytes()
+        });
+        Decoding { code_page, exceptions, scope }
+    }
+
+    fn sender_text(&mut self, code_page: Option<At<CodePage>>, utf8: Option<At<Utf8>>) -> SenderText {
+        let page = code_page.map_or(BUILT_IN_CODE_PAGE, |page| page.value);
+        if let Some(utf8) = utf8.as_ref().filter(|utf8| utf8.value == Utf8::Auto && page.is_double_byte()) {
+            let cause = format!("`auto` cannot go with {page}, whose text is often valid UTF-8 by accident");
+            self.problem(utf8.problem(
+                cause,
+                "write `utf8: never`; give Samba hosts an entry of their own in `code_pages`",
+            ));
+        }
+        SenderText { code_page: page, utf8: utf8.map_or(Utf8::Never, |utf8| utf8.value) }
+    }
+
+    /// Refuses to guess the code page where text leaves the inbox or is compared.
+    pub(super) fn code_page_is_needed(
+        &mut self,
+        rules: &CheckedRules,
+        netbios: Option<&At<raw::Netbios>>,
+        file: &Place,
+    ) {
+        let Some((rule, why)) = &rules.needs_code_page else { return };
+        let place = netbios.map_or_else(|| file.key("netbios", 1), |netbios| netbios.place.clone());
+        let cause = format!("has no `code_page`, and rule {:?} {why}", rule.as_str());
+        let fix = "add the OEM code page of your senders, for example `netbios: { code_page: cp850 }`; `chcp` shows it there";
+        self.missing(&place, cause, fix);
+    }
+
+    /// The addresses for datagrams and for metrics.
+    pub(super) fn listeners(&mut self, listeners: Option<At<raw::Listeners>>) -> (SocketAddr, SocketAddr) {
+        let raw::Listeners { datagram, admin, .. } =
+            listeners.map(|listeners| listeners.value).unwrap_or_default();
+        let [datagram, admin] =
+            [datagram, admin].map(|listener| listener.and_then(|listener| listener.value.address));
+        if let Some(address) = datagram.as_ref().filter(|address| !address.value.is_ipv4()) {
+            let fix = format!("write 0.0.0.0:{}", address.value.port());
+            self.problem(address.problem("NetBIOS datagrams exist over IPv4 only", fix));
+        }
+        if let Some(address) = admin.as_ref().filter(|address| !address.value.ip().is_loopback()) {
+            let port = address.value.port();
+            let cause = "has neither passwords nor TLS in this version, so only this machine may reach it";
+            let fix = format!("write 127.0.0.1:{port}; from elsewhere use `ssh -L {port}:127.0.0.1:{port}`");
+            self.problem(Problem::subject(&address.place, cause, fix));
+        }
+        (
+            datagram.map_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 138)), |address| address.value),
+            admin.map_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 9138)), |address| address.value),
+        )
+    }
+}
+
+/// Why a rule cannot do without the code page.
+pub(super) fn code_page_reason(
+    name: &RuleName,
+    kinds: &[&DestinationKind],
+    compares: Compares,
+) -> Option<(RuleName, &'static str)> {
+    if kinds.iter().any(|kind| matches!(kind, DestinationKind::Submission(_))) {
+        Some((name.clone(), "mails its text: nothing on the wire says what the bytes mean"))
+    } else if compares == Compares::BeyondAscii {
+        Some((name.clone(), "compares letters outside ASCII: nothing on the wire says what the bytes mean"))
+    } else {
+        None
+    }
+}
+
+/// Which letters a rule compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compares {
+    Ascii,
+    BeyondAscii,
+}
+
+/// As long as text stays in the inbox, a wrong guess can be mended by reading the data kept beside it.
+const BUILT_IN_CODE_PAGE: CodePage = CodePage::Cp850;

@@ -1,0 +1,368 @@
+//! Which messages go where.
+
+use std::time::Duration;
+
+use super::super::problem::{Place, Problem};
+use super::super::raw::{self, At, OneOrMany};
+use super::super::settings::DestinationKind;
+use super::destinations::{INBOX, Placed};
+use super::hearing::{Compares, code_page_reason};
+use super::{Checking, shadow, spelled};
+use crate::message::id::{DestinationName, DiscardReason, RuleName};
+use crate::policy::mapping::{
+    Action, Context, Delivery, Glob, Grouping, Keys, Match, Otherwise, Rule, RuleSet,
+};
+use crate::policy::spelling::nearest;
+use crate::policy::template::{Field, Origin, Template};
+use crate::wire::smtp::path::Mailbox;
+
+/// The rules, and what they ask of the rest of the configuration.
+pub(super) struct CheckedRules {
+    pub(super) set: RuleSet,
+    /// A rule that cannot do without the senders' code page, and why.
+    pub(super) needs_code_page: Option<(RuleName, &'static str)>,
+}
+
+/// What rules are checked against.
+struct Frame<'a> {
+    destinations: &'a [Placed],
+    context: &'a Context,
+    retry_expire: Duration,
+}
+
+impl Checking<'_> {
+    pub(super) fn rules(
+        &mut self,
+        rules: Option<At<raw::Many<raw::Rule>>>,
+        destinations: &[Placed],
+        context: &Context,
+        retry_expire: Duration,
+    ) -> CheckedRules {
+        let Some(At { value: raw::Many(rules), place }) = rules else {
+            return CheckedRules { set: built_in(), needs_code_page: None };
+        };
+        let frame = Frame { destinations, context, retry_expire };
+        let mut checked: Vec<(Rule, Place)> = Vec::new();
+        let mut needs_code_page = None;
+        let mut complete = true;
+        for At { value: rule, .. } in rules {
+            let place = rule.place.clone();
+            let Some(rule) = self.rule(rule, &frame) else {
+                complete = false;
+                continue;
+            };
+            let namesake = checked.iter().find(|(other, _)| other.name() == rule.name());
+            if let Some((_, at)) = namesake.filter(|_| !rule.name().as_str().is_empty()) {
+                let cause = format!("has the name of the rule on line {}", at.line);
+                self.problem(Problem::subject(
+                    &place,
+                    cause,
+                    "give it a name of its own: logs and metrics tell rules by name",
+                ));
+            }
+            let kinds = self.destinations_of(&rule, destinations);
+            needs_code_page =
+                needs_code_page.or_else(|| code_page_reason(rule.name(), &kinds, compares(rule.when())));
+            checked.push((rule, place));
+        }
+        shadow::check(&checked, &mut self.problems);
+        self.unused(destinations, &checked);
+        if complete && !matches!(checked.last().map(|(rule, _)| rule.when()), Some(Match::Any)) {
+            let place = checked.last().map_or(&place, |(_, place)| place);
+            let fix = "add at the end: `- { name: everything-else, match: any, deliver: [{ via: inbox, to: operator }] }`";
+            self.missing(
+                place,
+                "is the last rule and does not match everything, so messages could match none",
+                fix,
+            );
+        }
+        let rules = checked.into_iter().map(|(rule, _)| rule).collect();
+        CheckedRules { set: RuleSet::new(rules).unwrap_or_else(|_| built_in()), needs_code_page }
+    }
+
+    fn rule(&mut self, rule: raw::Rule, frame: &Frame<'_>) -> Option<Rule> {
+        let place = &rule.place;
+        if rule.name.is_none() {
+            self.missing(
+                place,
+                "has no `name`",
+                "add one, for example `name: ups-alarms`: logs and metrics show it",
+            );
+        }
+        if rule.when.is_none() {
+            let fix = "add `match: any`, or keys such as `match: { originator: 'UPS-*' }`";
+            self.missing(place, "has no `match`", fix);
+        }
+        let name = rule.name.map(|name| name.value);
+        let shown = name.clone().unwrap_or_else(|| constant("unnamed"));
+        let expire = rule.expire.map(|expire| self.nonzero(Some(expire), frame.retry_expire));
+        let deadline = expire.unwrap_or(frame.retry_expire);
+        let action = match (rule.deliver, rule.discard) {
+            (Some(deliver), None) => self.deliver(deliver, &shown, frame, deadline),
+            (None, Some(reason)) => Some(Action::Discard(reason.value)),
+            (Some(_), Some(reason)) => {
+                self.problem(
+                    reason.problem("the rule delivers already", "keep `deliver` or `discard`, not both"),
+                );
+                None
+            }
+            (None, None) => {
+                let fix = "add `deliver: [{ via: inbox, to: operator }]`, or `discard: not-mapped`";
+                self.missing(place, "neither delivers nor discards", fix);
+                None
+            }
+        };
+        let grouping = rule.group.and_then(|group| self.grouping(group.value, deadline));
+        let when = match rule.when?.value {
+            raw::Match::Any => Match::Any,
+            raw::Match::Keys(keys) => Match::Keys(Box::new(plain(*keys))),
+        };
+        let priority = rule.priority.map(|priority| priority.value).unwrap_or_default();
+        Some(
+            Rule::new(name?, when, action?)
+                .with_priority(priority)
+                .with_expire(expire)
+                .with_grouping(grouping),
+        )
+    }
+
+    fn grouping(&mut self, group: raw::Group, deadline: Duration) -> Option<Grouping> {
+        let wait = group.wait.as_ref().map_or(DEFAULT_WAIT, |wait| wait.value);
+        if wait >= deadline {
+            let place = group.wait.as_ref().map_or(&group.place, |wait| &wait.place);
+            let cause =
+                format!("the first message would expire ({}) while it waits for repeats", spelled(deadline));
+            self.problem(Problem::new(place, cause, "write a shorter `wait`, or a longer `expire`"));
+        }
+        let Some(by) = group.by else {
+            let fix = "add what makes messages repeats, for example `by: [originator, text]`";
+            self.missing(&group.place, "has no `by`", fix);
+            return None;
+        };
+        Some(Grouping {
+            by: by.value.0.into_iter().map(|field| field.value.0).collect(),
+            wait,
+            repeat_after: group.repeat_after.map_or(DEFAULT_REPEAT_AFTER, |duration| duration.value),
+        })
+    }
+
+    fn deliver(
+        &mut self,
+        deliver: At<raw::Many<raw::Delivery>>,
+        rule: &RuleName,
+        frame: &Frame<'_>,
+        deadline: Duration,
+    ) -> Option<Action> {
+        if deliver.value.0.is_empty() {
+            let fix = "name a destination, or write `discard:` with a reason instead";
+            self.problem(deliver.problem("the list is empty and so delivers nowhere", fix));
+            return None;
+        }
+        let mut deliveries: Vec<Delivery> = Vec::new();
+        for At { value: delivery, place } in deliver.value.0 {
+            let target = self.target(delivery.via, delivery.to, &place, rule, frame);
+            let otherwise = delivery.otherwise.map(|list| list.value.0).unwrap_or_default();
+            let otherwise = otherwise
+                .into_iter()
+                .filter_map(|otherwise| self.otherwise(otherwise.value, rule, frame, deadline))
+                .collect();
+            let subject = delivery.subject.map(|subject| subject.value);
+            let Some((via, to)) = target else { continue };
+            if deliveries.iter().any(|other| other.via == via && other.to == to) {
+                let cause = "goes where another copy of this rule goes already";
+                self.problem(Problem::subject(&place, cause, "delete one of the two"));
+            }
+            deliveries.push(Delivery { via, to, subject, otherwise });
+        }
+        Some(Action::Deliver(deliveries))
+    }
+
+    fn otherwise(
+        &mut self,
+        otherwise: raw::Otherwise,
+        rule: &RuleName,
+        frame: &Frame<'_>,
+        deadline: Duration,
+    ) -> Option<Otherwise> {
+        let after = otherwise.after.as_ref().map_or(DEFAULT_AFTER, |after| after.value);
+        if after >= deadline {
+            let place = otherwise.after.as_ref().map_or(&otherwise.place, |after| &after.place);
+            let cause =
+                format!("{} is not before the message expires ({})", spelled(after), spelled(deadline));
+            self.problem(Problem::new(place, cause, "write a shorter `after`, or a longer `expire`"));
+        }
+        let (via, to) = self.target(otherwise.via, otherwise.to, &otherwise.place, rule, frame)?;
+        Some(Otherwise { after, via, to, subject: otherwise.subject.map(|subject| subject.value) })
+    }
+
+    /// A destination that exists and an address that fits it.
+    fn target(
+        &mut self,
+        via: Option<At<String>>,
+        to: Option<At<Template>>,
+        place: &Place,
+        rule: &RuleName,
+        frame: &Frame<'_>,
+    ) -> Option<(DestinationName, Template)> {
+        if via.is_none() {
+            self.missing(place, "has no `via`", "add the name of a destination, for example `via: inbox`");
+        }
+        if to.is_none() {
+            let fix = "add `to:` with a mail address for submission, a folder for a Maildir";
+            self.missing(place, "has no `to`", fix);
+        }
+        let via = via?;
+        let known = frame.destinations.iter().map(|(destination, _)| destination);
+        let Some(destination) = known.clone().find(|destination| destination.name.as_str() == via.value)
+        else {
+            if self.whole == super::Completeness::Partial {
+                // It may stand where the file could not be read.
+                return None;
+            }
+            let names: Vec<&str> = known.map(|destination| destination.name.as_str()).collect();
+            let (question, fix) = match nearest(&via.value, names.iter().copied()) {
+                Some(meant) => (
+                    format!("; did you mean `{meant}`?"),
+                    format!("write `{meant}`, or add `{}` to `destinations:`", via.value),
+                ),
+                None => (
+                    format!("; there are {}", names.join(", ")),
+                    "write one of them, or add it to `destinations:`".to_owned(),
+                ),
+            };
+            self.problem(via.problem(format!("there is no destination {:?}{question}", via.value), fix));
+            return None;
+        };
+        let to = to?;
+        match destination.kind {
+            DestinationKind::Submission(_) => self.mailbox(&to, rule, frame.context),
+            DestinationKind::Maildir(_) => self.folder(&to, rule, frame.context),
+        }
+        Some((destination.name.clone(), to.value))
+    }
+
+    /// An address must be the operator's alone: nothing a sender writes may name a recipient.
+    fn mailbox(&mut self, to: &At<Template>, rule: &RuleName, context: &Context) {
+        let Some(address) = to.value.constant(rule, context) else {
+            let field =
+                to.value.fields().find(|field| field.origin() != Origin::Operator).map_or("", Field::as_str);
+            let cause =
+                format!("{{{field}}} is not the operator's, and nothing from outside may become an address");
+            let fix = "write the address; one rule for each sender can send to different ones. {host}, {site} and {rule} may stand here";
+            self.problem(to.problem(cause, fix));
+            return;
+        };
+        if let Err(error) = Mailbox::parse(&address) {
+            let fix = format!("{}; to drop these messages, use `discard:`", error.fix());
+            self.problem(to.problem(error.to_string(), fix));
+        }
+    }
+
+    /// A folder is one step below its Maildir. What senders write into its name, the Maildir makes harmless.
+    fn folder(&mut self, to: &At<Template>, rule: &RuleName, context: &Context) {
+        let name = to.value.constant(rule, context).unwrap_or_else(|| to.value.as_str().to_owned());
+        let fault = if name.contains(['/', '\\']) {
+            "has a separator; a folder is one step below its Maildir"
+        } else if name.starts_with('.') {
+            "begins with a dot"
+        } else if matches!(&*name, "cur" | "new" | "tmp") {
+            "is a part that every Maildir has"
+        } else if name.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
+            "has a blank or a control character"
+        } else if name.chars().count() > MAX_FOLDER {
+            "is longer than 60 characters"
+        } else {
+            return;
+        };
+        let fix = "write a plain word, for example `operator`";
+        self.problem(to.problem(format!("{name:?} cannot be a folder: it {fault}"), fix));
+    }
+
+    /// The kinds of destination that a rule delivers to.
+    fn destinations_of<'d>(&self, rule: &Rule, destinations: &'d [Placed]) -> Vec<&'d DestinationKind> {
+        let named = names(rule);
+        let of_rule = |(destination, _): &&Placed| named.contains(&&destination.name);
+        destinations.iter().filter(of_rule).map(|(destination, _)| &destination.kind).collect()
+    }
+
+    /// Warns of destinations that were written and that no rule uses.
+    fn unused(&mut self, destinations: &[Placed], rules: &[(Rule, Place)]) {
+        if self.whole == super::Completeness::Partial {
+            return;
+        }
+        let used: Vec<&DestinationName> = rules.iter().flat_map(|(rule, _)| names(rule)).collect();
+        for (destination, place) in destinations {
+            if let Some(place) = place.as_ref().filter(|_| !used.contains(&&destination.name)) {
+                let fix = "name it in a rule's `deliver`, or remove it";
+                self.problems.warn(Problem::subject(place, "is used by no rule", fix));
+            }
+        }
+    }
+}
+
+/// The destinations that a rule names.
+fn names(rule: &Rule) -> Vec<&DestinationName> {
+    match rule.action() {
+        Action::Deliver(deliveries) => deliveries
+            .iter()
+            .flat_map(|delivery| {
+                std::iter::once(&delivery.via)
+                    .chain(delivery.otherwise.iter().map(|otherwise| &otherwise.via))
+            })
+            .collect(),
+        Action::Discard(_) => Vec::new(),
+    }
+}
+
+fn compares(when: &Match) -> Compares {
+    let Match::Keys(keys) = when else { return Compares::Ascii };
+    let Keys { originator, to, source_name, destination_name, text, .. } = &**keys;
+    let names = [originator, to, source_name, destination_name].into_iter().flatten();
+    let ascii = names.map(Glob::as_str).chain(text.as_ref().map(|text| text.as_str())).all(str::is_ascii);
+    if ascii { Compares::Ascii } else { Compares::BeyondAscii }
+}
+
+fn plain(keys: raw::Keys) -> Keys {
+    fn values<T>(list: Option<At<OneOrMany<T>>>) -> Vec<T> {
+        list.map(|list| list.value.0.into_iter().map(|item| item.value).collect()).unwrap_or_default()
+    }
+    Keys {
+        mailslot: values(keys.mailslot),
+        originator: values(keys.originator),
+        to: values(keys.to),
+        source_name: values(keys.source_name),
+        destination_name: values(keys.destination_name),
+        listener: keys.listener.map(|listener| listener.value),
+        source: values(keys.source).into_iter().map(|network| network.0).collect(),
+        text: keys.text.map(|text| text.value),
+    }
+}
+
+/// The rules where none are written: announcements are discarded, everything else goes to the inbox.
+fn built_in() -> RuleSet {
+    let glob = |text| Glob::new(text).unwrap_or_else(|_| unreachable!("it is a pattern"));
+    let keys = Keys {
+        mailslot: vec![glob(r"\MAILSLOT\BROWSE"), glob(r"\MAILSLOT\LANMAN"), glob(r"\MAILSLOT\NET\*")],
+        ..Keys::default()
+    };
+    let reason = DiscardReason::new("inventory-only").unwrap_or_else(|_| unreachable!("it is a name"));
+    let chatter =
+        Rule::new(constant("browser-chatter"), Match::Keys(Box::new(keys)), Action::Discard(reason));
+    let inbox = Delivery {
+        via: DestinationName::new(INBOX).unwrap_or_else(|_| unreachable!("it is a name")),
+        to: Template::parse("operator").unwrap_or_else(|_| unreachable!("it is a template")),
+        subject: None,
+        otherwise: Vec::new(),
+    };
+    RuleSet::with_end(vec![chatter], constant("everything-else"), Action::Deliver(vec![inbox]))
+}
+
+fn constant(name: &str) -> RuleName {
+    RuleName::new(name).unwrap_or_else(|_| unreachable!("it is a name"))
+}
+
+const DEFAULT_WAIT: Duration = Duration::from_secs(20);
+const DEFAULT_REPEAT_AFTER: Duration = Duration::from_secs(10 * 60);
+const DEFAULT_AFTER: Duration = Duration::from_secs(10 * 60);
+/// A Maildir cuts longer ones.
+const MAX_FOLDER: usize = 60;

@@ -1,0 +1,481 @@
+//! How the single values of the configuration are written.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::super::document::{Node, Value};
+use super::super::problem::{Place, Problem, Problems};
+use super::read::{Read, shown};
+use super::{GroupField, LogFormat, Mechanism, Mode, TlsMode};
+use crate::message::id::{DiscardReason, RuleName};
+use crate::message::mail::Priority;
+use crate::message::notice::Listener;
+use crate::policy::mapping::{Glob, TextPattern};
+use crate::policy::rate::Rate;
+use crate::policy::spelling::nearest;
+use crate::policy::template::{Field, Template};
+use crate::wire::oem_text::{CodePage, Utf8};
+
+/// Bytes: `10MiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) struct Size(pub(in crate::config) u64);
+
+/// A limit that may be `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum OrOff<T> {
+    On(T),
+    Off,
+}
+
+impl<T> OrOff<T> {
+    /// The limit, where there is one.
+    pub(in crate::config) fn limit(self) -> Option<T> {
+        match self {
+            Self::On(limit) => Some(limit),
+            Self::Off => None,
+        }
+    }
+}
+
+/// IP network or address, without host bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) struct Network(pub(in crate::config) IpNet);
+
+/// A cause and a fix.
+type Refusal = (String, String);
+
+/// The value that `read` makes of a text.
+fn text_value<T>(
+    node: &Node,
+    place: &Place,
+    problems: &mut Problems,
+    read: impl FnOnce(&str) -> Result<T, Refusal>,
+) -> Option<T> {
+    let refusal = match &node.value {
+        Value::Text(text) | Value::Number(text) => match read(text) {
+            Ok(value) => return Some(value),
+            Err(refusal) => refusal,
+        },
+        Value::Nothing => ("nothing stands behind it".into(), "write a value, or remove the key".into()),
+        Value::Truth(_) | Value::List(_) | Value::Map(_) => {
+            (format!("{} where one text belongs", shown(node)), "write one value behind the key".into())
+        }
+    };
+    problems.push(Problem::new(place, refusal.0, refusal.1));
+    None
+}
+
+/// One of some words.
+fn word<T: Copy>(node: &Node, place: &Place, problems: &mut Problems, words: &[(&str, T)]) -> Option<T> {
+    text_value(node, place, problems, |text| {
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+            return Ok(*value);
+        }
+        let names: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+        let fix = match (nearest(text, words.iter().map(|(word, _)| *word)), &*names) {
+            (Some(meant), _) => format!("write `{meant}`"),
+            (None, [one]) => format!("write {one}"),
+            (None, _) => "write one of these".to_owned(),
+        };
+        Err((format!("{text:?} is not {}", names.join(" or ")), fix))
+    })
+}
+
+macro_rules! words {
+    ($($type:ty { $($word:literal => $value:expr,)* })*) => {$(
+        impl Read for $type {
+            fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+                word(node, place, problems, &[$(($word, $value)),*])
+            }
+        }
+    )*};
+}
+
+words! {
+    Mode {
+        "observe" => Self::Observe,
+        "answer" => Self::Answer,
+    }
+    Utf8 {
+        "never" => Self::Never,
+        "auto" => Self::Auto,
+    }
+    TlsMode {
+        "starttls" => Self::StartTls,
+        "implicit" => Self::Implicit,
+        "none" => Self::None,
+    }
+    Mechanism {
+        "scram-sha-256" => Self::ScramSha256,
+        "plain" => Self::Plain,
+        "login" => Self::Login,
+        "cram-md5" => Self::CramMd5,
+    }
+    Priority {
+        "urgent" => Self::Urgent,
+        "normal" => Self::Normal,
+        "bulk" => Self::Bulk,
+    }
+    Listener {
+        "datagram" => Self::Datagram,
+        "messenger" => Self::Messenger,
+    }
+    LogFormat {
+        "human" => Self::Human,
+        "json" => Self::Json,
+    }
+    GroupField {
+        "originator" => Self(Field::Originator),
+        "to" => Self(Field::To),
+        "source_name" => Self(Field::SourceName),
+        "destination_name" => Self(Field::DestinationName),
+        "mailslot" => Self(Field::Mailslot),
+        "source" => Self(Field::Source),
+        "listener" => Self(Field::Listener),
+        "text" => Self(Field::Text),
+        "first_line" => Self(Field::FirstLine),
+    }
+}
+
+impl Read for String {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        if let Value::Number(number) = &node.value {
+            let fix = format!("put it in quotes: '{number}'");
+            problems.push(Problem::new(place, format!("{number} is a number where a text belongs"), fix));
+            return None;
+        }
+        text_value(node, place, problems, |text| Ok(text.to_owned()))
+    }
+}
+
+impl Read for u16 {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        text_value(node, place, problems, |text| {
+            text.parse()
+                .ok()
+                .filter(|port| *port > 0)
+                .ok_or_else(|| (format!("{text} is no port"), "write a number from 1 to 65535".to_owned()))
+        })
+    }
+}
+
+impl Read for u32 {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        text_value(node, place, problems, |text| {
+            text.parse()
+                .ok()
+                .filter(|count| *count > 0)
+                .ok_or_else(|| (format!("{text} is no count"), "write a whole number from 1 on".to_owned()))
+        })
+    }
+}
+
+impl<T: Read> Read for OrOff<T> {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        match &node.value {
+            Value::Text(text) if text == "off" => Some(Self::Off),
+            Value::Truth(false) => {
+                problems.push(Problem::new(place, "false is no limit", "write `off`"));
+                None
+            }
+            _ => T::read(node, place, problems).map(Self::On),
+        }
+    }
+}
+
+impl Read for Duration {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        text_value(node, place, problems, duration)
+    }
+}
+
+impl Read for Size {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        text_value(node, place, problems, size)
+    }
+}
+
+impl Read for Rate {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        text_value(node, place, problems, rate)
+    }
+}
+
+impl Read for Network {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        text_value(node, place, problems, network)
+    }
+}
+
+impl Read for SocketAddr {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        text_value(node, place, problems, |text| {
+            text.parse().map_err(|_| {
+                let fix = match text.parse::<IpAddr>() {
+                    Ok(IpAddr::V4(address)) => format!("add the port, for example {address}:138"),
+                    Ok(IpAddr::V6(address)) => {
+                        format!("add brackets and the port, for example '[{address}]:138'")
+                    }
+                    Err(_) => "write an IP address and a port, for example 0.0.0.0:138".to_owned(),
+                };
+                (format!("{text:?} is no IP address with a port"), fix)
+            })
+        })
+    }
+}
+
+impl Read for CodePage {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        text_value(node, place, problems, |text| {
+            text.parse().map_err(|_| {
+                let fix = "`chcp` on a sender shows its number; write cp437, cp850, cp852, cp866, cp932, cp936, cp949, \
+                           cp950, cp1252 or another one";
+                (format!("{text:?} is no code page known here"), fix.to_owned())
+            })
+        })
+    }
+}
+
+impl Read for RuleName {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        text_value(node, place, problems, |text| {
+            Self::new(text).map_err(|error| (format!("{text:?} is no name: {error}"), name_fix(text)))
+        })
+    }
+}
+
+impl Read for DiscardReason {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        text_value(node, place, problems, |text| {
+            Self::new(text).map_err(|error| (format!("{text:?} is no reason: {error}"), name_fix(text)))
+        })
+    }
+}
+
+/// A name made of what was written.
+fn name_fix(text: &str) -> String {
+    let parts = text.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|part| !part.is_empty());
+    let name: String = parts.collect::<Vec<_>>().join("-").to_ascii_lowercase().chars().take(64).collect();
+    if name.is_empty() { "write a word such as `not-mapped`".to_owned() } else { format!("write `{name}`") }
+}
+
+impl Read for Glob {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        text_value(node, place, problems, |text| {
+            Self::new(text).map_err(|error| (error.to_string(), "write a name, or `*` for any".to_owned()))
+        })
+    }
+}
+
+impl Read for TextPattern {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        text_value(node, place, problems, |text| {
+            Self::new(text).map_err(|error| {
+                let fix =
+                    "put a backslash before `( ) [ ] { } . * + ? | ^ $` where the character itself is meant";
+                (format!("/{text}/ is no regular expression: {}", error.summary()), fix.to_owned())
+            })
+        })
+    }
+}
+
+impl Read for Template {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        text_value(node, place, problems, |text| {
+            Self::parse(text).map_err(|error| {
+                (
+                    error.to_string(),
+                    "mend the field, or double the brace where the character itself is meant".to_owned(),
+                )
+            })
+        })
+    }
+}
+
+/// A number and what stands behind it.
+fn split_number(text: &str) -> (&str, &str) {
+    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    text.split_at_checked(end).unwrap_or((text, ""))
+}
+
+fn duration(text: &str) -> Result<Duration, Refusal> {
+    const EXAMPLE: &str = "write a whole number and its unit s, m, h or d, for example 30s";
+    let (number, unit) = split_number(text);
+    let Ok(count) = number.parse::<u64>() else {
+        return Err((format!("{text:?} is no duration"), EXAMPLE.to_owned()));
+    };
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        "" => {
+            let fix = format!("write {number}s, {number}m, {number}h or {number}d");
+            return Err((format!("{text} has no unit"), fix));
+        }
+        _ => {
+            let letter = unit.trim().chars().next().map(|letter| letter.to_ascii_lowercase());
+            let whole = unit.trim().chars().all(char::is_alphabetic);
+            let fix = match letter {
+                Some(letter @ ('s' | 'm' | 'h' | 'd')) if whole && unit.trim() != "ms" => {
+                    format!("write {number}{letter}")
+                }
+                _ => EXAMPLE.to_owned(),
+            };
+            return Err((format!("{text:?} is no duration"), fix));
+        }
+    };
+    count
+        .checked_mul(seconds)
+        .filter(|seconds| *seconds <= MAX_SECONDS)
+        .map(Duration::from_secs)
+        .ok_or_else(|| (format!("{text} is over 100 years"), "write a shorter time".to_owned()))
+}
+
+/// Added to any time of today it stays a time that can be written.
+const MAX_SECONDS: u64 = 100 * 366 * 24 * 60 * 60;
+
+fn size(text: &str) -> Result<Size, Refusal> {
+    const EXAMPLE: &str =
+        "write a whole number and its unit, for example 10MiB (1024² each) or 35MB (1000² each)";
+    let (number, unit) = split_number(text);
+    let Ok(count) = number.parse::<u64>() else {
+        return Err((format!("{text:?} is no size"), EXAMPLE.to_owned()));
+    };
+    let factor: u64 = match unit {
+        "B" => 1,
+        "kB" | "KB" => 1000,
+        "KiB" => 1 << 10,
+        "MB" => 1_000_000,
+        "MiB" => 1 << 20,
+        "GB" => 1_000_000_000,
+        "GiB" => 1 << 30,
+        "TB" => 1_000_000_000_000,
+        "TiB" => 1 << 40,
+        "" => {
+            return Err((
+                format!("{text} has no unit"),
+                format!("write {number}MiB, {number}GiB or {number}B"),
+            ));
+        }
+        _ => {
+            let fix = match unit.trim().chars().next().map(|letter| letter.to_ascii_uppercase()) {
+                Some(letter @ ('K' | 'M' | 'G' | 'T')) if unit.trim().len() <= 3 => {
+                    format!("write {number}{letter}iB (powers of 1024) or {number}{letter}B (powers of 1000)")
+                }
+                _ => EXAMPLE.to_owned(),
+            };
+            return Err((format!("{text:?} is no size"), fix));
+        }
+    };
+    count
+        .checked_mul(factor)
+        .filter(|bytes| *bytes <= i64::MAX.unsigned_abs())
+        .map(Size)
+        .ok_or_else(|| (format!("{text} is more than any disk has"), "write a smaller size".to_owned()))
+}
+
+fn rate(text: &str) -> Result<Rate, Refusal> {
+    const EXAMPLE: &str = "write a number and a period, for example 30/min; the periods are s, min, h and d";
+    let (number, period) = split_number(text);
+    let Some(count) = number.parse::<u32>().ok().filter(|count| *count > 0) else {
+        return Err((format!("{text:?} is no rate"), EXAMPLE.to_owned()));
+    };
+    let seconds = match period {
+        "/s" => 1,
+        "/min" => 60,
+        "/h" => 60 * 60,
+        "/d" => 24 * 60 * 60,
+        "" => {
+            let fix = format!("write {number}/s, {number}/min, {number}/h or {number}/d");
+            return Err((format!("{text} has no period"), fix));
+        }
+        _ => {
+            let letter = period.trim_start_matches([' ', '/']).chars().next();
+            let fix = match letter.map(|letter| letter.to_ascii_lowercase()) {
+                Some('s') => format!("write {number}/s"),
+                Some('m') => format!("write {number}/min"),
+                Some('h') => format!("write {number}/h"),
+                Some('d') => format!("write {number}/d"),
+                _ => EXAMPLE.to_owned(),
+            };
+            return Err((format!("{text:?} is no rate"), fix));
+        }
+    };
+    Ok(Rate { count, period: Duration::from_secs(seconds) })
+}
+
+fn network(text: &str) -> Result<Network, Refusal> {
+    let network: IpNet = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
+        (Ok(network), _) => network,
+        (_, Ok(address)) => address.into(),
+        _ => {
+            let fix = "write an IP address or a network, for example 192.0.2.7 or 192.0.2.0/24".to_owned();
+            return Err((format!("{text:?} is no IP network"), fix));
+        }
+    };
+    if let IpNet::V6(v6) = network
+        && let Some(address) = v6.addr().to_ipv4_mapped()
+    {
+        let length = v6.prefix_len().saturating_sub(96);
+        return Err((format!("{text} is an IPv4 network in IPv6 form"), format!("write {address}/{length}")));
+    }
+    if network.addr() != network.network() {
+        let cause = format!("{text} has bits set beyond its length of {}", network.prefix_len());
+        return Err((
+            cause,
+            format!("write {} for the network, or {} for the one address", network.trunc(), network.addr()),
+        ));
+    }
+    Ok(Network(network))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_their_unit_and_the_fix_names_the_one_meant() {
+        let seconds = |text| duration(text).unwrap().as_secs();
+        assert_eq!(["30s", "20m", "4h", "5d", "0s"].map(seconds), [30, 1200, 14_400, 432_000, 0]);
+        let fix = |text| duration(text).unwrap_err().1;
+        assert_eq!(fix("30"), "write 30s, 30m, 30h or 30d");
+        assert_eq!(fix("30min"), "write 30m");
+        assert_eq!(fix("2 hours"), "write 2h");
+        assert!(fix("soon").contains("for example 30s"));
+        assert!(fix("500ms").contains("for example 30s"));
+        assert!(fix("99999999999999d").contains("shorter"));
+    }
+
+    #[test]
+    fn sizes_are_of_1000_or_of_1024_and_say_which() {
+        let bytes = |text| size(text).unwrap().0;
+        assert_eq!(["10MiB", "35MB", "1GiB", "7B"].map(bytes), [10 << 20, 35_000_000, 1 << 30, 7]);
+        let fix = |text| size(text).unwrap_err().1;
+        assert_eq!(fix("10485760"), "write 10485760MiB, 10485760GiB or 10485760B");
+        assert_eq!(fix("10M"), "write 10MiB (powers of 1024) or 10MB (powers of 1000)");
+        assert_eq!(fix("10mb"), "write 10MiB (powers of 1024) or 10MB (powers of 1000)");
+        assert!(size("99999999TiB").is_err());
+    }
+
+    #[test]
+    fn rates_have_a_period() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(rate("30/min").unwrap(), Rate { count: 30, period: minute });
+        let fix = |text| rate(text).unwrap_err().1;
+        assert_eq!(fix("30"), "write 30/s, 30/min, 30/h or 30/d");
+        assert_eq!(fix("30/minute"), "write 30/min");
+        assert!(fix("0/min").contains("for example"));
+    }
+
+    #[test]
+    fn a_network_with_host_bits_is_a_question_not_a_network() {
+        assert!(network("192.0.2.7").is_ok() && network("2001:db8::/32").is_ok());
+        let (cause, fix) = network("192.0.2.7/24").unwrap_err();
+        assert_eq!(cause, "192.0.2.7/24 has bits set beyond its length of 24");
+        assert_eq!(fix, "write 192.0.2.0/24 for the network, or 192.0.2.7 for the one address");
+        assert_eq!(network("::ffff:192.0.2.0/120").unwrap_err().1, "write 192.0.2.0/24");
+    }
+}
