@@ -11,10 +11,11 @@
 //!
 //! Size and age are bounded: the oldest goes first, read or not, wherever in `new` or `cur` it lies. Only files that
 //! this program wrote count and are removed; they are known by their name. Readers may move and delete mail at any
-//! time: [`index::Index`] is put right from the folders where it matters.
+//! time: the index is put right from the folders where it matters.
 #![expect(clippy::disallowed_methods, reason = "the age of mail is measured here, and how old the index is")]
 
 mod file;
+mod folder_sync;
 mod index;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ use crate::message::mail::{Body, Spooled};
 use crate::message::recipient::{EnhancedStatus, Recipient, RecipientNumber};
 use crate::telemetry::metrics::Metrics;
 use file::{FileError, Mail};
+use folder_sync::FolderSync;
 use index::{Index, Key, Place, Removal};
 
 /// How many folders of one Maildir are made at most.
@@ -48,6 +50,7 @@ struct Shared {
     settings: settings::Maildir,
     identity: Identity,
     metrics: Arc<Metrics>,
+    folders: FolderSync,
     /// Empty until the first delivery, so that a start does not wait for a large Maildir.
     books: Mutex<Option<Books>>,
 }
@@ -82,6 +85,7 @@ impl Maildir {
             settings: settings.clone(),
             identity,
             metrics,
+            folders: FolderSync::default(),
             books: Mutex::new(None),
         }))
     }
@@ -160,8 +164,14 @@ impl Shared {
             Body::Mail { reverse_path, .. } => Some(reverse_path.as_deref().unwrap_or_default()),
             Body::Notice(_) => None,
         };
-        let mail =
-            Mail { folder: &self.place(folder), name: key.name(), number, return_path, content: &content };
+        let mail = Mail {
+            folder: &self.place(folder),
+            name: key.name(),
+            number,
+            return_path,
+            content: &content,
+            folders: &self.folders,
+        };
         let size = match mail.write() {
             Err(FileError::Source { path, source }) => {
                 let text = format!("cannot read {}: {source}", path.display());

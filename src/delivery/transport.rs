@@ -91,8 +91,8 @@ impl Limits {
                 recipients: 100,
                 rate: submission.rate,
             },
-            // Some, so that fsyncs overlap; one message to one folder in one attempt, as copies there are one file.
-            DestinationKind::Maildir(_) => Self { concurrency: 4, recipients: usize::MAX, rate: None },
+            // So that fsyncs overlap and share; one message in one attempt, as its copies in a folder are one file.
+            DestinationKind::Maildir(_) => Self { concurrency: 32, recipients: usize::MAX, rate: None },
         }
     }
 }

@@ -5,7 +5,7 @@
 //! §2.1.1, so every next hop takes it.
 //!
 //! Every name and text in a notice is what some host on the network claims. None of it may add a header, an address
-//! or a recipient: values pass [`line`] before they reach a header, and addresses come from the configuration alone.
+//! or a recipient: values pass `line` before they reach a header, and addresses come from the configuration alone.
 
 mod body;
 mod line;

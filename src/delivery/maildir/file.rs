@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::folder_sync::{FolderSync, sync};
 use crate::message::mail::Content;
 use crate::message::recipient::RecipientNumber;
 
@@ -55,6 +56,8 @@ pub(super) struct Mail<'a> {
     pub(super) return_path: Option<&'a str>,
     /// What it holds, with CRLF line ends.
     pub(super) content: &'a Content,
+    /// Shared by all that is written into one Maildir.
+    pub(super) folders: &'a FolderSync,
 }
 
 impl Mail<'_> {
@@ -126,7 +129,7 @@ impl Mail<'_> {
         let new = self.folder.join("new");
         let target = new.join(self.name);
         std::fs::rename(tmp, &target).map_err(FileError::target("rename into", &target))?;
-        sync(&new)
+        self.folders.sync(&new)
     }
 }
 
@@ -140,11 +143,6 @@ fn make(folder: &Path) -> Result<(), FileError> {
     }
     sync(folder)?;
     folder.parent().map_or(Ok(()), sync)
-}
-
-fn sync(folder: &Path) -> Result<(), FileError> {
-    let opened = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(opened).and_then(|folder| folder.sync_all()).map_err(FileError::target("fsync", folder))
 }
 
 /// CRLF to LF, over any division into pieces; a CR that no LF follows stays.
