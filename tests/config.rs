@@ -94,3 +94,122 @@ fn what_is_shown_loads_again_and_shows_the_same() {
         assert_eq!(serde_yaml::to_string(&show(&second.settings, &second.secrets)).unwrap(), shown);
     }
 }
+
+mod secrets {
+    use std::io;
+    use std::path::Path;
+
+    use mailslotd::config::check::{Readers, SecretFile};
+    use mailslotd::config::settings::DestinationKind;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    const SMARTHOST: &str = "hostname: gw1.plant.example\nnetbios: { code_page: cp850 }\ndestinations:\n  smarthost:\n    submission:\n      host: smtp.corp.example\n      auth: { user: alerts, password_file: /etc/mailslotd/smarthost.pw }\n      from: { address: alerts@corp.example }\nrules: [{ name: all, match: any, deliver: [{ via: smarthost, to: it@corp.example }] }]\n";
+
+    fn online(file: &dyn Fn(&Path) -> io::Result<SecretFile>) -> Result<Checked, Problems> {
+        let surroundings = Surroundings {
+            state_dir: "/var/lib/mailslotd".into(),
+            timezone: TimeZone::UTC,
+            secrets: Secrets::Online { file, variable: &|_| None },
+        };
+        check(&[Source { file: "a.yaml", text: SMARTHOST }], &surroundings)
+    }
+
+    fn holding(text: &str, readers: Readers) -> io::Result<SecretFile> {
+        Ok(SecretFile { text: Zeroizing::new(text.to_owned()), readers })
+    }
+
+    #[test]
+    fn a_password_is_the_file_without_its_line_end_and_is_never_printed() {
+        let checked = online(&|path| {
+            assert_eq!(path, Path::new("/etc/mailslotd/smarthost.pw"));
+            holding("hunter2\n", Readers::Few)
+        });
+        let checked = checked.unwrap();
+        let DestinationKind::Submission(submission) = &checked.settings.destinations[0].kind else {
+            panic!()
+        };
+        assert_eq!(*submission.auth.as_ref().unwrap().password, "hunter2");
+        let shown = serde_yaml::to_string(&show(&checked.settings, &checked.secrets)).unwrap();
+        assert!(shown.contains("/etc/mailslotd/smarthost.pw") && !shown.contains("hunter2"), "{shown}");
+        assert!(!format!("{checked:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_missing_an_empty_and_an_open_password_file_are_told_with_the_path_and_the_fix() {
+        let missing = online(&|_| Err(io::ErrorKind::NotFound.into())).unwrap_err().to_string();
+        assert!(missing.contains("line 7  destinations.smarthost.submission.auth.password_file: /etc/mailslotd/smarthost.pw cannot be read: "), "{missing}");
+        assert!(missing.contains("fix: put the password there"), "{missing}");
+        let empty = online(&|_| holding("\n", Readers::Few)).unwrap_err().to_string();
+        assert!(empty.contains("smarthost.pw is empty"), "{empty}");
+        let two = online(&|_| holding("a\nb\n", Readers::Few)).unwrap_err().to_string();
+        assert!(two.contains("has more than one line"), "{two}");
+        let open = online(&|_| holding("hunter2", Readers::Everybody)).unwrap().warnings.to_string();
+        assert!(open.contains("every user of this machine may read") && open.contains("chmod o="), "{open}");
+    }
+}
+
+mod several_files {
+    use super::*;
+
+    fn both(main: &str, fragment: &str) -> Result<Checked, Problems> {
+        let surroundings = Surroundings {
+            state_dir: "/var/lib/mailslotd".into(),
+            timezone: TimeZone::UTC,
+            secrets: Secrets::Offline,
+        };
+        let main = Source { file: "mailslotd.yaml", text: main };
+        check(&[main, Source { file: "conf.d/ups.yaml", text: fragment }], &surroundings)
+    }
+
+    #[test]
+    fn rules_of_a_fragment_come_before_the_end_of_the_main_file_and_maps_are_merged() {
+        let checked = both(
+            "retry: { first: 1m }\nrules:\n  - { name: a, match: { to: A }, discard: a }\n  - { name: end, match: any, discard: end }\n",
+            "retry: { max: 2h }\nrules: [{ name: b, match: { to: B }, discard: b }]\n",
+        );
+        let settings = checked.unwrap().settings;
+        let names: Vec<_> = settings.rules.rules().iter().map(|rule| rule.name().as_str()).collect();
+        assert_eq!(names, ["a", "b", "end"]);
+        assert_eq!((settings.retry.first.as_secs(), settings.retry.max.as_secs()), (60, 7200));
+    }
+
+    #[test]
+    fn a_key_of_two_files_is_a_problem_that_names_both_places() {
+        let problems =
+            both("site: one\nretry: { first: 1m }\n", "\nsite: two\nretry:\n  first: 2m\n").unwrap_err();
+        assert_eq!(
+            problems.to_string(),
+            "conf.d/ups.yaml: 2 problems\n\
+             line 2  site is set on line 1 of mailslotd.yaml already\n  fix: keep one of the two\n\
+             line 4  retry.first is set on line 2 of mailslotd.yaml already\n  fix: keep one of the two"
+        );
+    }
+
+    #[test]
+    fn a_problem_in_a_fragment_counts_rules_as_the_fragment_has_them() {
+        let problems = both(
+            "rules: [{ name: end, match: any, discard: end }]\n",
+            "rules:\n  - { name: b, match: { to: B }, discard: b }\n  - { name: c, match: { too: C }, discard: c }\n",
+        );
+        let told = problems.unwrap_err().to_string();
+        assert!(
+            told.starts_with(
+                "conf.d/ups.yaml: 1 problem\nline 3  rules[1] \"c\" match.too: there is no such key"
+            ),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn nothing_written_is_a_configuration_that_keeps_everything_here() {
+    let checked = checked("empty.yaml", "").unwrap();
+    let built_in =
+        mailslotd::config::settings::Settings::built_in(Path::new("/var/lib/mailslotd"), TimeZone::UTC);
+    let shown = |settings| serde_yaml::to_string(&show(settings, &[])).unwrap();
+    assert_eq!(shown(&checked.settings), shown(&built_in));
+    assert!(shown(&built_in).contains("path: /var/lib/mailslotd/inbox"), "{}", shown(&built_in));
+    assert_eq!(checked.warnings, Problems::default());
+}

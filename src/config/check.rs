@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::document::{self, Node, Value};
 use super::merge::merge;
 use super::problem::{Place, Problem, Problems};
-use super::raw::{self, At, OrOff, Read as _, Size};
+use super::raw::{self, At, Lost, OrOff, Read as _, Size};
 use super::settings::{Settings, SpoolLimits};
 use crate::message::id::DestinationName;
 use crate::policy::mapping::Context;
@@ -123,10 +123,13 @@ pub fn check(sources: &[Source<'_>], surroundings: &Surroundings<'_>) -> Result<
             Err(problem) => problems.push(problem),
         }
     }
+    // A file that is no YAML hides its keys: whether something is missing is not known.
+    let mut whole = if problems.problems.is_empty() { Completeness::Whole } else { Completeness::Partial };
     let place = Place { file: Arc::clone(&root.file), line: 1, path: String::new() };
-    let file = raw::File::read(&root, &place, &mut problems).unwrap_or_default();
-    // A file that is no YAML hides its keys: that something is missing would not be known.
-    let whole = if problems.problems.is_empty() { Completeness::Whole } else { Completeness::Partial };
+    let file = raw::File::read(&root, &place, &mut problems).unwrap_or_else(|| {
+        whole = Completeness::Partial;
+        raw::File::default()
+    });
     let mut checking = Checking { surroundings, problems, secrets: Vec::new(), whole };
     let settings = checking.settings(file);
     let Checking { mut problems, secrets, .. } = checking;
@@ -162,7 +165,7 @@ struct Checking<'a> {
     whole: Completeness,
 }
 
-/// Whether everything that was written could be read.
+/// Whether all that was written could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Completeness {
     Whole,
@@ -177,15 +180,21 @@ impl Checking<'_> {
         };
         let timezone = self.timezone(file.timezone);
         let site = file.site.map(|site| site.value).unwrap_or_default();
-        let written_hostname = file.hostname.is_some();
+        let written_hostname = file.hostname.is_some() || file.lost.has("hostname");
         let hostname = file.hostname.and_then(|hostname| self.hostname(hostname));
         let context = Context {
             site: site.clone(),
             host: hostname.clone().unwrap_or_default(),
             timezone: timezone.clone(),
         };
-        let destinations = self.destinations(file.destinations, &state_dir, written_hostname);
-        let code_page = file.netbios.as_ref().and_then(|netbios| netbios.value.code_page.as_ref()).is_some();
+        let mut destinations = self.destinations(file.destinations, &state_dir, written_hostname);
+        if file.lost.has("destinations") {
+            destinations.whole = Completeness::Partial;
+        }
+        let code_page = file.lost.has("netbios")
+            || file.netbios.as_ref().is_some_and(|netbios| {
+                netbios.value.code_page.is_some() || netbios.value.lost.has("code_page")
+            });
         let retry = self.retry(file.retry);
         let rules = self.rules(file.rules, &destinations, &context, retry.expire);
         if !code_page {
@@ -200,7 +209,7 @@ impl Checking<'_> {
             state_dir,
             datagram,
             admin,
-            destinations: destinations.into_iter().map(|(destination, _)| destination).collect(),
+            destinations: destinations.known.into_iter().map(|(destination, _)| destination).collect(),
             rules: Arc::new(rules.set),
             retry,
             spool: self.spool(file.spool),
@@ -212,15 +221,17 @@ impl Checking<'_> {
         self.problems.push(problem);
     }
 
-    /// Notes that something is missing, unless it may stand where the file could not be read.
-    fn missing(&mut self, place: &Place, cause: impl Into<String>, fix: impl Into<String>) {
+    /// Notes that `key` is missing, unless something unreadable was written for it.
+    fn missing(&mut self, place: &Place, lost: &Lost, key: &str, fix: impl Into<String>) {
+        if !lost.has(key) {
+            self.incomplete(place, format!("has no `{key}`"), fix);
+        }
+    }
+
+    /// Notes that something is missing, unless it may stand in a file that could not be read.
+    fn incomplete(&mut self, place: &Place, cause: impl Into<String>, fix: impl Into<String>) {
         if self.whole == Completeness::Whole {
-            let problem = if place.path.is_empty() {
-                Problem::new(place, cause, fix)
-            } else {
-                Problem::subject(place, cause, fix)
-            };
-            self.problems.push(problem);
+            self.problems.push(Problem::subject(place, cause, fix));
         }
     }
 

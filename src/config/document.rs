@@ -95,8 +95,10 @@ fn syntax_problem(file: &Arc<str>, error: &serde_yaml::Error) -> Problem {
     let cause = format!("not valid YAML: {}", words.lines().next().unwrap_or_default());
     let fix = if words.contains("tab") {
         "indent with blanks; YAML allows no tabs there"
+    } else if words.contains("escape") {
+        r"write the text in single quotes, for example '\MAILSLOT\MESSNGR': in double quotes a backslash has a meaning of its own"
     } else {
-        "compare the indentation, quotes and brackets of this line and the one before; put texts with `: `, ` #` or a leading `*`, `&`, `!`, `{` or `[` in single quotes"
+        "compare the indentation, quotes and brackets of this line and the one before; put a text with `: ` or ` #` in it, or a `*`, `&`, `!`, `{` or `[` in front, in single quotes"
     };
     Problem::new(&Place { file: Arc::clone(file), line, path: String::new() }, cause, fix)
 }

@@ -7,7 +7,7 @@
 mod read;
 mod scalar;
 
-pub(super) use read::{At, Many, OneOrMany, Read};
+pub(super) use read::{At, Lost, Many, OneOrMany, Read};
 pub(super) use scalar::{Network, OrOff, Size};
 
 use std::net::SocketAddr;
@@ -119,8 +119,12 @@ section! {
 }
 
 /// Destinations by name, in the order they were written.
-#[derive(Debug)]
-pub(super) struct Destinations(pub(super) Vec<(DestinationName, At<Destination>)>);
+#[derive(Debug, Default)]
+pub(super) struct Destinations {
+    pub(super) named: Vec<(DestinationName, At<Destination>)>,
+    /// Names whose destination could not be read.
+    pub(super) lost: Vec<String>,
+}
 
 section! {
     /// Where messages go: exactly one of these.
@@ -372,15 +376,19 @@ pub(super) use super::settings::Log as LogFormat;
 
 impl Read for Destinations {
     fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
-        let mut named = Vec::new();
+        let mut destinations = Self::default();
         for entry in read::entries(node, place, problems)? {
-            let place = place.key(&entry.key, entry.line);
-            match DestinationName::new(&entry.key) {
-                Ok(name) => named.extend(At::read(&entry.node, &place, problems).map(|at| (name, at))),
-                Err(error) => problems.push(Problem::new(&place, error.to_string(), "rename it")),
+            let mut place = place.key(&entry.key, entry.line);
+            place.file = std::sync::Arc::clone(&entry.node.file);
+            let name = DestinationName::new(&entry.key).map_err(|error| {
+                problems.push(Problem::new(&place, error.to_string(), "rename it"));
+            });
+            match (name, At::read(&entry.node, &place, problems)) {
+                (Ok(name), Some(destination)) => destinations.named.push((name, destination)),
+                _ => destinations.lost.push(entry.key.clone()),
             }
         }
-        Some(Self(named))
+        Some(destinations)
     }
 }
 
@@ -412,7 +420,11 @@ impl Read for Match {
             _ => {
                 let fix =
                     "write `match: any` for every message, or keys such as `match: { originator: 'UPS-*' }`";
-                problems.push(Problem::new(place, format!("{} matches nothing", read::shown(node)), fix));
+                problems.push(Problem::new(
+                    place,
+                    format!("{} does not say which messages match", read::shown(node)),
+                    fix,
+                ));
                 None
             }
         }

@@ -6,16 +6,25 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::super::problem::{Place, Problem};
-use super::super::raw::{self, At, Auth};
+use super::super::raw::{self, At, Auth, Lost};
 use super::super::settings::{
     Credentials, Destination, DestinationKind, Maildir, Mechanism, Submission, Tls, TlsMode,
 };
-use super::{Checking, Readers, SecretOrigin, Secrets, domain_fault};
+use super::{Checking, Completeness, Readers, SecretOrigin, Secrets, domain_fault};
 use crate::message::id::DestinationName;
 use crate::wire::smtp::path::Mailbox;
 
 /// A destination and where it was written; `None` for the built-in inbox.
 pub(super) type Placed = (Destination, Option<Place>);
+
+/// Every destination.
+pub(super) struct Destinations {
+    pub(super) known: Vec<Placed>,
+    /// Names of those that could not be read.
+    pub(super) lost: Vec<String>,
+    /// Whether there may be others.
+    pub(super) whole: Completeness,
+}
 
 /// The Maildir that is there without being written.
 pub(super) const INBOX: &str = "inbox";
@@ -26,10 +35,11 @@ impl Checking<'_> {
         destinations: Option<At<raw::Destinations>>,
         state_dir: &Path,
         hostname_is_written: bool,
-    ) -> Vec<Placed> {
+    ) -> Destinations {
+        let raw::Destinations { named, lost } = destinations.map(|map| map.value).unwrap_or_default();
         let mut checked: Vec<Placed> = Vec::new();
         let mut first_submission = None;
-        for (name, At { value, place }) in destinations.map(|list| list.value.0).unwrap_or_default() {
+        for (name, At { value, place }) in named {
             let kind = match (value.submission, value.maildir) {
                 (Some(submission), None) => {
                     first_submission.get_or_insert_with(|| place.clone());
@@ -48,8 +58,10 @@ impl Checking<'_> {
                     continue;
                 }
                 (None, None) => {
-                    let fix = "add `submission:` with its host, or `maildir:` with its path";
-                    self.missing(&place, "does not say what it is", fix);
+                    if value.lost.is_empty() && name.as_str() != INBOX {
+                        let fix = "add `submission:` with its host, or `maildir:` with its path";
+                        self.incomplete(&place, "does not say what it is", fix);
+                    }
                     // Rules may name it all the same; one complaint is enough.
                     DestinationKind::Maildir(inbox(state_dir))
                 }
@@ -61,13 +73,13 @@ impl Checking<'_> {
         {
             let cause = "needs `hostname`, which the next hop and the Message-ID are told";
             let fix = "add a line at the top, for example `hostname: gw1.plant.example`";
-            self.missing(&place, cause, fix);
+            self.incomplete(&place, cause, fix);
         }
         let name = DestinationName::new(INBOX).unwrap_or_else(|_| unreachable!("it is a name"));
         if !checked.iter().any(|(destination, _)| destination.name == name) {
             checked.push((Destination { name, kind: DestinationKind::Maildir(inbox(state_dir)) }, None));
         }
-        checked
+        Destinations { known: checked, lost, whole: self.whole }
     }
 
     fn maildir(&mut self, name: &DestinationName, maildir: raw::Maildir, state_dir: &Path) -> Maildir {
@@ -77,7 +89,7 @@ impl Checking<'_> {
             None if name.as_str() == INBOX => default.path,
             None => {
                 let fix = format!("add it, for example `path: /var/lib/mailslotd/{name}`");
-                self.missing(&maildir.place, "has no `path`", fix);
+                self.missing(&maildir.place, &maildir.lost, "path", fix);
                 default.path
             }
         };
@@ -89,12 +101,12 @@ impl Checking<'_> {
     }
 
     fn submission(&mut self, name: &DestinationName, submission: raw::Submission) -> Submission {
-        let place = &submission.place;
-        let host = self.host(submission.host, place);
+        let (place, lost) = (&submission.place, &submission.lost);
+        let host = self.host(submission.host, place, lost);
         let tls = self.tls(submission.tls.map(|tls| tls.value).unwrap_or_default());
         let port = self.port(submission.port, &tls);
-        let auth = self.auth(name, submission.auth, &tls, place);
-        let from = self.from(submission.from, place);
+        let auth = self.auth(name, submission.auth, &tls, place, lost);
+        let from = self.from(submission.from, place, lost);
         let raw::Limits { max_connections, rate, message_size, .. } =
             submission.limits.map(|limits| limits.value).unwrap_or_default();
         Submission {
@@ -111,9 +123,9 @@ impl Checking<'_> {
         }
     }
 
-    fn host(&mut self, host: Option<At<String>>, place: &Place) -> String {
+    fn host(&mut self, host: Option<At<String>>, place: &Place, lost: &Lost) -> String {
         let Some(host) = host else {
-            self.missing(place, "has no `host`", "add the next hop, for example `host: smtp.example.com`");
+            self.missing(place, lost, "host", "add the next hop, for example `host: smtp.example.com`");
             return String::new();
         };
         let name = &host.value;
@@ -194,20 +206,21 @@ impl Checking<'_> {
         auth: Option<At<Auth>>,
         tls: &Tls,
         place: &Place,
+        lost: &Lost,
     ) -> Option<Credentials> {
         let user = match auth {
             Some(At { value: Auth::User(user), .. }) => *user,
             Some(At { value: Auth::None, .. }) => return None,
             None => {
                 let fix = "add `auth: { user: …, password_file: … }`, or `auth: none` where the next hop knows us by our address";
-                self.missing(place, "has no `auth`", fix);
+                self.missing(place, lost, "auth", fix);
                 return None;
             }
         };
         let mechanisms = self.mechanisms(user.mechanisms, tls, &user.place);
-        let password = self.password(name, user.password_file, user.password_env, &user.place);
+        let password = self.password(name, user.password_file, user.password_env, (&user.place, &user.lost));
         let Some(identity) = user.user.filter(|user| !user.value.is_empty()) else {
-            self.missing(&user.place, "has no `user`", "add the name that the next hop knows us by");
+            self.missing(&user.place, &user.lost, "user", "add the name that the next hop knows us by");
             return None;
         };
         Some(Credentials { user: identity.value, password, mechanisms })
@@ -246,7 +259,7 @@ impl Checking<'_> {
         name: &DestinationName,
         file: Option<At<String>>,
         variable: Option<At<String>>,
-        place: &Place,
+        (place, lost): (&Place, &Lost),
     ) -> Zeroizing<String> {
         match (file, variable) {
             (Some(path), None) => self.password_of_file(name, &path).unwrap_or_default(),
@@ -258,7 +271,9 @@ impl Checking<'_> {
             }
             (None, None) => {
                 let fix = "add `password_file: /etc/mailslotd/smarthost.pw`, or `password_env:` with a variable's name";
-                self.missing(place, "has no password", fix);
+                if !lost.has("password_env") {
+                    self.missing(place, lost, "password_file", fix);
+                }
                 Zeroizing::default()
             }
         }
@@ -310,11 +325,14 @@ impl Checking<'_> {
         password
     }
 
-    fn from(&mut self, from: Option<At<raw::From>>, place: &Place) -> String {
+    fn from(&mut self, from: Option<At<raw::From>>, place: &Place, lost: &Lost) -> String {
         let place = from.as_ref().map_or(place, |from| &from.place).clone();
+        let from_lost = from.as_ref().is_some_and(|from| from.value.lost.has("address"));
         let Some(address) = from.and_then(|from| from.value.address) else {
             let fix = "add the address that mail is sent from: `from: { address: alerts@example.com }`";
-            self.missing(&place, "has no `from.address`", fix);
+            if !lost.has("from") && !from_lost {
+                self.incomplete(&place, "has no `from.address`", fix);
+            }
             return String::new();
         };
         if let Err(error) = Mailbox::parse(&address.value) {

@@ -23,18 +23,12 @@ impl Checking<'_> {
         let mut exceptions = Vec::new();
         for At { value: exception, .. } in code_pages.map(|list| list.value.0).unwrap_or_default() {
             if exception.source.is_none() {
-                self.missing(
-                    &exception.place,
-                    "has no `source`",
-                    "add the network, for example `source: 192.0.2.0/25`",
-                );
+                let fix = "add the network, for example `source: 192.0.2.0/25`";
+                self.missing(&exception.place, &exception.lost, "source", fix);
             }
             if exception.code_page.is_none() {
-                self.missing(
-                    &exception.place,
-                    "has no `code_page`",
-                    "add it, for example `code_page: cp850`",
-                );
+                let fix = "add it, for example `code_page: cp850`";
+                self.missing(&exception.place, &exception.lost, "code_page", fix);
             }
             let text = self.sender_text(exception.code_page, exception.utf8);
             let networks = exception.source.map(|source| source.value.0).unwrap_or_default();
@@ -73,7 +67,7 @@ impl Checking<'_> {
         let place = netbios.map_or_else(|| file.key("netbios", 1), |netbios| netbios.place.clone());
         let cause = format!("has no `code_page`, and rule {:?} {why}", rule.as_str());
         let fix = "add the OEM code page of your senders, for example `netbios: { code_page: cp850 }`; `chcp` shows it there";
-        self.missing(&place, cause, fix);
+        self.incomplete(&place, cause, fix);
     }
 
     /// The addresses for datagrams and for metrics.

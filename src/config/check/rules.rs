@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::super::problem::{Place, Problem};
-use super::super::raw::{self, At, OneOrMany};
+use super::super::raw::{self, At, Lost, OneOrMany};
 use super::super::settings::DestinationKind;
-use super::destinations::{INBOX, Placed};
+use super::destinations::{Destinations, INBOX};
 use super::hearing::{Compares, code_page_reason};
-use super::{Checking, shadow, spelled};
+use super::{Checking, Completeness, shadow, spelled};
 use crate::message::id::{DestinationName, DiscardReason, RuleName};
 use crate::policy::mapping::{
     Action, Context, Delivery, Glob, Grouping, Keys, Match, Otherwise, Rule, RuleSet,
@@ -25,7 +25,7 @@ pub(super) struct CheckedRules {
 
 /// What rules are checked against.
 struct Frame<'a> {
-    destinations: &'a [Placed],
+    destinations: &'a Destinations,
     context: &'a Context,
     retry_expire: Duration,
 }
@@ -34,7 +34,7 @@ impl Checking<'_> {
     pub(super) fn rules(
         &mut self,
         rules: Option<At<raw::Many<raw::Rule>>>,
-        destinations: &[Placed],
+        destinations: &Destinations,
         context: &Context,
         retry_expire: Duration,
     ) -> CheckedRules {
@@ -44,54 +44,48 @@ impl Checking<'_> {
         let frame = Frame { destinations, context, retry_expire };
         let mut checked: Vec<(Rule, Place)> = Vec::new();
         let mut needs_code_page = None;
-        let mut complete = true;
+        let mut last_is_lost = false;
         for At { value: rule, .. } in rules {
             let place = rule.place.clone();
-            let Some(rule) = self.rule(rule, &frame) else {
-                complete = false;
-                continue;
-            };
-            let namesake = checked.iter().find(|(other, _)| other.name() == rule.name());
-            if let Some((_, at)) = namesake.filter(|_| !rule.name().as_str().is_empty()) {
+            let rule = self.rule(rule, &frame);
+            last_is_lost = rule.is_none();
+            let Some(rule) = rule else { continue };
+            if let Some((_, at)) = checked.iter().find(|(other, _)| other.name() == rule.name()) {
                 let cause = format!("has the name of the rule on line {}", at.line);
-                self.problem(Problem::subject(
-                    &place,
-                    cause,
-                    "give it a name of its own: logs and metrics tell rules by name",
-                ));
+                let fix = "give it a name of its own: logs and metrics tell rules by name";
+                self.problem(Problem::subject(&place, cause, fix));
             }
-            let kinds = self.destinations_of(&rule, destinations);
-            needs_code_page =
-                needs_code_page.or_else(|| code_page_reason(rule.name(), &kinds, compares(rule.when())));
+            let kinds = destinations_of(&rule, destinations);
+            let reason = || code_page_reason(rule.name(), &kinds, compares(rule.when()));
+            needs_code_page = needs_code_page.or_else(reason);
             checked.push((rule, place));
         }
         shadow::check(&checked, &mut self.problems);
         self.unused(destinations, &checked);
-        if complete && !matches!(checked.last().map(|(rule, _)| rule.when()), Some(Match::Any)) {
-            let place = checked.last().map_or(&place, |(_, place)| place);
+        let has_end = checked.iter().any(|(rule, _)| matches!(rule.when(), Match::Any));
+        if !has_end && !last_is_lost {
+            let (place, cause) = match checked.last() {
+                Some((_, place)) => {
+                    (place, "is the last rule and does not match everything, so messages could match none")
+                }
+                None => (&place, "has no rule"),
+            };
             let fix = "add at the end: `- { name: everything-else, match: any, deliver: [{ via: inbox, to: operator }] }`";
-            self.missing(
-                place,
-                "is the last rule and does not match everything, so messages could match none",
-                fix,
-            );
+            self.incomplete(place, cause, fix);
         }
         let rules = checked.into_iter().map(|(rule, _)| rule).collect();
         CheckedRules { set: RuleSet::new(rules).unwrap_or_else(|_| built_in()), needs_code_page }
     }
 
     fn rule(&mut self, rule: raw::Rule, frame: &Frame<'_>) -> Option<Rule> {
-        let place = &rule.place;
+        let (place, lost) = (&rule.place, &rule.lost);
         if rule.name.is_none() {
-            self.missing(
-                place,
-                "has no `name`",
-                "add one, for example `name: ups-alarms`: logs and metrics show it",
-            );
+            let fix = "add one, for example `name: ups-alarms`: logs and metrics show it";
+            self.missing(place, lost, "name", fix);
         }
         if rule.when.is_none() {
             let fix = "add `match: any`, or keys such as `match: { originator: 'UPS-*' }`";
-            self.missing(place, "has no `match`", fix);
+            self.missing(place, lost, "match", fix);
         }
         let name = rule.name.map(|name| name.value);
         let shown = name.clone().unwrap_or_else(|| constant("unnamed"));
@@ -108,13 +102,17 @@ impl Checking<'_> {
             }
             (None, None) => {
                 let fix = "add `deliver: [{ via: inbox, to: operator }]`, or `discard: not-mapped`";
-                self.missing(place, "neither delivers nor discards", fix);
+                if !lost.has("deliver") && !lost.has("discard") {
+                    self.incomplete(place, "neither delivers nor discards", fix);
+                }
                 None
             }
         };
         let grouping = rule.group.and_then(|group| self.grouping(group.value, deadline));
         let when = match rule.when?.value {
             raw::Match::Any => Match::Any,
+            // With a key less it would seem to match more than it is meant to.
+            raw::Match::Keys(keys) if !keys.lost.is_empty() => return None,
             raw::Match::Keys(keys) => Match::Keys(Box::new(plain(*keys))),
         };
         let priority = rule.priority.map(|priority| priority.value).unwrap_or_default();
@@ -136,7 +134,7 @@ impl Checking<'_> {
         }
         let Some(by) = group.by else {
             let fix = "add what makes messages repeats, for example `by: [originator, text]`";
-            self.missing(&group.place, "has no `by`", fix);
+            self.missing(&group.place, &group.lost, "by", fix);
             return None;
         };
         Some(Grouping {
@@ -160,7 +158,7 @@ impl Checking<'_> {
         }
         let mut deliveries: Vec<Delivery> = Vec::new();
         for At { value: delivery, place } in deliver.value.0 {
-            let target = self.target(delivery.via, delivery.to, &place, rule, frame);
+            let target = self.target(delivery.via, delivery.to, (&place, &delivery.lost), rule, frame);
             let otherwise = delivery.otherwise.map(|list| list.value.0).unwrap_or_default();
             let otherwise = otherwise
                 .into_iter()
@@ -191,7 +189,8 @@ impl Checking<'_> {
                 format!("{} is not before the message expires ({})", spelled(after), spelled(deadline));
             self.problem(Problem::new(place, cause, "write a shorter `after`, or a longer `expire`"));
         }
-        let (via, to) = self.target(otherwise.via, otherwise.to, &otherwise.place, rule, frame)?;
+        let (via, to) =
+            self.target(otherwise.via, otherwise.to, (&otherwise.place, &otherwise.lost), rule, frame)?;
         Some(Otherwise { after, via, to, subject: otherwise.subject.map(|subject| subject.value) })
     }
 
@@ -200,23 +199,24 @@ impl Checking<'_> {
         &mut self,
         via: Option<At<String>>,
         to: Option<At<Template>>,
-        place: &Place,
+        (place, lost): (&Place, &Lost),
         rule: &RuleName,
         frame: &Frame<'_>,
     ) -> Option<(DestinationName, Template)> {
         if via.is_none() {
-            self.missing(place, "has no `via`", "add the name of a destination, for example `via: inbox`");
+            self.missing(place, lost, "via", "add the name of a destination, for example `via: inbox`");
         }
         if to.is_none() {
             let fix = "add `to:` with a mail address for submission, a folder for a Maildir";
-            self.missing(place, "has no `to`", fix);
+            self.missing(place, lost, "to", fix);
         }
         let via = via?;
-        let known = frame.destinations.iter().map(|(destination, _)| destination);
+        let known = frame.destinations.known.iter().map(|(destination, _)| destination);
         let Some(destination) = known.clone().find(|destination| destination.name.as_str() == via.value)
         else {
-            if self.whole == super::Completeness::Partial {
-                // It may stand where the file could not be read.
+            if frame.destinations.whole == Completeness::Partial
+                || frame.destinations.lost.contains(&via.value)
+            {
                 return None;
             }
             let names: Vec<&str> = known.map(|destination| destination.name.as_str()).collect();
@@ -226,7 +226,7 @@ impl Checking<'_> {
                     format!("write `{meant}`, or add `{}` to `destinations:`", via.value),
                 ),
                 None => (
-                    format!("; there are {}", names.join(", ")),
+                    format!("; known are {}", names.join(", ")),
                     "write one of them, or add it to `destinations:`".to_owned(),
                 ),
             };
@@ -253,6 +253,12 @@ impl Checking<'_> {
             return;
         };
         if let Err(error) = Mailbox::parse(&address) {
+            let several: Vec<&str> = address.split([',', ';']).map(str::trim).collect();
+            if several.len() > 1 && several.iter().all(|one| Mailbox::parse(one).is_ok()) {
+                let fix = "write an entry of its own in `deliver` for each";
+                self.problem(to.problem(format!("{address:?} is more than one address"), fix));
+                return;
+            }
             let fix = format!("{}; to drop these messages, use `discard:`", error.fix());
             self.problem(to.problem(error.to_string(), fix));
         }
@@ -278,26 +284,30 @@ impl Checking<'_> {
         self.problem(to.problem(format!("{name:?} cannot be a folder: it {fault}"), fix));
     }
 
-    /// The kinds of destination that a rule delivers to.
-    fn destinations_of<'d>(&self, rule: &Rule, destinations: &'d [Placed]) -> Vec<&'d DestinationKind> {
-        let named = names(rule);
-        let of_rule = |(destination, _): &&Placed| named.contains(&&destination.name);
-        destinations.iter().filter(of_rule).map(|(destination, _)| &destination.kind).collect()
-    }
-
     /// Warns of destinations that were written and that no rule uses.
-    fn unused(&mut self, destinations: &[Placed], rules: &[(Rule, Place)]) {
-        if self.whole == super::Completeness::Partial {
+    fn unused(&mut self, destinations: &Destinations, rules: &[(Rule, Place)]) {
+        if !self.problems.problems.is_empty() {
+            // The rule that uses it may be one of those that could not be read.
             return;
         }
         let used: Vec<&DestinationName> = rules.iter().flat_map(|(rule, _)| names(rule)).collect();
-        for (destination, place) in destinations {
+        for (destination, place) in &destinations.known {
             if let Some(place) = place.as_ref().filter(|_| !used.contains(&&destination.name)) {
                 let fix = "name it in a rule's `deliver`, or remove it";
                 self.problems.warn(Problem::subject(place, "is used by no rule", fix));
             }
         }
     }
+}
+
+/// The kinds of destination that a rule delivers to.
+fn destinations_of<'d>(rule: &Rule, destinations: &'d Destinations) -> Vec<&'d DestinationKind> {
+    let named = names(rule);
+    let known = destinations.known.iter().map(|(destination, _)| destination);
+    known
+        .filter(|destination| named.contains(&&destination.name))
+        .map(|destination| &destination.kind)
+        .collect()
 }
 
 /// The destinations that a rule names.

@@ -72,7 +72,7 @@ impl<T: Read> Read for OneOrMany<T> {
         match &node.value {
             Value::List(items) if items.is_empty() => {
                 let fix = "name at least one, or leave the key away";
-                problems.push(Problem::new(place, "the list is empty and so nothing is in it", fix));
+                problems.push(Problem::new(place, "the list is empty", fix));
                 None
             }
             Value::List(_) => Many::read(node, place, problems).map(|many| Self(many.0)),
@@ -113,34 +113,63 @@ pub(super) fn entries<'n>(node: &'n Node, place: &Place, problems: &mut Problems
     Some(kept)
 }
 
-/// Notes a key that is none of `known`.
+/// Keys of one map whose values are not known, though something was written for them.
+#[derive(Debug, Default)]
+pub(in crate::config) struct Lost(Vec<&'static str>);
+
+impl Lost {
+    pub(super) fn push(&mut self, key: &'static str) {
+        self.0.push(key);
+    }
+
+    /// Whether something was written for this key.
+    pub(in crate::config) fn has(&self, key: &str) -> bool {
+        self.0.contains(&key)
+    }
+
+    /// Whether everything that was written is known.
+    pub(in crate::config) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Notes a key that is none of `known`; gives the one that was probably meant, or nothing.
 pub(super) fn unknown_key(
     entry: &Entry,
     place: &Place,
-    known: &[&str],
+    known: &'static [&'static str],
     later: &[&str],
     problems: &mut Problems,
-) {
+) -> &'static str {
     let mut place = place.key(&entry.key, entry.line);
     place.file = Arc::clone(&entry.node.file);
     if later.contains(&&*entry.key) {
         let fix = "remove it; a later version will have it";
         problems.push(Problem::new(&place, "this version does not have it yet", fix));
-    } else if entry.key == "password" {
+        return "";
+    }
+    if entry.key == "password" {
         let fix = "put it into a file of its own that only the service may read, and name that: `password_file: /etc/mailslotd/smarthost.pw`";
         problems.push(Problem::new(&place, "secrets do not stand in the configuration", fix));
-    } else {
-        let (cause, fix) = match nearest(&entry.key, known.iter().copied()) {
-            Some(meant) => (
-                format!("there is no such key; did you mean `{meant}`?"),
-                format!("write `{meant}:`, or remove it"),
-            ),
-            None => {
-                let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
-                (format!("there is no such key here; there are {}", known.join(", ")), "remove it".to_owned())
-            }
-        };
-        problems.push(Problem::new(&place, cause, fix));
+        return "password_file";
+    }
+    if let Some(meant) = nearest(&entry.key, known.iter().copied()) {
+        let cause = format!("there is no such key; did you mean `{meant}`?");
+        problems.push(Problem::new(&place, cause, format!("write `{meant}:`, or remove it")));
+        return meant;
+    }
+    let cause = format!("there is no such key here; there are {}", quoted(known, "and"));
+    problems.push(Problem::new(&place, cause, "remove it"));
+    ""
+}
+
+/// The words in quotes: `a`, `b` and `c`, with another word for the `and` where that is wanted.
+pub(super) fn quoted(words: &[&str], and: &str) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    match words.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, first)) => format!("{} {and} {last}", first.join(", ")),
+        None => String::new(),
     }
 }
 
@@ -173,6 +202,9 @@ macro_rules! section {
             /// Where it stands.
             #[allow(dead_code, reason = "not every map has problems as a whole")]
             $vis place: Place,
+            /// Keys that stand there, but whose values could not be read: they are not missing.
+            #[allow(dead_code, reason = "not every map has keys that it needs")]
+            $vis lost: Lost,
             $($(#[$field_doc])* $vis $field: Option<At<$type>>,)*
         }
 
@@ -193,10 +225,13 @@ macro_rules! section {
                             let mut place = place.key(&entry.key, entry.line);
                             place.file = std::sync::Arc::clone(&entry.node.file);
                             section.$field = Read::read(&entry.node, &place, problems);
+                            if section.$field.is_none() {
+                                section.lost.push(section!(@key $field $($key)?));
+                            }
                         })*
-                        _ => $crate::config::raw::read::unknown_key(
+                        _ => section.lost.push($crate::config::raw::read::unknown_key(
                             entry, &place, Self::KEYS, &[$($later),*], problems,
-                        ),
+                        )),
                     }
                 }
                 Some(section)

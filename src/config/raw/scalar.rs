@@ -7,11 +7,12 @@ use ipnet::IpNet;
 
 use super::super::document::{Node, Value};
 use super::super::problem::{Place, Problem, Problems};
-use super::read::{Read, shown};
+use super::read::{Read, quoted, shown};
 use super::{GroupField, LogFormat, Mechanism, Mode, TlsMode};
 use crate::message::id::{DiscardReason, RuleName};
 use crate::message::mail::Priority;
 use crate::message::notice::Listener;
+use crate::policy::mapping::text::PatternFault;
 use crate::policy::mapping::{Glob, TextPattern};
 use crate::policy::rate::Rate;
 use crate::policy::spelling::nearest;
@@ -73,13 +74,12 @@ fn word<T: Copy>(node: &Node, place: &Place, problems: &mut Problems, words: &[(
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return Ok(*value);
         }
-        let names: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-        let fix = match (nearest(text, words.iter().map(|(word, _)| *word)), &*names) {
-            (Some(meant), _) => format!("write `{meant}`"),
-            (None, [one]) => format!("write {one}"),
-            (None, _) => "write one of these".to_owned(),
+        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let fix = match nearest(text, names.iter().copied()) {
+            Some(meant) => format!("write `{meant}`"),
+            None => format!("write {}", quoted(&names, "or")),
         };
-        Err((format!("{text:?} is not {}", names.join(" or ")), fix))
+        Err((format!("{text:?} is not allowed here"), fix))
     })
 }
 
@@ -213,12 +213,16 @@ impl Read for SocketAddr {
     fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
         text_value(node, place, problems, |text| {
             text.parse().map_err(|_| {
-                let fix = match text.parse::<IpAddr>() {
-                    Ok(IpAddr::V4(address)) => format!("add the port, for example {address}:138"),
-                    Ok(IpAddr::V6(address)) => {
+                let port = |text: &str| text.parse::<u16>().is_ok();
+                let fix = match (text.parse::<IpAddr>(), text.rsplit_once(':')) {
+                    (Ok(IpAddr::V4(address)), _) => format!("add the port, for example {address}:138"),
+                    (Ok(IpAddr::V6(address)), _) => {
                         format!("add brackets and the port, for example '[{address}]:138'")
                     }
-                    Err(_) => "write an IP address and a port, for example 0.0.0.0:138".to_owned(),
+                    (_, Some(("localhost", number))) if port(number) => format!("write 127.0.0.1:{number}"),
+                    (_, Some(("" | "*", number))) if port(number) => format!("write 0.0.0.0:{number}"),
+                    _ if port(text) => format!("write 0.0.0.0:{text}"),
+                    _ => "write an IP address and a port, for example 0.0.0.0:138".to_owned(),
                 };
                 (format!("{text:?} is no IP address with a port"), fix)
             })
@@ -273,9 +277,13 @@ impl Read for TextPattern {
     fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
         text_value(node, place, problems, |text| {
             Self::new(text).map_err(|error| {
-                let fix =
-                    "put a backslash before `( ) [ ] { } . * + ? | ^ $` where the character itself is meant";
-                (format!("/{text}/ is no regular expression: {}", error.summary()), fix.to_owned())
+                let fix = match error.reason() {
+                    PatternFault::Syntax => {
+                        "put a backslash before `( ) [ ] { } . * + ? | ^ $` where the character itself is meant"
+                    }
+                    PatternFault::Size => "write smaller numbers of repetitions, or two rules",
+                };
+                (format!("/{text}/ is no regular expression: {error}"), fix.to_owned())
             })
         })
     }
@@ -354,11 +362,16 @@ fn size(text: &str) -> Result<Size, Refusal> {
         "GiB" => 1 << 30,
         "TB" => 1_000_000_000_000,
         "TiB" => 1 << 40,
+        "" if count >= 1 << 20 => {
+            let fix = format!("write {number}B, or what that is in MiB or GiB");
+            return Err((format!("{text} has no unit"), fix));
+        }
         "" => {
-            return Err((
-                format!("{text} has no unit"),
-                format!("write {number}MiB, {number}GiB or {number}B"),
-            ));
+            let fix = format!("write {number}MiB, {number}GiB or {number}B");
+            return Err((format!("{text} has no unit"), fix));
+        }
+        _ if unit != unit.trim() && size(&format!("{number}{}", unit.trim())).is_ok() => {
+            return Err((format!("{text:?} is no size"), format!("write {number}{}", unit.trim())));
         }
         _ => {
             let fix = match unit.trim().chars().next().map(|letter| letter.to_ascii_uppercase()) {
@@ -454,7 +467,9 @@ mod tests {
         let bytes = |text| size(text).unwrap().0;
         assert_eq!(["10MiB", "35MB", "1GiB", "7B"].map(bytes), [10 << 20, 35_000_000, 1 << 30, 7]);
         let fix = |text| size(text).unwrap_err().1;
-        assert_eq!(fix("10485760"), "write 10485760MiB, 10485760GiB or 10485760B");
+        assert_eq!(fix("10"), "write 10MiB, 10GiB or 10B");
+        assert_eq!(fix("10485760"), "write 10485760B, or what that is in MiB or GiB");
+        assert_eq!(fix("35 MB"), "write 35MB");
         assert_eq!(fix("10M"), "write 10MiB (powers of 1024) or 10MB (powers of 1000)");
         assert_eq!(fix("10mb"), "write 10MiB (powers of 1024) or 10MB (powers of 1000)");
         assert!(size("99999999TiB").is_err());

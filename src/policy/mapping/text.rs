@@ -48,27 +48,47 @@ impl fmt::Display for TextPattern {
     }
 }
 
-/// A text that is no regular expression.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
+/// A text that is no regular expression; displays as what is wrong, on one line.
+#[derive(Debug, Clone)]
 pub struct NotAPattern(Box<regex::Error>);
 
+/// What is wrong with a text that should be a regular expression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatternFault {
+    /// It is not written as one.
+    Syntax,
+    /// Compiled it would be over [`TextPattern::MAX_SIZE`].
+    Size,
+}
+
 impl NotAPattern {
-    /// What is wrong, on one line, without the pattern and its markings.
+    /// What is wrong.
     #[must_use]
-    pub fn summary(&self) -> String {
-        match &*self.0 {
-            regex::Error::Syntax(text) => {
-                let line = text.lines().last().unwrap_or_default().trim();
-                line.strip_prefix("error: ").unwrap_or(line).to_owned()
-            }
-            regex::Error::CompiledTooBig(limit) => {
-                format!("it would take more than {} KiB compiled", limit / 1024)
-            }
-            other => other.to_string(),
+    pub const fn reason(&self) -> PatternFault {
+        match *self.0 {
+            regex::Error::CompiledTooBig(_) => PatternFault::Size,
+            _ => PatternFault::Syntax,
         }
     }
 }
+
+impl fmt::Display for NotAPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            // The library repeats the pattern with markings below it and says last what is wrong.
+            regex::Error::Syntax(text) => {
+                let line = text.lines().last().unwrap_or_default().trim();
+                f.write_str(line.strip_prefix("error: ").unwrap_or(line))
+            }
+            regex::Error::CompiledTooBig(limit) => {
+                write!(f, "it would take more than {} KiB compiled", limit / 1024)
+            }
+            other => write!(f, "{other}"),
+        }
+    }
+}
+
+impl std::error::Error for NotAPattern {}
 
 /// The text in NFKC, where that is another one.
 pub(super) fn normalized(text: &str) -> Option<String> {
@@ -95,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_pattern_that_cannot_be_compiled_says_why_on_one_line() {
-        let summary = |text| TextPattern::new(text).unwrap_err().summary();
+        let summary = |text| TextPattern::new(text).unwrap_err().to_string();
         assert_eq!(summary("(on battery"), "unclosed group");
         assert_eq!(summary(r"\w{1000}{1000}"), "it would take more than 256 KiB compiled");
     }
