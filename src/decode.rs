@@ -123,22 +123,45 @@ impl Known {
 }
 
 fn name(name: &NetbiosName, sender: SenderText) -> Name<'_> {
-    Name { text: name_text(sender.decode(name.text()).text), name_type: name.name_type() }
+    let (text, _) = name_field(name.text(), sender);
+    Name { text, name_type: name.name_type() }
 }
 
 fn read_messenger<'a>(notice: &mut Notice<'a>, message: Text<'a>, sender: SenderText) {
-    let [from, to, text] = [message.from, message.to, message.text].map(|field| sender.decode(field));
-    let lossy = from.lossy || to.lossy || text.lossy;
+    let (from, from_lossy) = name_field(message.from, sender);
+    let (to, to_lossy) = name_field(message.to, sender);
     notice.kind = Kind::Messenger;
-    notice.encoding = Encoding { code_page: text.code_page, lossy };
-    notice.text = message_text(text.text);
-    let (from, to) = (name_text(from.text), name_text(to.text));
+    notice.encoding.lossy = from_lossy || to_lossy;
+    if let Some(text) = printable_ascii(message.text) {
+        notice.text = Cow::Borrowed(text);
+    } else {
+        let text = sender.decode(message.text);
+        notice.encoding.code_page = text.code_page;
+        notice.encoding.lossy |= text.lossy;
+        notice.text = message_text(text.text);
+    }
     if !from.is_empty() {
         notice.originator = from;
     }
     if !to.is_empty() {
         notice.to = to;
     }
+}
+
+/// A field that is a name, and whether a byte of it had no meaning.
+fn name_field(bytes: &[u8], sender: SenderText) -> (Cow<'_, str>, bool) {
+    if let Some(text) = printable_ascii(bytes) {
+        return (Cow::Borrowed(text.trim_ascii()), false);
+    }
+    let decoded = sender.decode(bytes);
+    (name_text(decoded.text), decoded.lossy)
+}
+
+/// Most fields of most senders: the same in every code page, and nothing in them needs to be cleaned. Said at once,
+/// since every datagram is decoded, wanted or not.
+fn printable_ascii(bytes: &[u8]) -> Option<&str> {
+    let printable = bytes.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));
+    if printable { str::from_utf8(bytes).ok() } else { None }
 }
 
 /// Data of which no specification tells: a text if it reads as one, with or without NULs behind it.

@@ -1,5 +1,6 @@
 //! A cursor over untrusted bytes that cannot leave them, and the error that says where it stopped.
 
+use std::ffi::CStr;
 use std::fmt;
 
 /// Why some bytes are not what a standard says, in words for the debug log and for `mailslotd decode`.
@@ -203,15 +204,11 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// `Malformed` when no NUL follows.
     pub fn until_nul(&mut self, field: &'static str) -> Result<&'a [u8], WireError> {
-        let mut parts = self.rest.splitn(2, |&byte| byte == 0);
-        match (parts.next(), parts.next()) {
-            (Some(head), Some(tail)) => {
-                self.rest = tail;
-                self.offset = self.offset.saturating_add(head.len()).saturating_add(1);
-                Ok(head)
-            }
-            _ => Err(self.bad(field, Reason::Malformed("no NUL ends it"))),
-        }
+        let Ok(head) = CStr::from_bytes_until_nul(self.rest) else {
+            return Err(self.bad(field, Reason::Malformed("no NUL ends it")));
+        };
+        self.bytes(field, head.count_bytes().saturating_add(1))?;
+        Ok(head.to_bytes())
     }
 
     /// The bytes up to the next NUL or the end, whichever comes first; both are consumed.
