@@ -53,7 +53,7 @@ impl Gateway {
 
     /// The mail in its inbox, each as text.
     pub(crate) fn inbox(&self) -> Vec<String> {
-        let folder: PathBuf = self.folder.path().join("state/inbox/new");
+        let folder: PathBuf = self.folder.path().join("state/inbox/operator/new");
         let Ok(files) = fs::read_dir(folder) else { return Vec::new() };
         files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect()
     }
