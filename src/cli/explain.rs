@@ -110,6 +110,8 @@ enum NoNotice {
     NotHex,
     #[error("these bytes are no datagram: {0}")]
     NotADatagram(crate::wire::reader::WireError),
+    #[error("this is a piece of a datagram; give the whole one, or replay the capture that it is from")]
+    Fragment,
     #[error("this datagram carries no message; `mailslotd decode` says what is in it")]
     NoMessage,
     #[error("this datagram holds no message: {0}; `mailslotd decode` says what is in it")]
@@ -155,7 +157,8 @@ impl NoticeArgs {
             Datagram::Direct(direct) => decode(&direct, self.arrival(), settings.decoding.of(self.source))
                 .map(Notice::into_owned)
                 .map_err(NoNotice::Undecodable),
-            _ => Err(NoNotice::NoMessage),
+            Datagram::Fragment(_) => Err(NoNotice::Fragment),
+            Datagram::Error { .. } | Datagram::Query { .. } => Err(NoNotice::NoMessage),
         }
     }
 }
@@ -265,4 +268,108 @@ fn place(recipient: &Recipient) -> String {
     let subject =
         recipient.subject.as_ref().map(|subject| format!(", subject {subject:?}")).unwrap_or_default();
     format!("via {} to {}{subject}", recipient.via, recipient.to)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::config::check::{Secrets, Source, Surroundings, check};
+
+    const RULES: &str = r"
+site: plant-1
+rules:
+  - { name: chatter, match: { mailslot: '\MAILSLOT\BROWSE' }, discard: inventory-only }
+  - name: ups-alarms
+    match: { originator: 'UPS-*', source: 192.0.2.0/24, text: battery }
+    deliver:
+      - { via: inbox, to: ups, subject: '[{site}] {originator}', otherwise: [{ via: inbox, to: late, after: 90s }] }
+  - { name: ups, match: { originator: 'UPS-*' }, discard: routine }
+  - { name: everything-else, match: any, deliver: [{ via: inbox, to: operator }] }
+";
+
+    fn settings() -> Settings {
+        let surroundings = Surroundings {
+            state_dir: "/var/lib/mailslotd".into(),
+            timezone: TimeZone::UTC,
+            secrets: Secrets::Offline,
+        };
+        check(&[Source { file: "a.yaml", text: RULES }], &surroundings).unwrap().settings
+    }
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parsed(words: &[&str]) -> NoticeArgs {
+        let words = ["explain", "notice"].iter().chain(words);
+        let What::Notice(notice) = Line::try_parse_from(words).unwrap().args.what;
+        notice
+    }
+
+    fn told(words: &[&str], global: &Global) -> Vec<String> {
+        let settings = settings();
+        Told::new(&settings, &parsed(words).notice(&settings)).for_people(global)
+    }
+
+    #[test]
+    fn people_are_told_why_the_earlier_rules_did_not_match_and_what_happens() {
+        let words = ["--originator", "UPS-7", "--source", "192.0.2.7", "--text", "on battery"];
+        assert_eq!(
+            told(&words, &Global::default()),
+            [
+                r#"1. chatter does not match: mailslot is "\MAILSLOT\MESSNGR", not \MAILSLOT\BROWSE"#,
+                r#"2. ups-alarms decides: originator "UPS-7" matches UPS-*; source 192.0.2.7 is in 192.0.2.0/24; text contains /battery/"#,
+                r#"   delivered via inbox to ups, subject "[plant-1] UPS-7""#,
+                "     if not within 90s: via inbox to late",
+            ]
+        );
+        let verbose = told(&words, &Global { verbose: 1, ..Global::default() });
+        assert_eq!(verbose[4], r#"3. ups would match, but comes later: originator "UPS-7" matches UPS-*"#);
+    }
+
+    #[test]
+    fn a_discarding_rule_says_under_which_reason() {
+        let lines = told(&["--originator", "UPS-7"], &Global::default());
+        assert_eq!(
+            lines[1],
+            r#"2. ups-alarms does not match: source 127.0.0.1 is not in 192.0.2.0/24; text "" does not contain /battery/"#
+        );
+        assert_eq!(lines.last().unwrap(), "   discarded, counted as routine");
+    }
+
+    #[test]
+    fn json_has_the_verdict_of_every_rule() {
+        let settings = settings();
+        let notice = parsed(&["--to", "X"]).notice(&settings);
+        let json = serde_json::to_value(Told::new(&settings, &notice)).unwrap();
+        assert_eq!(json["rule"], "everything-else");
+        assert_eq!(json["deliver"][0]["to"], "operator");
+        assert_eq!(json["rules"].as_array().unwrap().len(), 4);
+        assert_eq!(json["rules"][1]["verdict"], "no_match");
+        assert_eq!(json["rules"][1]["clauses"][0]["holds"], false);
+    }
+
+    #[test]
+    fn bytes_that_are_no_datagram_are_refused_with_the_reason() {
+        let settings = settings();
+        let refused = |hex: &str| parsed(&["--hex", hex]).decoded(hex, &settings).unwrap_err().to_string();
+        assert!(refused("xy").contains("hexadecimal"));
+        assert!(refused("").contains("hexadecimal"));
+        assert!(refused("11 02").starts_with("these bytes are no datagram: "));
+    }
+
+    #[test]
+    fn a_datagram_in_hexadecimal_is_explained_as_it_would_be_heard() {
+        let fixture = include_str!("../../tests/fixtures/11-crafted-messngr-mailslots.hex");
+        let hex = fixture.lines().find_map(|line| line.strip_prefix("udp138 ")).unwrap();
+        let settings = settings();
+        let notice = parsed(&["--hex", hex]).decoded(hex, &settings).unwrap();
+        assert_eq!(notice.mailslot, r"\MAILSLOT\MESSNGR");
+        assert_eq!(settings.rules.decide(&notice).name().as_str(), "everything-else");
+    }
 }

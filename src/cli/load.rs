@@ -160,3 +160,58 @@ fn state_dir() -> PathBuf {
 
 const DEFAULT_FILE: &str = "/etc/mailslotd/mailslotd.yaml";
 const DEFAULT_STATE: &str = "/var/lib/mailslotd";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn global(path: &Path) -> Global {
+        Global { config: Some(path.into()), ..Global::default() }
+    }
+
+    #[test]
+    fn fragments_are_read_by_name_and_hidden_and_other_files_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let main = folder.path().join("mailslotd.yaml");
+        fs::write(&main, "site: a\n").unwrap();
+        fs::create_dir(folder.path().join("conf.d")).unwrap();
+        for name in ["20-b.yaml", "10-a.yaml", ".hidden.yaml", "readme.txt", "c.yaml~"] {
+            fs::write(folder.path().join("conf.d").join(name), "").unwrap();
+        }
+        let loaded = load(&global(&main), Reading::Everything).unwrap();
+        let names: Vec<_> =
+            loaded.files.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["mailslotd.yaml", "10-a.yaml", "20-b.yaml"]);
+        assert_eq!(loaded.checked.settings.site, "a");
+    }
+
+    #[test]
+    fn a_file_that_was_named_and_is_not_there_is_told_with_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let error =
+            load(&global(&folder.path().join("none.yaml")), Reading::Everything).unwrap_err().to_string();
+        assert!(error.contains("none.yaml cannot be read: ") && error.contains("--config"), "{error}");
+    }
+
+    #[test]
+    fn a_password_file_that_others_may_read_is_a_warning_of_its_mode_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let [main, password] = ["mailslotd.yaml", "pw"].map(|name| folder.path().join(name));
+        let yaml = format!(
+            "hostname: gw1.plant.example\nnetbios: {{ code_page: cp850 }}\ndestinations:\n  s:\n    submission:\n      host: smtp.example\n      \
+             auth: {{ user: a, password_file: {} }}\n      from: {{ address: a@b.example }}\n\
+             rules: [{{ name: all, match: any, deliver: [{{ via: s, to: a@b.example }}] }}]\n",
+            password.display()
+        );
+        fs::write(&main, yaml).unwrap();
+        fs::write(&password, "hunter2\n").unwrap();
+        for (mode, warnings) in [(0o640, 0), (0o644, 1)] {
+            fs::set_permissions(&password, fs::Permissions::from_mode(mode)).unwrap();
+            let loaded = load(&global(&main), Reading::Everything).unwrap();
+            assert_eq!(loaded.checked.warnings.warnings.len(), warnings, "{mode:o}");
+        }
+        fs::remove_file(&password).unwrap();
+        assert!(load(&global(&main), Reading::Everything).is_err());
+        assert!(load(&global(&main), Reading::WithoutSecrets).is_ok(), "offline asks for no file");
+    }
+}

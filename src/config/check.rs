@@ -360,6 +360,6 @@ pub fn spelled(duration: Duration) -> String {
     let seconds = duration.as_secs();
     [("d", 24 * 60 * 60), ("h", 60 * 60), ("m", 60)]
         .into_iter()
-        .find(|(_, unit)| seconds > 0 && seconds % unit == 0)
+        .find(|(_, unit)| seconds > 0 && seconds.is_multiple_of(*unit))
         .map_or_else(|| format!("{seconds}s"), |(name, unit)| format!("{}{name}", seconds / unit))
 }

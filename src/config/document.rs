@@ -240,10 +240,8 @@ mod tests {
     }
 
     fn entries(node: &Node) -> &[Entry] {
-        match &node.value {
-            Value::Map(entries) => entries,
-            other => panic!("{other:?}"),
-        }
+        let Value::Map(entries) = &node.value else { panic!("{node:?}") };
+        entries
     }
 
     #[test]

@@ -417,7 +417,12 @@ impl Read for Match {
             Value::Map(entries) if !entries.is_empty() => {
                 Keys::read(node, place, problems).map(|keys| Self::Keys(Box::new(keys)))
             }
-            _ => {
+            Value::Nothing
+            | Value::Truth(_)
+            | Value::Number(_)
+            | Value::Text(_)
+            | Value::List(_)
+            | Value::Map(_) => {
                 let fix =
                     "write `match: any` for every message, or keys such as `match: { originator: 'UPS-*' }`";
                 problems.push(Problem::new(

@@ -69,15 +69,16 @@ pub(in crate::config) struct OneOrMany<T>(pub(in crate::config) Vec<At<T>>);
 
 impl<T: Read> Read for OneOrMany<T> {
     fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
-        match &node.value {
-            Value::List(items) if items.is_empty() => {
-                let fix = "name at least one, or leave the key away";
-                problems.push(Problem::new(place, "the list is empty", fix));
-                None
-            }
-            Value::List(_) => Many::read(node, place, problems).map(|many| Self(many.0)),
-            _ => At::read(node, place, problems).map(|one| Self(vec![one])),
+        let Value::List(items) = &node.value else {
+            return At::read(node, place, problems).map(|one| Self(vec![one]));
+        };
+        if items.is_empty() {
+            let fix = "name at least one, or leave the key away";
+            problems.push(Problem::new(place, "the list is empty", fix));
         }
+        let read = Many::read(node, place, problems)?.0;
+        // With one less it would mean something else.
+        (!read.is_empty() && read.len() == items.len()).then_some(Self(read))
     }
 }
 

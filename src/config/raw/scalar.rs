@@ -180,7 +180,12 @@ impl<T: Read> Read for OrOff<T> {
                 problems.push(Problem::new(place, "false is no limit", "write `off`"));
                 None
             }
-            _ => T::read(node, place, problems).map(Self::On),
+            Value::Nothing
+            | Value::Truth(true)
+            | Value::Number(_)
+            | Value::Text(_)
+            | Value::List(_)
+            | Value::Map(_) => T::read(node, place, problems).map(Self::On),
         }
     }
 }

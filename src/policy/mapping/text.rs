@@ -65,9 +65,10 @@ impl NotAPattern {
     /// What is wrong.
     #[must_use]
     pub const fn reason(&self) -> PatternFault {
-        match *self.0 {
-            regex::Error::CompiledTooBig(_) => PatternFault::Size,
-            _ => PatternFault::Syntax,
+        if matches!(*self.0, regex::Error::CompiledTooBig(_)) {
+            PatternFault::Size
+        } else {
+            PatternFault::Syntax
         }
     }
 }
