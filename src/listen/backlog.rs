@@ -29,6 +29,7 @@ struct State {
     waiting: VecDeque<Waiting>,
     /// Of those waiting and those being written.
     bytes: usize,
+    being_written: usize,
     closed: bool,
 }
 
@@ -86,6 +87,7 @@ impl Backlog {
                 let mut state = self.lock();
                 let count = state.waiting.len().min(most);
                 if count > 0 {
+                    state.being_written += count;
                     return Some(state.waiting.drain(..count).collect());
                 }
                 if state.closed {
@@ -98,9 +100,11 @@ impl Backlog {
 
     /// These are durable, or given up: they count no more.
     pub fn settle<'a>(&self, messages: impl IntoIterator<Item = &'a Waiting>) {
-        let bytes: usize = messages.into_iter().map(|waiting| waiting.bytes).sum();
         let mut state = self.lock();
-        state.bytes = state.bytes.saturating_sub(bytes);
+        for waiting in messages {
+            state.bytes = state.bytes.saturating_sub(waiting.bytes);
+            state.being_written = state.being_written.saturating_sub(1);
+        }
         self.metrics.set_backlog_bytes(state.bytes);
     }
 
@@ -108,6 +112,7 @@ impl Backlog {
     /// count.
     pub fn give_back(&self, messages: Vec<Waiting>, place: Place) {
         let mut state = self.lock();
+        state.being_written = state.being_written.saturating_sub(messages.len());
         match place {
             Place::First => messages.into_iter().rev().for_each(|waiting| state.waiting.push_front(waiting)),
             Place::Last => state.waiting.extend(messages),
@@ -126,6 +131,12 @@ impl Backlog {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.lock().waiting.len()
+    }
+
+    /// How many messages have been taken out and neither settled nor given back.
+    #[must_use]
+    pub fn being_written(&self) -> usize {
+        self.lock().being_written
     }
 
     /// Bytes of the messages that wait or are being written.

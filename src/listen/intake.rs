@@ -26,7 +26,6 @@ pub struct Intake {
     spool: Spool,
     metrics: Arc<Metrics>,
     commits: JoinSet<Commit>,
-    being_written: usize,
     refusal: Option<Refusal>,
     refusals: Recurring,
 }
@@ -67,7 +66,6 @@ impl Intake {
             spool,
             metrics,
             commits: JoinSet::new(),
-            being_written: 0,
             refusal: None,
             refusals: Recurring::new(TELL_EVERY),
         }
@@ -82,11 +80,12 @@ impl Intake {
                 return Left::default();
             }
             let backlog = Arc::clone(&self.backlog);
-            let try_again_at = self.refusal.as_ref().map(|refusal| refusal.try_again_at);
-            let wake = tokio::time::Instant::from_std(try_again_at.unwrap_or_else(Instant::now));
+            let try_again_at = self.refusal.as_ref().map(|refusal| refusal.try_again_at.into());
             let at_most = if self.refusal.is_some() { 1 } else { COMMITS_AT_ONCE };
             let next = async {
-                tokio::time::sleep_until(wake).await;
+                if let Some(try_again_at) = try_again_at {
+                    tokio::time::sleep_until(try_again_at).await;
+                }
                 backlog.batch(MESSAGES_PER_COMMIT).await
             };
             tokio::select! {
@@ -105,7 +104,6 @@ impl Intake {
     }
 
     fn commit(&mut self, messages: Vec<Waiting>) {
-        self.being_written += messages.len();
         let spool = self.spool.clone();
         let messages = Lent { messages, backlog: Arc::clone(&self.backlog) };
         self.commits.spawn(async move {
@@ -122,14 +120,12 @@ impl Intake {
             Ok(commit) => commit,
             Err(error) => {
                 // The messages went back when the task ended.
-                self.being_written = 0;
                 self.metrics.panicked();
                 self.refused(&error, now);
                 return PutBack::Some;
             }
         };
         let messages = messages.take();
-        self.being_written = self.being_written.saturating_sub(messages.len());
         let sorted = Sorted::of(messages, answers, now);
         self.backlog.settle(sorted.durable.iter().chain(&sorted.given_up));
         if let (count @ 1.., Some(cause)) = (sorted.given_up.len(), &sorted.cause) {
@@ -173,7 +169,7 @@ impl Intake {
 
     /// The grace period is over.
     fn give_up(self) -> Left {
-        let left = Left { lost: self.backlog.waiting(), unconfirmed: self.being_written };
+        let left = Left { lost: self.backlog.waiting(), unconfirmed: self.backlog.being_written() };
         if left != Left::default() {
             self.lost(left.lost);
             tracing::error!(
