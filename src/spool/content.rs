@@ -26,6 +26,7 @@ pub struct Draft {
 #[derive(Debug)]
 enum Written {
     InMemory(Vec<u8>),
+    Whole(Bytes),
     InFile { name: String, file: File, length: u64, sum: Box<Sha256> },
     Sealed { name: String, length: u64 },
     Failed,
@@ -65,7 +66,11 @@ impl Draft {
         match std::mem::replace(&mut self.written, Written::Failed) {
             Written::InMemory(small) => {
                 let bytes = Bytes::from(small);
-                self.written = Written::InMemory(bytes.to_vec());
+                self.written = Written::Whole(bytes.clone());
+                Ok(Content::Inline(bytes))
+            }
+            Written::Whole(bytes) => {
+                self.written = Written::Whole(bytes.clone());
                 Ok(Content::Inline(bytes))
             }
             Written::InFile { name, file, length, sum } => {
@@ -119,7 +124,7 @@ impl Drop for Draft {
     fn drop(&mut self) {
         match &self.written {
             Written::InFile { name, .. } | Written::Sealed { name, .. } => self.drafts.abandon(name),
-            Written::InMemory(_) | Written::Failed => {}
+            Written::InMemory(_) | Written::Whole(_) | Written::Failed => {}
         }
     }
 }

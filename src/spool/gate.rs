@@ -82,6 +82,13 @@ impl Gate {
         state.measured = None;
     }
 
+    /// Brings the metrics up to date, without a word in the log.
+    pub(super) fn show(&self) {
+        for class in [Class::Notice, Class::Mail] {
+            self.metrics.set_spool_accepting(class, self.accepting(class).is_ok());
+        }
+    }
+
     /// Brings metrics and log up to date; whether some class is refused.
     pub(super) fn publish(&self) -> Refusing {
         let mut state = self.state();

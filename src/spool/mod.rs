@@ -20,8 +20,8 @@
 //! The tables are described in `schema.rs`, column by column.
 //!
 //! # How it is read and written
-//! One thread writes ([`writer`]): it takes all that waits and commits it at once, so that callers share one fsync.
-//! Another reads on a connection of its own ([`reader`]). Neither blocks the runtime's workers. Figures (copies by
+//! One thread writes (`writer.rs`): it takes all that waits and commits it at once, so that callers share one fsync.
+//! Another reads on a connection of its own (`reader.rs`). Neither blocks the runtime's workers. Figures (copies by
 //! destination and state, bytes) are kept by the transactions that change them, and what is due is found by an index:
 //! opening, asking and recording take as long with a million messages as with ten.
 //!

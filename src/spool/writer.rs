@@ -109,10 +109,12 @@ impl Writer {
         let dir = self.with.dir.clone();
         let failed = |error| SpoolError::file("start a thread for", &dir, error);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
-        std::thread::Builder::new()
-            .name("spool-writer".to_owned())
-            .spawn(move || runtime.block_on(self.run(waiting)))
-            .map_err(failed)?;
+        let gone = Gone { gate: Arc::clone(&self.with.gate) };
+        let work = move || {
+            runtime.block_on(self.run(waiting));
+            drop(gone);
+        };
+        std::thread::Builder::new().name("spool-writer".to_owned()).spawn(work).map_err(failed)?;
         Ok(orders)
     }
 
@@ -370,6 +372,18 @@ impl Writer {
         // The lock goes last.
         drop(self.with.orphans);
         drop(self.with.lock);
+    }
+}
+
+/// Lets nobody believe that messages are accepted when the thread has ended, by a defect too.
+struct Gone {
+    gate: Arc<Gate>,
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.gate.set_fault(Some(SpoolError::Closed));
+        self.gate.show();
     }
 }
 

@@ -178,3 +178,19 @@ async fn a_message_without_a_recipient_is_refused_and_its_neighbours_are_not() {
     let answers = bench.spool.accept_all(vec![alarm("a", second(0)), lonely, alarm("b", second(0))]).await;
     assert!(matches!(answers[..], [Ok(_), Err(SpoolError::NoRecipient), Ok(_)]), "{answers:?}");
 }
+
+#[tokio::test]
+async fn a_closed_spool_is_not_ready() {
+    let bench = Bench::new();
+    bench.spool.accepting(Class::Notice).unwrap();
+    bench.spool.clone().close().await;
+    // The thread says so when it ends, just after it has answered.
+    let line = "mailslotd_spool_accepting{class=\"notice\"}";
+    let ended = async {
+        while bench.metric(line).as_deref() != Some("0") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("not ready any more");
+    assert!(matches!(bench.spool.accepting(Class::Notice), Err(SpoolError::Closed)));
+}
