@@ -10,6 +10,7 @@ mod index;
 mod literal;
 pub mod rule;
 pub mod text;
+mod words;
 
 use jiff::tz::TimeZone;
 

@@ -6,7 +6,8 @@
 //! number that depends on how differently the rules are written, not on how many there are. The rules in the buckets
 //! found are then compared in full, so a hash shared by accident, or by a sender's design, costs time and nothing else.
 //!
-//! Rules that have only a `text`, or a `text` and keys that many share, are tried all at once by one [`RegexSet`].
+//! Rules that have only a `text`, or a `text` and keys that many share, are filed under the words that the text must
+//! have ([`super::words`]); those whose pattern has no plain words are tried all at once by one [`RegexSet`].
 //! What remains (patterns such as `*ups*` and nothing else to file them under) is compared one by one.
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use regex::{RegexSet, RegexSetBuilder};
 use super::facts::Facts;
 use super::literal::{AsIs, Key, Kind, Shapes, bit, literal_key, network_hash, network_key};
 use super::rule::{Keys, Match, NameKey, Rule};
+use super::words::{Words, required};
 use crate::message::notice::Notice;
 
 /// See the module's documentation.
@@ -27,6 +29,7 @@ pub(super) struct Index {
     names: Box<[(NameKey, Shapes)]>,
     ipv4: Box<[u8]>,
     ipv6: Box<[u8]>,
+    words: Words,
     texts: Box<[TextSet]>,
     rest: Box<[u32]>,
 }
@@ -65,7 +68,10 @@ impl Index {
             match (best, pattern) {
                 (Some(way), None) => filing.file(number, &way),
                 (Some(way), Some(_)) if company(&way) <= FEW => filing.file(number, &way),
-                (_, Some(pattern)) => filing.texts.push((number, pattern.as_str())),
+                (_, Some(pattern)) => match required(pattern.as_str()) {
+                    Some(words) => filing.words.push((number, words)),
+                    None => filing.texts.push((number, pattern.as_str())),
+                },
                 (None, None) => filing.rest.push(number),
             }
         }
@@ -90,8 +96,23 @@ impl Index {
             self.look_up(network_hash(kind, bits, *length), &mut search);
         }
         search.compare(&self.rest);
+        self.search_words(&mut search);
         self.texts.iter().for_each(|set| set.search(&mut search));
         usize::try_from(search.best).ok().and_then(|best| rules.get(best))
+    }
+
+    fn search_words(&self, search: &mut Search<'_>) {
+        if self.words.first_rule().is_none_or(|first| first >= search.best) {
+            return;
+        }
+        let (written, normal) = search.facts.text();
+        let mut numbers = Vec::new();
+        for text in std::iter::once(written).chain(normal) {
+            self.words.find(text, &mut numbers);
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        search.compare(&numbers);
     }
 
     fn look_up(&self, hash: u64, search: &mut Search<'_>) {
@@ -150,6 +171,7 @@ struct Filing<'r> {
     names: Vec<(NameKey, Shapes)>,
     ipv4: Vec<u8>,
     ipv6: Vec<u8>,
+    words: Vec<(u32, Vec<String>)>,
     texts: Vec<(u32, &'r str)>,
     rest: Vec<u32>,
 }
@@ -194,6 +216,7 @@ impl Filing<'_> {
             names: self.names.into(),
             ipv4: self.ipv4.into(),
             ipv6: self.ipv6.into(),
+            words: Words::new(&self.words),
             texts: texts.into(),
             rest: self.rest.into(),
         }

@@ -184,7 +184,7 @@ fn the_index_decides_as_reading_the_rules_from_the_top_does() {
     let nets =
         ["192.0.2.0/24", "192.0.2.7/32", "0.0.0.0/0", "198.51.100.0/25", "2001:db8::/32", "2001:db8::7/128"];
     let addresses = ["192.0.2.7", "192.0.2.8", "198.51.100.9", "2001:db8::7", "2001:db8:1::1"];
-    let texts = ["battery", "^UPS", "バッテリ", "(?i)OFF", "x{3}"];
+    let texts = ["battery", "^UPS", "バッテリ", "(?i)OFF", "x{3}", "is|UPS", "on ?bat(tery|man)", "[U]PS on"];
     let mut dice = Dice(0x1234_5678_9abc_def1);
     for _ in 0..60 {
         let rules = (0..dice.roll(60)).map(|number| {
