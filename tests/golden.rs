@@ -265,7 +265,7 @@ const BROKEN: &[(&str, &str)] = &[
     ("transaction: nothing", "Protocol"),
     ("transaction: SMB2", "SMB2 ProtocolId"),
     ("transaction: another command", "Command"),
-    ("transaction: ends in the header", "MaxParameterCount to Reserved1"),
+    ("transaction: ends in the header", "MaxDataCount"),
     ("transaction: WordCount 16", "WordCount"),
     ("transaction: SetupCount 2", "SetupCount"),
     ("transaction: name without NUL", "Name"),

@@ -194,6 +194,7 @@ impl<'a> Datagram<'a> {
     /// # Errors
     /// A MSG_TYPE outside 10–16, a name that is not encoded as RFC 1001 §14 says, or a truncation. DGM_LENGTH is never
     /// an error: several senders write nonsense there.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(bytes);
         let code = reader.u8("MSG_TYPE")?;
@@ -218,6 +219,7 @@ impl<'a> Datagram<'a> {
         Ok(Self::Query { header, kind, name, scope })
     }
 
+    #[inline]
     fn parse_direct(mut reader: Reader<'a>, msg_type: MsgType) -> Result<Self, WireError> {
         let header = Header::parse(&mut reader)?;
         let dgm_length = reader.u16_be("DGM_LENGTH")?;
@@ -237,6 +239,7 @@ impl<'a> Datagram<'a> {
         Ok(Self::Fragment(Fragment { header, msg_type, dgm_length, packet_offset, place, body }))
     }
 
+    #[inline]
     fn parse_whole(
         mut reader: Reader<'a>,
         header: Header,

@@ -36,6 +36,9 @@ impl<'a> MailslotName<'a> {
     /// `Malformed` without `\MAILSLOT\` before it, with nothing behind that, or with a byte outside printable ASCII;
     /// `OutOfBounds` past 255 bytes.
     pub fn new(name: &'a [u8]) -> Result<Self, WireError> {
+        if let Some(known) = KNOWN.iter().find(|known| known.as_bytes() == name) {
+            return Ok(Self(Cow::Borrowed(known)));
+        }
         let refuse = |reason| WireError::new("mailslot name", NAME_OFFSET, reason);
         let Some((prefix, rest)) = name.split_at_checked(PREFIX.len()) else {
             return Err(refuse(Reason::Malformed("does not begin with \\MAILSLOT\\")));
@@ -139,6 +142,15 @@ impl<'a> MailslotWrite<'a> {
         transaction.emit(out)
     }
 }
+
+/// The names that are nearly all there is, to be recognised by one comparison.
+const KNOWN: [&str; 5] = [
+    r"\MAILSLOT\BROWSE",
+    r"\MAILSLOT\MESSNGR",
+    r"\MAILSLOT\LANMAN",
+    r"\MAILSLOT\NET\NETLOGON",
+    r"\MAILSLOT\NET\NTLOGON",
+];
 
 const PREFIX: &[u8] = br"\MAILSLOT\";
 const OPCODE_WRITE: u16 = 1;

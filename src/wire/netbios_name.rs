@@ -89,6 +89,7 @@ impl NetbiosName {
     ///
     /// # Errors
     /// The length, the first letter out of range, or the truncation, under the name of `field`.
+    #[inline]
     pub fn parse_label(reader: &mut Reader<'_>, field: &'static str) -> Result<Self, WireError> {
         let start = reader.offset();
         let length = reader.u8(field)?;
@@ -99,18 +100,18 @@ impl NetbiosName {
             .ok_or_else(|| WireError::new(field, start, Reason::Malformed("a letter outside A to P")))
     }
 
-    /// Without a branch for each letter: every datagram has 64 of them.
+    /// Two letters at a time and without a branch for each: every datagram has 64 of them.
     fn from_letters(letters: &[u8; 32]) -> Option<Self> {
         let mut bytes = [0; 16];
         let mut seen = 0;
         let (pairs, _) = letters.as_chunks::<2>();
         for (byte, pair) in bytes.iter_mut().zip(pairs) {
-            let [high, low] = pair.map(|letter| letter.wrapping_sub(b'A'));
-            seen |= high | low;
-            *byte = high << 4 | low;
+            let nibbles = u16::from_be_bytes(*pair).wrapping_sub(u16::from_be_bytes(*b"AA"));
+            seen |= nibbles;
+            [_, *byte] = (nibbles >> 4 | nibbles).to_be_bytes();
         }
-        // `A` to `P` are 0 to 15; any other letter has set a higher bit.
-        (seen < 16).then_some(Self(bytes))
+        // `A` to `P` are 0 to 15; any other letter, above or below, has set a higher bit of its half.
+        (seen & 0xF0F0 == 0).then_some(Self(bytes))
     }
 
     /// Writes the label that [`Self::parse_label`] reads: 33 bytes.
@@ -179,7 +180,18 @@ impl Scope {
     ///
     /// # Errors
     /// A pointer or a label over 63 bytes, too many labels, or the truncation, under the name of `field`.
+    #[inline]
     pub fn parse(reader: &mut Reader<'_>, field: &'static str) -> Result<Self, WireError> {
+        if reader.rest().first() == Some(&0) {
+            reader.u8(field)?;
+            return Ok(Self(None));
+        }
+        Self::parse_labels(reader, field)
+    }
+
+    /// Apart from [`Self::parse`], so that the scope that almost all names have stays cheap: the empty one.
+    #[cold]
+    fn parse_labels(reader: &mut Reader<'_>, field: &'static str) -> Result<Self, WireError> {
         let start = reader.offset();
         let mut text = Vec::new();
         for _ in 0..=Self::MAX_LABELS {
@@ -218,6 +230,7 @@ impl fmt::Debug for Scope {
 ///
 /// # Errors
 /// What [`NetbiosName::parse_label`] and [`Scope::parse`] refuse.
+#[inline]
 pub fn parse_qualified(
     reader: &mut Reader<'_>,
     field: &'static str,
