@@ -116,13 +116,13 @@ fn skip_group(rest: &mut std::str::Chars<'_>) -> Option<()> {
 pub(super) const WINDOW: usize = 3;
 
 /// Words and the rules that need them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Words {
     words: Box<[Word]>,
     /// Which words have these bytes as their window.
-    windows: HashMap<[u8; WINDOW], Box<[usize]>>,
+    windows: HashMap<u32, Box<[usize]>>,
     /// A bit for each hash of a window in use: most places of a text end here.
-    sieve: Box<[u64]>,
+    sieve: Box<[u64; SIEVE_WORDS]>,
     first_rule: Option<u32>,
 }
 
@@ -147,22 +147,22 @@ impl Words {
             *count = count.saturating_add(1);
         }
         let mut words = Vec::new();
-        let mut windows: HashMap<[u8; WINDOW], Vec<usize>> = HashMap::new();
-        let mut sieve = vec![0_u64; SIEVE_WORDS];
+        let mut windows: HashMap<u32, Vec<usize>> = HashMap::new();
+        let mut sieve = Box::new([0_u64; SIEVE_WORDS]);
         for (text, rules) in &of_word {
             let rarest =
                 text.as_bytes().windows(WINDOW).enumerate().min_by_key(|(_, window)| shared.get(window));
             let Some((place, window)) = rarest else { continue };
-            let Some(window) = window.first_chunk::<WINDOW>() else { continue };
-            windows.entry(*window).or_default().push(words.len());
-            let (word, bit) = sieve_place(*window);
+            let window = window.iter().fold(0, |window, byte| slide(window, *byte));
+            windows.entry(window).or_default().push(words.len());
+            let (word, bit) = sieve_place(window);
             sieve.get_mut(word).into_iter().for_each(|word| *word |= bit);
             words.push(Word { text: (*text).into(), window: place, rules: rules.clone().into() });
         }
         Self {
             words: words.into(),
             windows: windows.into_iter().map(|(window, words)| (window, words.into())).collect(),
-            sieve: sieve.into(),
+            sieve,
             first_rule: rules.iter().map(|(number, _)| *number).min(),
         }
     }
@@ -175,13 +175,15 @@ impl Words {
     /// Adds the rules of every word in `text` to `rules`, some more than once. Takes memory only for words found.
     pub(super) fn find(&self, text: &str, rules: &mut Vec<u32>) {
         let mut found: Vec<u64> = Vec::new();
-        for (place, window) in text.as_bytes().windows(WINDOW).enumerate() {
-            let Some(window) = window.first_chunk::<WINDOW>() else { continue };
-            let (word, bit) = sieve_place(*window);
+        let mut window = 0;
+        for (last, byte) in text.bytes().enumerate() {
+            window = slide(window, byte);
+            let (word, bit) = sieve_place(window);
             if self.sieve.get(word).is_none_or(|word| word & bit == 0) {
                 continue;
             }
-            for &number in self.windows.get(window).into_iter().flatten() {
+            let Some(place) = last.checked_sub(WINDOW - 1) else { continue };
+            for &number in self.windows.get(&window).into_iter().flatten() {
                 let Some(word) = self.words.get(number) else { continue };
                 let here = place.checked_sub(word.window).and_then(|start| text.as_bytes().get(start..));
                 if here.is_some_and(|here| here.starts_with(word.text.as_bytes()))
@@ -210,8 +212,13 @@ fn first_time(found: &mut Vec<u64>, number: usize) -> bool {
 /// 2¹⁵ bits: a few thousand words leave it mostly empty, and it stays in the fastest cache.
 const SIEVE_WORDS: usize = 512;
 
-fn sieve_place([a, b, c]: [u8; WINDOW]) -> (usize, u64) {
-    let hash = u32::from_le_bytes([a, b, c, 0]).wrapping_mul(0x9e37_79b1) >> 17;
+/// The last [`WINDOW`] bytes, `byte` the latest.
+fn slide(window: u32, byte: u8) -> u32 {
+    (window << 8 | u32::from(byte)) & 0x00FF_FFFF
+}
+
+fn sieve_place(window: u32) -> (usize, u64) {
+    let hash = window.wrapping_mul(0x9e37_79b1) >> 17;
     let place = usize::try_from(hash / 64).unwrap_or_default();
     (place, 1 << (hash % 64))
 }
