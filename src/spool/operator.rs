@@ -193,6 +193,14 @@ impl Spool {
         self.ask(queries::pauses).await
     }
 
+    /// Each destination that has queued copies, and how many; by name.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn waiting(&self) -> Result<Vec<(DestinationName, i64)>, SpoolError> {
+        self.ask(queries::waiting).await
+    }
+
     /// A message with its undelivered recipients, to be composed into a file; it stays in the spool. `None` when it is
     /// not there.
     ///

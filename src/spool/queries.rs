@@ -206,6 +206,14 @@ pub(super) fn pause(
         .optional()
 }
 
+/// Destinations with queued copies, and how many.
+pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<Vec<(DestinationName, i64)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT destination, amount FROM tally WHERE what = 'queued' AND amount > 0 ORDER BY destination",
+    )?;
+    statement.query_map([], |row| Ok((rows::name(row, 0)?, row.get(1)?)))?.collect()
+}
+
 /// All paused destinations.
 pub(super) fn pauses(connection: &Connection) -> rusqlite::Result<Vec<Pause>> {
     let mut statement =
