@@ -33,6 +33,7 @@ struct Shared {
     tasks: TaskTracker,
     sweep: AbortHandle,
     stop: CancellationToken,
+    broke: CancellationToken,
 }
 
 /// What the outside has of a lane.
@@ -100,7 +101,8 @@ impl Scheduler {
     /// Starts the deliveries of a plan. Must be called within the runtime.
     #[must_use]
     pub fn launch(plan: Plan, spool: &Spool, metrics: &Arc<Metrics>) -> Self {
-        let (tasks, stop, views) = (TaskTracker::new(), CancellationToken::new(), Views::default());
+        let (tasks, views) = (TaskTracker::new(), Views::default());
+        let (stop, broke) = (CancellationToken::new(), CancellationToken::new());
         let transports = plan.destinations.iter().map(|(_, transport, _)| transport.clone()).collect();
         let sweep =
             Sweep { spool: spool.clone(), metrics: Arc::clone(metrics), transports, every: plan.sweep };
@@ -120,11 +122,16 @@ impl Scheduler {
                 poke: Arc::clone(&poke),
                 stop: stop.clone(),
             });
-            let task = tasks.spawn(lane.run()).abort_handle();
+            let ended = broke.clone().drop_guard();
+            let task = tasks.spawn(async move {
+                let _ended = ended;
+                lane.run().await;
+            });
+            let task = task.abort_handle();
             lanes.insert(name, Handle { poke, task });
         }
         tasks.close();
-        Self(Arc::new(Shared { lanes, views, tasks, sweep, stop }))
+        Self(Arc::new(Shared { lanes, views, tasks, sweep, stop, broke }))
     }
 
     /// The live state of the destinations.
@@ -152,6 +159,12 @@ impl Scheduler {
         for lane in self.0.lanes.values() {
             lane.poke.notify_one();
         }
+    }
+
+    /// Returns when the deliveries to some destination have ended though nobody asked them to: by a defect. Never while
+    /// all is well.
+    pub async fn broke(&self) {
+        self.0.broke.cancelled().await;
     }
 
     /// Makes no new attempts and waits for those under way until `end`. Whether all ended; if not, the rest is broken
