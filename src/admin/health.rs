@@ -9,7 +9,9 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
 
+use super::api::{DestinationStatus, destinations};
 use super::readiness::{Readiness, Stage};
+use crate::delivery::view::Views;
 use crate::telemetry::metrics::Metrics;
 
 /// What the answers are made from.
@@ -19,20 +21,8 @@ pub struct Health {
     pub metrics: Arc<Metrics>,
     /// Between start and stop.
     pub readiness: Readiness,
-    /// The destinations and their states, asked at each request.
-    pub destinations: Arc<dyn Fn() -> Vec<DestinationLine> + Send + Sync>,
-}
-
-/// One destination in the detail of `/readyz`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DestinationLine {
-    /// Its name.
-    pub name: String,
-    /// `up`, `down`, `operator_fault`, `throttled` or `paused`.
-    pub state: &'static str,
-    /// Why, where it is not up.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    /// The live state of the destinations.
+    pub destinations: Views,
 }
 
 /// The routes.
@@ -62,7 +52,7 @@ async fn healthz() -> &'static str {
 #[derive(Serialize)]
 struct Ready {
     stage: Stage,
-    destinations: Vec<DestinationLine>,
+    destinations: Vec<DestinationStatus>,
 }
 
 async fn readyz(State(health): State<Health>) -> Response {
@@ -71,5 +61,5 @@ async fn readyz(State(health): State<Health>) -> Response {
         Stage::Ready => StatusCode::OK,
         Stage::Starting | Stage::Stopping => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, Json(Ready { stage, destinations: (health.destinations)() })).into_response()
+    (status, Json(Ready { stage, destinations: destinations(&health.destinations) })).into_response()
 }

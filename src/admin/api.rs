@@ -1,0 +1,112 @@
+//! What the control socket says, in JSON: shared by its server and by the commands.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::readiness::Stage;
+use crate::delivery::view::{DestinationView, Views};
+use crate::message::id::{DestinationName, QueueId};
+use crate::spool::{Pause, SpoolState};
+
+/// The file name of the control socket in `state_dir`.
+pub const SOCKET: &str = "control.sock";
+
+/// How many copies an action was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acted {
+    /// Copies, not messages.
+    pub copies: u64,
+}
+
+/// Who had stopped a destination before: none, if it was running.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// The pause that was in force.
+    pub pause: Option<Pause>,
+}
+
+/// Why an answer is not what was asked for, in a sentence for the operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The sentence.
+    pub error: String,
+}
+
+/// What a list is asked for; all fields may be absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListQuery {
+    /// Only those for this destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<DestinationName>,
+    /// Only those in this state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<SpoolState>,
+    /// Only those behind this message …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<QueueId>,
+    /// … and this recipient of it.
+    #[serde(default)]
+    pub after_number: u32,
+    /// At most so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// Who asks to stop a destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseRequest {
+    /// A user name, for people.
+    pub by: String,
+}
+
+/// The gateway at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of the program.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Since when it runs.
+    pub started_at: Timestamp,
+    /// Between start and stop.
+    pub stage: Stage,
+    /// Where it hears UDP 138.
+    pub datagram: std::net::SocketAddr,
+    /// Where it answers monitors.
+    pub admin: std::net::SocketAddr,
+    /// Its destinations.
+    pub destinations: Vec<DestinationStatus>,
+}
+
+/// One destination at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestinationStatus {
+    /// Its name.
+    pub name: DestinationName,
+    /// `up`, `down`, `operator_fault`, `throttled` or `paused`.
+    pub state: String,
+    /// Since when it is in this state, or since start.
+    pub since: Timestamp,
+    /// Why, where it is not up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Attempts under way.
+    pub in_flight: usize,
+    /// When it last took a message; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_delivery: Option<Timestamp>,
+}
+
+/// All destinations at a glance, by name.
+#[must_use]
+pub fn destinations(views: &Views) -> Vec<DestinationStatus> {
+    let status = |(name, view): (DestinationName, DestinationView)| DestinationStatus {
+        name,
+        state: view.state.as_str().to_owned(),
+        since: view.since,
+        reason: view.reason,
+        in_flight: view.in_flight,
+        last_delivery: view.last_delivery,
+    };
+    views.all().into_iter().map(status).collect()
+}

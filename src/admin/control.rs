@@ -1,0 +1,230 @@
+//! The control socket: HTTP on `state_dir/control.sock`, for whoever may open that file (mode 0660).
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::extract::{Path as Segment, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use jiff::Timestamp;
+use tokio::net::UnixListener;
+
+use super::api::{Acted, Before, ListQuery, PauseRequest, Refusal, SOCKET, Status, destinations};
+use super::readiness::Readiness;
+use crate::delivery::scheduler::Scheduler;
+use crate::message::id::{DestinationName, NotAQueueId, QueueId};
+use crate::message::recipient::RecipientNumber;
+use crate::spool::{Copy, Filter, Shown, Spool, SpoolError, Which};
+
+/// What the routes work on.
+#[derive(Clone)]
+pub struct Control {
+    /// The queue.
+    pub spool: Spool,
+    /// The deliveries.
+    pub scheduler: Scheduler,
+    /// What does not change while the gateway runs.
+    pub about: Arc<About>,
+    /// Between start and stop.
+    pub readiness: Readiness,
+}
+
+/// What does not change while the gateway runs.
+#[derive(Debug)]
+pub struct About {
+    /// Since when it runs.
+    pub started_at: Timestamp,
+    /// Where it hears UDP 138.
+    pub datagram: SocketAddr,
+    /// Where it answers monitors.
+    pub admin: SocketAddr,
+}
+
+impl Control {
+    fn status(&self) -> Status {
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at: self.about.started_at,
+            stage: self.readiness.stage(),
+            datagram: self.about.datagram,
+            admin: self.about.admin,
+            destinations: destinations(self.scheduler.views()),
+        }
+    }
+
+    fn destination(&self, name: &str) -> Result<DestinationName, Refused> {
+        let known = DestinationName::new(name).ok().filter(|name| self.scheduler.has(name));
+        known.ok_or_else(|| Refused {
+            status: StatusCode::NOT_FOUND,
+            text: format!(
+                "there is no destination `{}`; `mailslotd config show` lists them",
+                name.escape_debug()
+            ),
+        })
+    }
+}
+
+/// Why the control socket could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on the control socket {path}: {source}; {fix}", path = .path.display())]
+pub struct SocketError {
+    path: PathBuf,
+    fix: &'static str,
+    source: io::Error,
+}
+
+/// Binds the control socket. Only for the holder of the spool's lock: a socket found there is then nobody's.
+///
+/// # Errors
+/// The folder does not allow it, or its path is too long for a socket.
+pub fn bind(state_dir: &Path) -> Result<UnixListener, SocketError> {
+    let path = state_dir.join(SOCKET);
+    let failed = |source: io::Error| {
+        let fix = if source.kind() == io::ErrorKind::InvalidInput {
+            "a socket's path has at most 107 bytes: choose a shorter state_dir"
+        } else {
+            "the user that runs mailslotd must be able to write to state_dir"
+        };
+        SocketError { path: path.clone(), fix, source }
+    };
+    match std::fs::remove_file(&path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let listener = UnixListener::bind(&path).map_err(failed)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
+    Ok(listener)
+}
+
+/// The routes, which later form `/api/v1` for tokens too.
+pub fn routes(control: Control) -> Router {
+    Router::new()
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/queue", get(list))
+        .route("/api/v1/queue/retry", post(retry_all))
+        .route("/api/v1/queue/{id}", get(show).delete(delete))
+        .route("/api/v1/queue/{id}/retry", post(retry))
+        .route("/api/v1/queue/{id}/hold", post(hold))
+        .route("/api/v1/queue/{id}/release", post(release))
+        .route("/api/v1/destinations/{name}/pause", post(pause))
+        .route("/api/v1/destinations/{name}/resume", post(resume))
+        .with_state(control)
+}
+
+async fn status(State(control): State<Control>) -> Json<Status> {
+    Json(control.status())
+}
+
+async fn list(
+    State(control): State<Control>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Vec<Copy>>, Refused> {
+    let filter = Filter {
+        destination: query.destination,
+        state: query.state,
+        after: query.after.map(|id| (id, RecipientNumber(query.after_number))),
+        limit: query.limit.unwrap_or(Filter::PAGE),
+    };
+    Ok(Json(control.spool.list(filter).await?))
+}
+
+async fn show(State(control): State<Control>, Segment(id): Segment<String>) -> Result<Json<Shown>, Refused> {
+    let id = parse_id(&id)?;
+    control.spool.show(id).await?.map(Json).ok_or_else(|| Refused::not_in_queue(id))
+}
+
+async fn retry_all(State(control): State<Control>) -> Result<Json<Acted>, Refused> {
+    let copies = control.spool.retry(Which::All).await?;
+    control.scheduler.poke_all();
+    Ok(Json(Acted { copies }))
+}
+
+async fn retry(State(control): State<Control>, Segment(id): Segment<String>) -> Result<Json<Acted>, Refused> {
+    let id = parse_id(&id)?;
+    let copies = control.spool.retry(Which::One(id)).await?;
+    control.scheduler.poke_all();
+    acted(id, copies)
+}
+
+async fn hold(State(control): State<Control>, Segment(id): Segment<String>) -> Result<Json<Acted>, Refused> {
+    let id = parse_id(&id)?;
+    acted(id, control.spool.hold(id).await?)
+}
+
+async fn release(
+    State(control): State<Control>,
+    Segment(id): Segment<String>,
+) -> Result<Json<Acted>, Refused> {
+    let id = parse_id(&id)?;
+    acted(id, control.spool.release(id).await?)
+}
+
+async fn delete(
+    State(control): State<Control>,
+    Segment(id): Segment<String>,
+) -> Result<Json<Acted>, Refused> {
+    let id = parse_id(&id)?;
+    acted(id, control.spool.delete(id).await?)
+}
+
+async fn pause(
+    State(control): State<Control>,
+    Segment(name): Segment<String>,
+    Json(request): Json<PauseRequest>,
+) -> Result<Json<Before>, Refused> {
+    let name = control.destination(&name)?;
+    let pause = control.spool.pause(name.clone(), request.by).await?;
+    control.scheduler.poke(&name);
+    Ok(Json(Before { pause }))
+}
+
+async fn resume(
+    State(control): State<Control>,
+    Segment(name): Segment<String>,
+) -> Result<Json<Before>, Refused> {
+    let name = control.destination(&name)?;
+    let pause = control.spool.resume(name.clone()).await?;
+    control.scheduler.poke(&name);
+    Ok(Json(Before { pause }))
+}
+
+fn parse_id(id: &str) -> Result<QueueId, Refused> {
+    id.parse()
+        .map_err(|error: NotAQueueId| Refused { status: StatusCode::BAD_REQUEST, text: error.to_string() })
+}
+
+fn acted(id: QueueId, copies: u64) -> Result<Json<Acted>, Refused> {
+    if copies > 0 { Ok(Json(Acted { copies })) } else { Err(Refused::not_in_queue(id)) }
+}
+
+/// Why a request was not carried out.
+struct Refused {
+    status: StatusCode,
+    text: String,
+}
+
+impl Refused {
+    fn not_in_queue(id: QueueId) -> Self {
+        let text = format!("{id} has no copy in the queue in a state that this is for");
+        Self { status: StatusCode::NOT_FOUND, text }
+    }
+}
+
+impl From<SpoolError> for Refused {
+    fn from(error: SpoolError) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, text: error.to_string() }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.status, Json(Refusal { error: self.text })).into_response()
+    }
+}
