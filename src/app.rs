@@ -1,1 +1,310 @@
-//! Wiring: settings become tasks; shutdown in order.
+//! Wiring: settings become tasks, and tasks end in order.
+//!
+//! Start: sockets are bound before anything else, so that a port that is taken is said at once; then the spool opens,
+//! deliveries begin, and last the receiver. Shutdown goes the other way: nothing new is heard, what was heard goes into
+//! the spool, running deliveries finish, the spool closes. Whenever the process ends in between, what was accepted is
+//! on disk.
+#![expect(clippy::disallowed_methods, reason = "the edge where the start and the grace period are timed")]
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::admin::control::{self, About, Control, SocketError};
+use crate::admin::health::{self, Health};
+use crate::admin::limit::Limited;
+use crate::admin::readiness::{Readiness, Stage};
+use crate::config::settings::{Settings, SpoolLimits};
+use crate::delivery::scheduler::{Scheduler, SchedulerError};
+use crate::listen::backlog::Backlog;
+use crate::listen::datagram::Receiver;
+use crate::listen::intake::{Intake, Left};
+use crate::listen::pipeline::{Hearing, Pipeline};
+use crate::listen::socket::{BindError, DatagramSocket};
+use crate::policy::own_datagrams::OwnDatagrams;
+use crate::spool::{Limits, Spool, SpoolError};
+use crate::telemetry::metrics::Metrics;
+
+/// A gateway that runs.
+#[derive(Debug)]
+pub struct Gateway {
+    datagram: SocketAddr,
+    admin: SocketAddr,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    spool: Spool,
+    scheduler: Scheduler,
+    receiver: JoinHandle<()>,
+    intake: JoinHandle<Left>,
+    stop_receiver: CancellationToken,
+    give_up_intake: CancellationToken,
+    servers: TaskTracker,
+    stop_servers: CancellationToken,
+    broke: CancellationToken,
+    /// Dropping it would end the receiver's watch; a reload sends through it.
+    _hearing: watch::Sender<Arc<Hearing>>,
+}
+
+/// Why a gateway did not start. Each text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory cannot be made.
+    #[error(
+        "cannot make the state directory {path}: {source}; make it for the user that runs mailslotd, or set `state_dir`",
+        path = .path.display()
+    )]
+    StateDir {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// UDP 138 cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The runtime cannot watch the socket.
+    #[error("cannot watch the socket on UDP {address}: {source}")]
+    Watch {
+        /// Its address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The admin address cannot be had.
+    #[error(
+        "cannot serve /metrics on TCP {address}: {source}; choose another `listeners.admin.address`, or stop what uses it (`ss -ltnp`)"
+    )]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The spool cannot be opened.
+    #[error("{0}")]
+    Spool(#[from] SpoolError),
+    /// The control socket cannot be had.
+    #[error(transparent)]
+    Control(#[from] SocketError),
+    /// A destination cannot be set up.
+    #[error(transparent)]
+    Destination(#[from] SchedulerError),
+}
+
+impl Gateway {
+    /// Starts everything; ready when it returns.
+    ///
+    /// # Errors
+    /// [`StartError`]: nothing keeps running then.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let started_at = Timestamp::now();
+        let metrics = Arc::new(Metrics::new());
+        let readiness = Readiness::default();
+        let socket = DatagramSocket::bind(settings.datagram)?;
+        let datagram = SocketAddr::V4(socket.address());
+        let (monitors, admin) = bind_admin(settings.admin).await?;
+        make_state_dir(&settings)?;
+        let spool = open_spool(&settings, Arc::clone(&metrics))?;
+        let commands = control::bind(&settings.state_dir)?;
+        let scheduler = Scheduler::start(&settings, spool.clone(), Arc::clone(&metrics)).await?;
+        tell_stranded(&spool, &scheduler).await?;
+
+        let backlog = Arc::new(Backlog::new(Backlog::LIMIT, Arc::clone(&metrics)));
+        let (hearing, heard) = watch::channel(Arc::new(Hearing::of(&settings)));
+        let own = Arc::new(Mutex::new(OwnDatagrams::new()));
+        let pipeline = Pipeline::new(Arc::clone(&heard.borrow()), own, Arc::clone(&metrics));
+        let receiver = Receiver::new(socket, pipeline, Arc::clone(&backlog), Arc::clone(&metrics))
+            .map_err(|source| StartError::Watch { address: datagram, source })?;
+        let intake = Intake::new(backlog, spool.clone(), Arc::clone(&metrics));
+
+        let broke = CancellationToken::new();
+        let (stop_receiver, give_up_intake) = (CancellationToken::new(), CancellationToken::new());
+        let receiver = spawn_vital(&broke, receiver.run(heard, stop_receiver.clone()));
+        let intake = spawn_vital(&broke, intake.run(give_up_intake.clone()));
+
+        let about = Arc::new(About { started_at, datagram, admin });
+        let health = Health {
+            metrics: Arc::clone(&metrics),
+            readiness: readiness.clone(),
+            destinations: scheduler.views().clone(),
+        };
+        let control = Control {
+            spool: spool.clone(),
+            scheduler: scheduler.clone(),
+            about,
+            readiness: readiness.clone(),
+        };
+        let (servers, stop_servers) = (TaskTracker::new(), CancellationToken::new());
+        serve(&servers, &stop_servers, monitors, commands, health, control);
+        readiness.set(Stage::Ready);
+        tracing::info!(%datagram, %admin, state_dir = %settings.state_dir.display(), "Ready.");
+        Ok(Self {
+            datagram,
+            admin,
+            metrics,
+            readiness,
+            spool,
+            scheduler,
+            receiver,
+            intake,
+            stop_receiver,
+            give_up_intake,
+            servers,
+            stop_servers,
+            broke,
+            _hearing: hearing,
+        })
+    }
+
+    /// Where it hears UDP 138; the real port where 0 was configured.
+    #[must_use]
+    pub const fn datagram(&self) -> SocketAddr {
+        self.datagram
+    }
+
+    /// Where it answers monitors; the real port where 0 was configured.
+    #[must_use]
+    pub const fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Its metrics.
+    #[must_use]
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Returns when a part that it cannot do without has ended by a defect; never while all is well.
+    pub async fn broke(&self) {
+        tokio::select! {
+            () = self.broke.cancelled() => {}
+            () = self.scheduler.broke() => {}
+        }
+    }
+
+    /// Ends in order, within `grace`; says which tasks were left when that was too short.
+    pub async fn shutdown(self, grace: Duration) {
+        let end = Instant::now() + grace;
+        self.readiness.set(Stage::Stopping);
+        self.stop_receiver.cancel();
+        let mut left: Vec<&str> = Vec::new();
+        if timeout_at(end, self.receiver).await.is_err() {
+            left.push("receiver");
+        }
+        let give_up = self.give_up_intake.clone();
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep_until(end).await;
+            give_up.cancel();
+        });
+        // It says itself what it could not make durable.
+        if self.intake.await.is_err() {
+            left.push("intake");
+        }
+        timer.abort();
+        if !self.scheduler.shutdown(end).await {
+            left.push("deliveries");
+        }
+        self.stop_servers.cancel();
+        self.servers.close();
+        if timeout_at(end, self.servers.wait()).await.is_err() {
+            left.push("admin");
+        }
+        self.spool.close().await;
+        if left.is_empty() {
+            tracing::info!("Stopped.");
+        } else {
+            tracing::warn!(
+                ?left,
+                "Stopped before all tasks had finished; what was accepted is in the spool."
+            );
+        }
+    }
+}
+
+/// Spawns a task without which the gateway is deaf: its end, by return or by panic, is an end of `broke`'s wait.
+fn spawn_vital<T: Send + 'static>(
+    broke: &CancellationToken,
+    task: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    let guard: DropGuard = broke.clone().drop_guard();
+    tokio::spawn(async move {
+        let _guard = guard;
+        task.await
+    })
+}
+
+/// Copies wait for a destination that the configuration no longer has: nobody else would say so until they expire.
+async fn tell_stranded(spool: &Spool, scheduler: &Scheduler) -> Result<(), SpoolError> {
+    for (destination, copies) in spool.waiting().await? {
+        if !scheduler.has(&destination) {
+            tracing::error!(
+                %destination,
+                copies,
+                "Messages wait for a destination that is not configured; configure it again, or see \
+                 `mailslotd queue list --destination` and delete them."
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Admin { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// The spool of a configuration, for the gateway or, while none runs, for a command.
+///
+/// # Errors
+/// [`SpoolError::Locked`] while another process has it; else as [`Spool::open`].
+pub fn open_spool(settings: &Settings, metrics: Arc<Metrics>) -> Result<Spool, SpoolError> {
+    let SpoolLimits { max_size, min_free, reserved_for_notices, failed_keep } = settings.spool;
+    let limits = Limits { max_size, min_free, reserved_for_notices, failed_keep };
+    Spool::open(&settings.spool_dir(), limits, settings.retry.expire, metrics)
+}
+
+fn make_state_dir(settings: &Settings) -> Result<(), StartError> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(&settings.state_dir)
+        .map_err(|source| StartError::StateDir { path: settings.state_dir.clone(), source })
+}
+
+/// Connections that monitors, and commands, may hold open at once.
+const ADMIN_CONNECTIONS: usize = 32;
+
+fn serve(
+    servers: &TaskTracker,
+    stop: &CancellationToken,
+    monitors: TcpListener,
+    commands: UnixListener,
+    health: Health,
+    control: Control,
+) {
+    let stopped = stop.clone().cancelled_owned();
+    servers.spawn(async move {
+        axum::serve(Limited::new(monitors, ADMIN_CONNECTIONS), health::routes(health))
+            .with_graceful_shutdown(stopped)
+            .await
+    });
+    let stopped = stop.clone().cancelled_owned();
+    servers.spawn(async move {
+        axum::serve(Limited::new(commands, ADMIN_CONNECTIONS), control::routes(control))
+            .with_graceful_shutdown(stopped)
+            .await
+    });
+}

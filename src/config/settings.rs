@@ -45,6 +45,14 @@ pub struct Settings {
     pub log: Log,
 }
 
+impl Settings {
+    /// The spool's own folder.
+    #[must_use]
+    pub fn spool_dir(&self) -> PathBuf {
+        self.state_dir.join("spool")
+    }
+}
+
 /// How the bytes of legacy senders become text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoding {

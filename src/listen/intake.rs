@@ -230,7 +230,9 @@ impl Sorted {
         let mut answers = answers.into_iter();
         for message in messages {
             let cause = match answers.next() {
-                Some(Ok(_)) => {
+                Some(Ok(id)) => {
+                    let rule = message.message.rule.as_ref().map(tracing::field::display);
+                    tracing::debug!(%id, rule, "Accepted: the message is durable.");
                     sorted.durable.push(message);
                     continue;
                 }

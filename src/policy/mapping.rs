@@ -1,7 +1,7 @@
 //! Which messages go where: the first rule that matches decides.
 //!
 //! A [`RuleSet`] ends with a rule that matches anything, so exactly one rule decides every message. An index makes the
-//! decision independent of the number of rules: see [`index`].
+//! decision independent of the number of rules: see `index`.
 
 pub mod explain;
 mod facts;
