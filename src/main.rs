@@ -1,3 +1,7 @@
 //! The `mailslotd` command; everything is in the library.
 
-fn main() {}
+use mailslotd::cli;
+
+fn main() -> cli::exit::Exit {
+    cli::run()
+}

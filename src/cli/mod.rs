@@ -1,16 +1,43 @@
-//! The commands: arguments in, text and an exit code out. `command-line` conventions are sysexits'.
+//! The commands: arguments in, text and an exit code out.
 
+pub mod capture;
 pub mod check;
 pub mod config_show;
+pub mod decode;
+pub mod demo;
 pub mod describe;
 pub mod exit;
 pub mod explain;
 pub mod load;
 pub mod output;
+pub mod queue;
 pub mod replay;
+pub mod run;
 pub mod send;
 
+use std::future::Future;
 use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use self::exit::Exit;
+use self::output::note;
+
+/// Keeps machines heard that still speak through NetBIOS mailslots: hears `net send`, WinPopup and mailslot writes on
+/// the LAN, and delivers them as mail.
+#[derive(Debug, Parser)]
+#[command(name = "mailslotd", version, max_term_width = 110, after_help = AFTER_HELP)]
+struct CommandLine {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Begin with `mailslotd demo`, then `mailslotd run` without any configuration: it observes, sends nothing, and puts what
+it hears into an inbox. Exit codes: 0 done, 1 no (not found, refused), 64 usage, 65 unreadable input, 69 cannot bind
+or reach, 75 try later, 78 configuration.";
 
 /// Options that every command takes.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -27,4 +54,63 @@ pub struct Global {
     /// Say only what went wrong
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway in the foreground
+    Run(run::Args),
+    /// Show the whole job on loopback, unprivileged: datagrams in, mail out
+    Demo(demo::Args),
+    /// Check the configuration: every problem with line, cause and fix
+    Check(check::Args),
+    /// Show the configuration that is in effect
+    Config(config_show::Args),
+    /// Say which rule decides about a message, and why not the others
+    Explain(explain::Args),
+    /// Send a real mailslot message, as `net send` did
+    Send(send::Args),
+    /// Say what is in some bytes or in a capture
+    Decode(decode::Args),
+    /// Say what the rules would have done with captured traffic; sends nothing
+    Replay(replay::Args),
+    /// Show and change the queue
+    Queue(queue::Args),
+}
+
+/// Reads the command line and does what it says.
+#[must_use]
+pub fn run() -> Exit {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            // Nobody is left to tell when the terminal is gone.
+            error.print().ok();
+            return exit;
+        }
+    };
+    let global = line.global;
+    match line.command {
+        Command::Run(args) => run::run(args, &global),
+        Command::Demo(args) => demo::run(args, &global),
+        Command::Check(args) => check::run(&args, &global),
+        Command::Config(args) => config_show::run(&args, &global),
+        Command::Explain(args) => explain::run(&args, &global),
+        Command::Send(args) => send::run(args, &global),
+        Command::Decode(args) => decode::run(args, &global),
+        Command::Replay(args) => replay::run(&args, &global),
+        Command::Queue(args) => queue::run(args, &global),
+    }
+}
+
+/// Runs a command's tasks on this thread.
+fn runtime(work: impl Future<Output = Exit>) -> Exit {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => {
+            note(format_args!("mailslotd: cannot start: {error}"));
+            Exit::TryLater
+        }
+    }
 }

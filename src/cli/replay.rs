@@ -20,6 +20,7 @@ use super::Global;
 use super::capture::{Capture, CaptureError, Packet, Skipped, Transport};
 use super::decode::skipped_lines;
 use super::exit::Exit;
+use super::load::{self, Reading};
 use super::output;
 use crate::listen::pipeline::{Hearing, Pipeline, Verdict};
 use crate::message::notice::{Arrival, Listener, Notice};
@@ -38,8 +39,16 @@ pub struct Args {
     files: Vec<PathBuf>,
 }
 
-/// Replays the files through the rules of a configuration.
-pub fn replay(args: &Args, hearing: Arc<Hearing>, global: &Global) -> Exit {
+/// Carries out `replay`.
+#[must_use]
+pub fn run(args: &Args, global: &Global) -> Exit {
+    match load::load_or_tell(global, Reading::WithoutSecrets) {
+        Ok(loaded) => replay(args, Arc::new(Hearing::of(&loaded.checked.settings)), global),
+        Err(exit) => exit,
+    }
+}
+
+fn replay(args: &Args, hearing: Arc<Hearing>, global: &Global) -> Exit {
     let zone = hearing.context.timezone.clone();
     let mut replay = Replay::new(hearing, args.port);
     let mut exit = Exit::Done;
