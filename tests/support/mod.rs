@@ -3,6 +3,11 @@
 
 use std::io::Write as _;
 
+pub(crate) mod fixtures;
+pub(crate) mod gateway;
+pub(crate) mod lan_gateway;
+pub(crate) mod messngr;
+pub(crate) mod namespace;
 pub(crate) mod postfix;
 pub(crate) mod samba;
 

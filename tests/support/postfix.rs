@@ -71,6 +71,13 @@ impl Postfix {
         }
     }
 
+    /// The mails that are in a mailbox now.
+    pub(crate) fn mails(&self, mailbox: &str) -> Vec<String> {
+        let new = self.path("mail").join(mailbox).join("new");
+        let entries = fs::read_dir(new).into_iter().flatten();
+        entries.map(|entry| String::from_utf8(fs::read(entry.unwrap().path()).unwrap()).unwrap()).collect()
+    }
+
     /// The mails in a mailbox, once there are `count`.
     pub(crate) async fn delivered(&self, mailbox: &str, count: usize) -> Vec<String> {
         let new = self.path("mail").join(mailbox).join("new");
