@@ -294,6 +294,7 @@ impl<'a> Datagram<'a> {
 }
 
 impl Header {
+    #[inline]
     fn parse(reader: &mut Reader<'_>) -> Result<Self, WireError> {
         Ok(Self {
             flags: Flags(reader.u8("FLAGS")?),

@@ -1,6 +1,5 @@
 //! A cursor over untrusted bytes that cannot leave them, and the error that says where it stopped.
 
-use std::ffi::CStr;
 use std::fmt;
 
 /// Why some bytes are not what a standard says, in words for the debug log and for `mailslotd decode`.
@@ -127,6 +126,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Truncated` when fewer are left.
+    #[inline]
     pub fn bytes(&mut self, field: &'static str, count: usize) -> Result<&'a [u8], WireError> {
         let Some((head, tail)) = self.rest.split_at_checked(count) else {
             return Err(self.bad(field, Reason::Truncated { need: count, left: self.rest.len() }));
@@ -140,6 +140,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Truncated` when fewer are left.
+    #[inline]
     pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], WireError> {
         let Some((head, tail)) = self.rest.split_first_chunk::<N>() else {
             return Err(self.bad(field, Reason::Truncated { need: N, left: self.rest.len() }));
@@ -153,6 +154,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Truncated` at the end.
+    #[inline]
     pub fn u8(&mut self, field: &'static str) -> Result<u8, WireError> {
         let [value] = self.array(field)?;
         Ok(value)
@@ -162,6 +164,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Truncated` when fewer are left.
+    #[inline]
     pub fn u16_be(&mut self, field: &'static str) -> Result<u16, WireError> {
         Ok(u16::from_be_bytes(self.array(field)?))
     }
@@ -170,6 +173,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Truncated` when fewer are left.
+    #[inline]
     pub fn u32_be(&mut self, field: &'static str) -> Result<u32, WireError> {
         Ok(u32::from_be_bytes(self.array(field)?))
     }
@@ -178,6 +182,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Truncated` when fewer are left.
+    #[inline]
     pub fn u16_le(&mut self, field: &'static str) -> Result<u16, WireError> {
         Ok(u16::from_le_bytes(self.array(field)?))
     }
@@ -186,6 +191,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Truncated` when fewer are left.
+    #[inline]
     pub fn u32_le(&mut self, field: &'static str) -> Result<u32, WireError> {
         Ok(u32::from_le_bytes(self.array(field)?))
     }
@@ -194,6 +200,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Truncated` when fewer are left.
+    #[inline]
     pub fn sub(&mut self, field: &'static str, count: usize) -> Result<Self, WireError> {
         let offset = self.offset;
         Ok(Self { rest: self.bytes(field, count)?, offset })
@@ -203,22 +210,28 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `Malformed` when no NUL follows.
+    #[inline]
     pub fn until_nul(&mut self, field: &'static str) -> Result<&'a [u8], WireError> {
-        let Ok(head) = CStr::from_bytes_until_nul(self.rest) else {
-            return Err(self.bad(field, Reason::Malformed("no NUL ends it")));
-        };
-        self.bytes(field, head.count_bytes().saturating_add(1))?;
-        Ok(head.to_bytes())
+        self.next_string().ok_or_else(|| self.bad(field, Reason::Malformed("no NUL ends it")))
     }
 
     /// The bytes up to the next NUL or the end, whichever comes first; both are consumed.
+    #[inline]
     pub fn until_nul_or_end(&mut self) -> &'a [u8] {
-        let rest = self.rest;
-        self.until_nul("").unwrap_or_else(|_| {
-            self.rest = &[];
+        self.next_string().unwrap_or_else(|| {
+            let rest = std::mem::take(&mut self.rest);
             self.offset = self.offset.saturating_add(rest.len());
             rest
         })
+    }
+
+    #[inline]
+    fn next_string(&mut self) -> Option<&'a [u8]> {
+        let (head, tail) = self.rest.split_at_checked(memchr::memchr(0, self.rest)?)?;
+        let (_nul, tail) = tail.split_first()?;
+        self.rest = tail;
+        self.offset = self.offset.saturating_add(head.len()).saturating_add(1);
+        Some(head)
     }
 }
 
