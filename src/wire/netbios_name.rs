@@ -236,7 +236,6 @@ impl fmt::Debug for Scope {
 /// # Errors
 /// What [`NetbiosName::parse_label`] and [`Scope::parse`] refuse.
 #[inline]
-#[inline]
 pub fn parse_qualified(
     reader: &mut Reader<'_>,
     field: &'static str,
