@@ -190,6 +190,7 @@ impl Gateway {
         tokio::select! {
             () = self.broke.cancelled() => {}
             () = self.scheduler.broke() => {}
+            () = self.spool.broke() => {}
         }
     }
 

@@ -62,6 +62,7 @@ pub(super) struct Lane {
     /// The spool could not be read; not before this again.
     spool_rests: Option<Instant>,
     spool_told_at: Option<Instant>,
+    spool: Access,
     running: JoinSet<Ended>,
     sent: HashMap<Id, Sent>,
     ledger: Ledger,
@@ -75,6 +76,14 @@ pub(super) struct Lane {
 struct Sent {
     errand: Errand,
     rows: Vec<Due>,
+}
+
+/// Whether the spool can be asked at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Open,
+    /// It was closed under a lane that nobody stopped: what was sent could not be recorded, so nothing is sent.
+    Closed,
 }
 
 /// How the task of an attempt ended.
@@ -106,6 +115,7 @@ impl Lane {
             next_look: None,
             spool_rests: None,
             spool_told_at: None,
+            spool: Access::Open,
             running: JoinSet::new(),
             sent: HashMap::new(),
             ledger: Ledger::new(),
@@ -162,7 +172,8 @@ impl Lane {
             };
             let busy = self.running.len() >= self.parts.limits.concurrency || !self.ledger.has_room();
             let rests = |until: Option<Instant>| until.is_some_and(|until| now < until);
-            if busy || rests(self.next_token) || rests(self.spool_rests) {
+            let closed = self.spool == Access::Closed;
+            if closed || busy || rests(self.next_token) || rests(self.spool_rests) {
                 return;
             }
             if self.window.wants_rows(now) {
@@ -316,8 +327,9 @@ impl Lane {
     fn committed(&mut self, commit: Result<Result<(), SpoolError>, JoinError>) {
         let now = Instant::now();
         match commit {
-            // Closed: too late to keep anything; what was delivered is delivered again after the next start.
-            Ok(Ok(()) | Err(SpoolError::Closed)) => self.ledger.close(),
+            Ok(Ok(())) => self.ledger.close(),
+            // Too late to keep anything; what was delivered is delivered again after the next start.
+            Ok(Err(SpoolError::Closed)) if self.parts.stop.is_cancelled() => self.ledger.close(),
             Ok(Err(error)) => {
                 self.ledger.reopen(now);
                 self.spool_told(now, &error);
@@ -372,8 +384,14 @@ impl Lane {
     }
 
     fn spool_told(&mut self, now: Instant, error: &SpoolError) {
+        if matches!(error, SpoolError::Closed) {
+            if self.parts.stop.is_cancelled() {
+                return;
+            }
+            self.spool = Access::Closed;
+        }
         let told = self.spool_told_at.is_some_and(|at| now.saturating_duration_since(at) < SPOOL_TOLD);
-        if !told && !matches!(error, SpoolError::Closed) {
+        if !told {
             self.spool_told_at = Some(now);
             tell::spool(&self.parts.name, error);
         }

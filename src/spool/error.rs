@@ -77,8 +77,8 @@ pub enum SpoolError {
         /// The file.
         path: PathBuf,
     },
-    /// The spool was closed.
-    #[error("the spool is closed because the gateway is shutting down")]
+    /// The spool was closed, or one of its threads ended by a defect.
+    #[error("the spool is closed because the gateway is shutting down or a part of it ended by a defect")]
     Closed,
 }
 

@@ -49,6 +49,7 @@ mod schema;
 mod subscribers;
 mod sweeping;
 mod tally;
+mod thread;
 mod transaction;
 mod writer;
 
@@ -60,6 +61,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 
 pub use self::content::Draft;
 use self::content::Drafts;
@@ -74,6 +76,7 @@ use self::queries::{Gathering, MessageRow};
 use self::reader::Reader;
 use self::rows::{Prepared, StoredBody};
 use self::subscribers::Subscribers;
+use self::thread::Vital;
 use self::transaction::Transaction;
 use self::writer::{Start, Writer};
 use crate::message::id::{DestinationName, QueueId};
@@ -98,6 +101,8 @@ struct Shared {
     drafts: Arc<Drafts>,
     subscribers: Arc<Subscribers>,
     metrics: Arc<Metrics>,
+    /// One of the threads has ended.
+    ended: CancellationToken,
 }
 
 impl Spool {
@@ -123,7 +128,9 @@ impl Spool {
         let edition = Arc::new(AtomicU64::new(0));
         let gate = Arc::new(Gate::new(dir, limits, Arc::clone(&metrics)));
         let subscribers = Arc::new(Subscribers::default());
-        let reader = Reader::start(dir.join(files::DATABASE), Arc::clone(&edition))?;
+        let ended = CancellationToken::new();
+        let vital = |name| Vital::new(name, Arc::clone(&metrics), &ended);
+        let reader = Reader::start(dir.join(files::DATABASE), Arc::clone(&edition), vital(reader::THREAD))?;
         let with = Start {
             dir: dir.to_owned(),
             gate: Arc::clone(&gate),
@@ -133,11 +140,13 @@ impl Spool {
             edition,
             orphans: OrphanSweep::start(dir, Arc::clone(&drafts))?,
             lock,
+            vital: vital(writer::THREAD),
         };
         let orders = Writer::new(connection, tally, with).start()?;
         let failed_keep = limits.failed_keep;
         let dir = dir.to_owned();
-        let shared = Shared { dir, expire, failed_keep, orders, reader, gate, drafts, subscribers, metrics };
+        let shared =
+            Shared { dir, expire, failed_keep, orders, reader, gate, drafts, subscribers, metrics, ended };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -268,6 +277,12 @@ impl Spool {
             // An error says that the writer is gone, which is what is wanted.
             wait.await.unwrap_or_default();
         }
+    }
+
+    /// Returns when one of its threads has ended: nobody closed it, so it was by a defect, and nothing more is accepted
+    /// or recorded. After [`Self::close`] it returns as well; never else.
+    pub async fn broke(&self) {
+        self.shared.ended.cancelled().await;
     }
 
     async fn read(&self, id: QueueId, purpose: Purpose) -> Result<Option<Spooled>, SpoolError> {

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::error::SpoolError;
 use super::schema;
+use super::thread::Vital;
 
 /// Asks the thread.
 #[derive(Debug)]
@@ -26,12 +27,19 @@ enum Question {
 
 impl Reader {
     /// Starts the thread. `edition` rises when another database file has taken the place of the one that is open.
-    pub(super) fn start(database: PathBuf, edition: Arc<AtomicU64>) -> Result<Self, SpoolError> {
+    pub(super) fn start(
+        database: PathBuf,
+        edition: Arc<AtomicU64>,
+        vital: Vital,
+    ) -> Result<Self, SpoolError> {
         let (questions, waiting) = mpsc::channel(WAITING);
         let path = database.clone();
         std::thread::Builder::new()
-            .name("spool-reader".to_owned())
-            .spawn(move || answer(waiting, &database, &edition))
+            .name(THREAD.to_owned())
+            .spawn(move || {
+                let _vital = vital;
+                answer(waiting, &database, &edition);
+            })
             .map_err(|error| SpoolError::file("start a thread for", &path, error))?;
         Ok(Self { questions })
     }
@@ -89,6 +97,9 @@ fn answer(mut questions: mpsc::Receiver<Question>, database: &Path, edition: &At
         }
     }
 }
+
+/// The thread's name.
+pub(super) const THREAD: &str = "spool-reader";
 
 /// Questions that may wait before those who ask do.
 const WAITING: usize = 256;

@@ -29,6 +29,7 @@ use super::salvage;
 use super::schema::{self, Checkpoint, Readers, Spare};
 use super::subscribers::Subscribers;
 use super::tally::Tally;
+use super::thread::Vital;
 use super::transaction::{Effects, Transaction};
 use crate::message::mail::Class;
 use crate::telemetry::metrics::Metrics;
@@ -67,6 +68,7 @@ pub(super) struct Start {
     pub(super) edition: Arc<AtomicU64>,
     pub(super) orphans: OrphanSweep,
     pub(super) lock: Lock,
+    pub(super) vital: Vital,
 }
 
 /// Opens the database of `dir`, and rebuilds it first where it is damaged.
@@ -114,7 +116,7 @@ impl Writer {
             runtime.block_on(self.run(waiting));
             drop(gone);
         };
-        std::thread::Builder::new().name("spool-writer".to_owned()).spawn(work).map_err(failed)?;
+        std::thread::Builder::new().name(THREAD.to_owned()).spawn(work).map_err(failed)?;
         Ok(orders)
     }
 
@@ -369,9 +371,10 @@ impl Writer {
                 );
             }
         }
-        // The lock goes last.
+        // The lock goes last of what is on disk.
         drop(self.with.orphans);
         drop(self.with.lock);
+        drop(self.with.vital);
     }
 }
 
@@ -408,6 +411,9 @@ fn answer(jobs: Vec<Box<dyn Job>>, end: &Result<(), SpoolError>) {
         job.answer(end.clone());
     }
 }
+
+/// The thread's name.
+pub(super) const THREAD: &str = "spool-writer";
 
 /// How many requests share one transaction at most.
 const TOGETHER: usize = 256;

@@ -116,7 +116,10 @@ async fn a_transport_that_leaves_someone_out_although_it_works_is_not_asked_in_a
 async fn a_spool_that_cannot_be_read_rests_and_is_read_again() {
     let scratch = tempfile::tempdir().unwrap();
     let (mut lane, _, _) = lane(scratch.path()).await;
-    send_instead(&mut lane, Errand::Deliver, async { Ended::Unreadable(SpoolError::Closed) }).await;
+    let refused = std::io::Error::from(std::io::ErrorKind::Other);
+    let source = Arc::new(crate::spool::Cause::File(refused));
+    let error = SpoolError::Io { op: "read", path: scratch.path().to_owned(), source };
+    send_instead(&mut lane, Errand::Deliver, async { Ended::Unreadable(error) }).await;
     assert!(lane.spool_rests.is_some_and(|until| until > Instant::now()));
     assert!(lane.wake_at().is_some_and(|at| at > Instant::now()), "no spinning");
     lane.send_due().await;
@@ -127,4 +130,42 @@ async fn a_spool_that_cannot_be_read_rests_and_is_read_again() {
     let ended = lane.running.join_next_with_id().await.unwrap();
     lane.end(ended);
     assert!(lane.last_delivery.is_some());
+}
+
+#[tokio::test]
+async fn a_spool_that_ends_under_a_lane_keeps_the_copy_open_and_nothing_more_is_sent() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut lane, spool, _) = lane(scratch.path()).await;
+    let health = Health::Up;
+    let report = Report { outcomes: Vec::new(), health };
+    send_instead(&mut lane, Errand::Deliver, async { Ended::Reported(report) }).await;
+    spool.close().await;
+    commit(&mut lane).await;
+    assert_eq!(lane.ledger.open().len(), 1, "its fate is not durable");
+    assert!(!lane.ledger.is_settled());
+    assert!(lane.spool_told_at.is_some(), "not in silence");
+    lane.window.expire();
+    lane.send_due().await;
+    assert!(lane.running.is_empty(), "what it sends could not be recorded");
+
+    lane.parts.stop.cancel();
+    commit_again(&mut lane).await;
+    assert!(lane.ledger.is_settled(), "a lane that is stopped ends all the same");
+}
+
+/// As [`commit`], once the ledger tries again.
+async fn commit_again(lane: &mut Lane) {
+    sleep_until(lane.ledger.poll_timeout()).await;
+    commit(lane).await;
+}
+
+#[tokio::test]
+async fn a_spool_whose_reader_ended_is_said_and_nothing_more_is_sent() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut lane, spool, _) = lane(scratch.path()).await;
+    spool.close().await;
+    lane.window.expire();
+    lane.send_due().await;
+    assert_eq!(lane.spool, Access::Closed);
+    assert!(lane.spool_told_at.is_some() && lane.running.is_empty());
 }

@@ -7,6 +7,7 @@ mod groups;
 mod operator;
 mod room;
 mod standby;
+mod threads;
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
