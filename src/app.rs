@@ -138,6 +138,7 @@ impl Gateway {
             metrics: Arc::clone(&metrics),
             readiness: readiness.clone(),
             destinations: scheduler.views().clone(),
+            spool: spool.clone(),
         };
         let control = Control {
             spool: spool.clone(),

@@ -10,8 +10,11 @@ use axum::{Json, Router};
 use serde::Serialize;
 
 use super::api::{DestinationStatus, destinations};
+use super::host::only_loopback;
 use super::readiness::{Readiness, Stage};
 use crate::delivery::view::Views;
+use crate::message::mail::Class;
+use crate::spool::Spool;
 use crate::telemetry::metrics::Metrics;
 
 /// What the answers are made from.
@@ -23,6 +26,8 @@ pub struct Health {
     pub readiness: Readiness,
     /// The live state of the destinations.
     pub destinations: Views,
+    /// Whether it accepts.
+    pub spool: Spool,
 }
 
 /// The routes.
@@ -32,12 +37,13 @@ pub fn routes(health: Health) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .layer(axum::middleware::from_fn(only_loopback))
         .with_state(health)
 }
 
 async fn index() -> &'static str {
     "mailslotd\n\n/metrics  for Prometheus\n/healthz  200 while the process works\n/readyz   200 while it takes messages: \
-     sockets bound, spool open; the destinations' states are detail\n"
+     sockets bound, and the spool accepts alarms; the destinations' states are detail\n"
 }
 
 async fn metrics(State(health): State<Health>) -> Response {
@@ -52,14 +58,20 @@ async fn healthz() -> &'static str {
 #[derive(Serialize)]
 struct Ready {
     stage: Stage,
+    /// `accepting`, or why it accepts no alarm: a limit, a full disk or a fault.
+    spool: String,
     destinations: Vec<DestinationStatus>,
 }
 
+/// Not ready while the spool refuses the messages that it refuses last, notices: whoever watches should know that nothing
+/// is made durable. While only mail is refused, the gateway still does what it is there for.
 async fn readyz(State(health): State<Health>) -> Response {
     let stage = health.readiness.stage();
-    let status = match stage {
-        Stage::Ready => StatusCode::OK,
-        Stage::Starting | Stage::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+    let accepting = health.spool.accepting(Class::Notice);
+    let status = match (stage, &accepting) {
+        (Stage::Ready, Ok(())) => StatusCode::OK,
+        (Stage::Ready, Err(_)) | (Stage::Starting | Stage::Stopping, _) => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, Json(Ready { stage, destinations: destinations(&health.destinations) })).into_response()
+    let spool = accepting.map_or_else(|error| error.to_string(), |()| "accepting".to_owned());
+    (status, Json(Ready { stage, spool, destinations: destinations(&health.destinations) })).into_response()
 }

@@ -4,5 +4,6 @@ pub mod api;
 pub mod client;
 pub mod control;
 pub mod health;
+mod host;
 pub mod limit;
 pub mod readiness;

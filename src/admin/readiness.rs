@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Stage {
     /// Sockets are being bound and the spool opened.
     Starting,
-    /// Sockets are bound and the spool is open. Destinations may be down: the spool is there for that.
+    /// Sockets are bound and the spool is open; whether it accepts is asked of itself. Destinations may be down: the spool
+    /// is there for that.
     Ready,
     /// Nothing new is taken; what was accepted is safe.
     Stopping,
