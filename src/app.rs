@@ -1,9 +1,9 @@
 //! Wiring: settings become tasks, and tasks end in order.
 //!
 //! Start: sockets are bound before anything else, so that a port that is taken is said at once; then the spool opens,
-//! deliveries begin, and last the receiver. Shutdown goes the other way: nothing new is heard, what was heard goes into
-//! the spool, running deliveries finish, the spool closes. Whenever the process ends in between, what was accepted is
-//! on disk.
+//! deliveries begin, and last the receiver. Shutdown goes the other way: nothing new is heard or sent, what was heard goes
+//! into the spool while running deliveries finish, monitors get their last answers, the spool closes. Whenever the
+//! process ends in between, what was accepted is on disk.
 #![expect(clippy::disallowed_methods, reason = "the edge where the start and the grace period are timed")]
 
 use std::io;
@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -32,6 +32,7 @@ use crate::listen::datagram::Receiver;
 use crate::listen::intake::{Intake, Left};
 use crate::listen::pipeline::{Hearing, Pipeline};
 use crate::listen::socket::{BindError, DatagramSocket};
+use crate::message::mail::Class;
 use crate::policy::own_datagrams::OwnDatagrams;
 use crate::spool::{Limits, Spool, SpoolError};
 use crate::telemetry::metrics::Metrics;
@@ -195,31 +196,26 @@ impl Gateway {
         }
     }
 
-    /// Ends in order, within `grace`; says which tasks were left when that was too short.
+    /// Ends in order, within `grace` and a moment for the answers to monitors; says which tasks were left when that
+    /// was too short.
     pub async fn shutdown(self, grace: Duration) {
         let end = Instant::now() + grace;
         self.readiness.set(Stage::Stopping);
         self.stop_receiver.cancel();
-        let mut left: Vec<&str> = Vec::new();
-        if timeout_at(end, self.receiver).await.is_err() {
-            left.push("receiver");
+        if matches!(self.spool.accepting(Class::Notice), Err(SpoolError::Closed)) {
+            // It ended by a defect: waiting makes nothing durable any more.
+            self.give_up_intake.cancel();
         }
-        let give_up = self.give_up_intake.clone();
-        let timer = tokio::spawn(async move {
-            tokio::time::sleep_until(end).await;
-            give_up.cancel();
-        });
-        // It says itself what it could not make durable.
-        if self.intake.await.is_err() {
-            left.push("intake");
-        }
-        timer.abort();
-        if !self.scheduler.shutdown(end).await {
+        let drained = drain(self.receiver, self.intake, &self.give_up_intake, end);
+        // Both at once: a spool that refuses what was heard until the last moment leaves deliveries all of the time, and
+        // what they get rid of makes room in it.
+        let (mut left, delivered) = tokio::join!(drained, self.scheduler.shutdown(end));
+        if !delivered {
             left.push("deliveries");
         }
         self.stop_servers.cancel();
         self.servers.close();
-        if timeout_at(end, self.servers.wait()).await.is_err() {
+        if timeout(FOR_MONITORS, self.servers.wait()).await.is_err() {
             left.push("admin");
         }
         self.spool.close().await;
@@ -233,6 +229,34 @@ impl Gateway {
         }
     }
 }
+
+/// Waits until what was heard is in the spool, at most until `end`. The tasks that did not finish.
+async fn drain(
+    receiver: JoinHandle<()>,
+    mut intake: JoinHandle<Left>,
+    give_up: &CancellationToken,
+    end: Instant,
+) -> Vec<&'static str> {
+    let mut left = Vec::new();
+    if !matches!(timeout_at(end, receiver).await, Ok(Ok(()))) {
+        left.push("receiver");
+    }
+    let drained = match timeout_at(end, &mut intake).await {
+        Ok(drained) => drained,
+        Err(_) => {
+            give_up.cancel();
+            // It says itself what it could not make durable.
+            intake.await
+        }
+    };
+    if drained.is_err() {
+        left.push("intake");
+    }
+    left
+}
+
+/// How long answers to monitors and commands may take once everything else has ended.
+const FOR_MONITORS: Duration = Duration::from_secs(2);
 
 /// Spawns a task without which the gateway is deaf: its end, by return or by panic, is an end of `broke`'s wait.
 fn spawn_vital<T: Send + 'static>(
@@ -309,4 +333,29 @@ fn serve(
             .with_graceful_shutdown(stopped)
             .await
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use jiff::tz::TimeZone;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_thread_of_the_spool_is_an_end_of_the_gateway_and_it_stops_without_waiting() {
+        let scratch = tempfile::tempdir().unwrap();
+        let anywhere = (Ipv4Addr::LOCALHOST, 0);
+        let mut settings = Settings::built_in(scratch.path(), TimeZone::UTC);
+        (settings.datagram, settings.admin) = (anywhere.into(), anywhere.into());
+        let gateway = Gateway::start(settings).await.unwrap();
+        assert!(timeout(Duration::ZERO, gateway.broke()).await.is_err(), "all is well");
+        gateway.spool.clone().close().await;
+        timeout(Duration::from_secs(20), gateway.broke()).await.expect("the gateway must not stay as it is");
+        let grace = Duration::from_secs(3600);
+        timeout(Duration::from_secs(20), gateway.shutdown(grace))
+            .await
+            .expect("nothing can be saved by waiting");
+    }
 }

@@ -167,8 +167,9 @@ impl Scheduler {
         self.0.broke.cancelled().await;
     }
 
-    /// Makes no new attempts and waits for those under way until `end`. Whether all ended; if not, the rest is broken
-    /// off and the log says which: what was not recorded is delivered again, under the same Message-ID.
+    /// Makes no new attempts, from its first poll on, and waits for those under way until `end`. Whether all ended; if
+    /// not, the rest is broken off and the log says which: what was not recorded is delivered again, under the same
+    /// Message-ID.
     pub async fn shutdown(&self, end: Instant) -> bool {
         self.0.stop.cancel();
         if timeout_at(end, self.0.tasks.wait()).await.is_ok() {
@@ -181,8 +182,12 @@ impl Scheduler {
             .filter(|(_, lane)| !lane.task.is_finished())
             .map(|(name, _)| name.as_str())
             .collect();
-        tracing::warn!(destinations = ?left, "Deliveries did not end in time and are broken off; they are repeated.");
         self.0.sweep.abort();
+        if left.is_empty() {
+            // Only the sweep was left, which the next start makes again.
+            return true;
+        }
+        tracing::warn!(destinations = ?left, "Deliveries did not end in time and are broken off; they are repeated.");
         for lane in self.0.lanes.values() {
             lane.task.abort();
         }
