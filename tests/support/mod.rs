@@ -1,5 +1,5 @@
 //! Real peers for tests, started and stopped by the test itself, on loopback or in network namespaces of its own.
-#![allow(dead_code, unused_macros, reason = "each test uses the peers it needs")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test uses the peers it needs")]
 
 use std::io::Write as _;
 
