@@ -162,6 +162,9 @@ impl Ballast {
     /// As long as the log grows before it is folded, and as much again for the transaction that made it long.
     const BYTES: i64 = 2 * schema::LOG_BYTES;
 
+    /// A commit or two of many alarms.
+    const BESIDES: u64 = 1024 * 1024;
+
     pub(super) fn new(dir: &Path) -> Self {
         Self { path: dir.join(BALLAST) }
     }
@@ -175,6 +178,14 @@ impl Ballast {
             remove(&self.path);
         }
         taken
+    }
+
+    /// Whether there is room to write in besides what this takes. What the file system does not tell counts as none.
+    pub(super) fn leaves_room(&self) -> bool {
+        let Some(dir) = self.path.parent() else { return false };
+        nix::sys::statvfs::statvfs(dir).is_ok_and(|space| {
+            space.blocks_available().saturating_mul(space.fragment_size()) >= Self::BESIDES
+        })
     }
 
     /// Gives the room up; `false` when there was none.

@@ -28,8 +28,8 @@ struct State {
     inside: u64,
     /// Why nothing is accepted, whatever the limits say.
     fault: Option<SpoolError>,
-    /// What each class was told last, so that a change is logged once.
-    refusing: [bool; 2],
+    /// What was said of each class last, so that a change is logged once, and not at every turn of a disk on the brink.
+    told: [Told; 2],
 }
 
 impl Gate {
@@ -39,7 +39,7 @@ impl Gate {
             measured: None,
             inside: 0,
             fault: None,
-            refusing: [false; 2],
+            told: [Told { verdict: Refusing::None, at: None }; 2],
         };
         Self { dir: dir.to_owned(), limits, metrics, state: Mutex::new(state) }
     }
@@ -89,23 +89,26 @@ impl Gate {
         }
     }
 
-    /// Brings metrics and log up to date; whether some class is refused.
+    /// Brings metrics and log up to date; whether to look again soon though nobody asks.
     pub(super) fn publish(&self) -> Refusing {
         let mut state = self.state();
         let mut some = Refusing::None;
         for (index, class) in [Class::Notice, Class::Mail].into_iter().enumerate() {
             let verdict = self.check(&mut state, class, 1);
             self.metrics.set_spool_accepting(class, verdict.is_ok());
-            if verdict.is_err() {
+            let refusing = if verdict.is_err() { Refusing::Some } else { Refusing::None };
+            let Some(told) = state.told.get_mut(index) else { continue };
+            let change = told.change(refusing, Instant::now());
+            match (change, &verdict) {
+                (Change::Now, Err(error)) => {
+                    tracing::error!(?class, "the spool accepts no more messages: {error}");
+                }
+                (Change::Now, Ok(())) => tracing::warn!(?class, "the spool accepts messages again"),
+                (Change::None | Change::Later, _) => {}
+            }
+            if refusing == Refusing::Some || change == Change::Later {
                 some = Refusing::Some;
             }
-            let Some(before) = state.refusing.get_mut(index) else { continue };
-            match (*before, &verdict) {
-                (false, Err(error)) => tracing::error!(?class, "the spool accepts no more messages: {error}"),
-                (true, Ok(())) => tracing::warn!(?class, "the spool accepts messages again"),
-                (true, Err(_)) | (false, Ok(())) => {}
-            }
-            *before = verdict.is_err();
         }
         some
     }
@@ -135,14 +138,69 @@ impl Gate {
     }
 }
 
-/// Whether some class is refused at this moment.
+/// What the log says of one class.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    verdict: Refusing,
+    at: Option<Instant>,
+}
+
+impl Told {
+    /// Whether the log must be told that the class is `now` in this state; what changes too often is told at intervals.
+    fn change(&mut self, verdict: Refusing, now: Instant) -> Change {
+        if self.verdict == verdict {
+            return Change::None;
+        }
+        if self.at.is_some_and(|at| now.saturating_duration_since(at) < TELL_EVERY) {
+            return Change::Later;
+        }
+        *self = Self { verdict, at: Some(now) };
+        Change::Now
+    }
+}
+
+/// Whether a change is to be said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    None,
+    Now,
+    Later,
+}
+
+/// Whether some class is refused at this moment, or the log does not know yet that it is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusing {
     /// All are accepted.
     None,
-    /// One or both are refused.
+    /// One or both are refused, or were in the log's last words.
     Some,
 }
 
 /// How old the figure of free space may be.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// Between two lines in the log about one class.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_on_the_brink_is_told_at_once_then_at_intervals_and_its_last_state_is_told() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut told = Told { verdict: Refusing::None, at: None };
+        assert_eq!(told.change(Refusing::None, start), Change::None);
+        assert_eq!(told.change(Refusing::Some, start), Change::Now);
+        let lines = (1..60)
+            .map(|second| {
+                told.change(if second % 2 == 0 { Refusing::Some } else { Refusing::None }, after(second))
+            })
+            .filter(|change| *change == Change::Now);
+        assert_eq!(lines.count(), 0, "turn by turn");
+        assert_eq!(told.change(Refusing::None, after(59)), Change::Later);
+        assert_eq!(told.change(Refusing::None, after(60)), Change::Now);
+        assert_eq!(told.change(Refusing::None, after(600)), Change::None);
+    }
+}

@@ -4,7 +4,7 @@
 //! What goes wrong, and what follows:
 //! * *No space.* The transaction is rolled back. Those who brought messages are told; everything else (what was
 //!   delivered, what the operator asked) is tried again without them, because it makes room, with what the ballast
-//!   kept free for it. Messages are accepted again once the disk has room for the ballast.
+//!   kept free for it. Messages are accepted again once the disk has room for the ballast and more.
 //! * *The disk failed*, above all in a sync. After a failed sync nobody knows what is on the disk, and asking again
 //!   would be told that all is well. So nothing is tried again on that connection: it is closed, everyone is told,
 //!   and messages are accepted again only after it was opened anew and its log was emptied into the database.
@@ -276,7 +276,8 @@ impl Writer {
         }
     }
 
-    /// After a full disk: gives the database's free pages back, and accepts again once there is room for the ballast.
+    /// After a full disk: gives the database's free pages back, and accepts again once there is room beyond the
+    /// ballast.
     fn try_full_disk(&mut self) {
         if !self.with.gate.disk_was_full() || self.looked_inside.elapsed() < AGAIN {
             return;
@@ -287,7 +288,8 @@ impl Writer {
                 tracing::debug!("the database cannot be made smaller yet: {error}");
             }
             self.fold();
-            if self.ballast.take().is_ok() {
+            // Its own room alone would let the next commit fail, which gives it up again, and so for ever.
+            if self.ballast.take().is_ok() && self.ballast.leaves_room() {
                 self.with.gate.set_fault(None);
                 break;
             }
