@@ -40,6 +40,8 @@ pub struct Waiting {
     pub message: Message,
     /// Since when it waits.
     pub since: Instant,
+    /// How many writes it was part of that ended by a defect.
+    pub broken_off: u8,
     bytes: usize,
 }
 
@@ -68,7 +70,7 @@ impl Backlog {
         if state.closed || state.bytes.saturating_add(bytes) > self.limit {
             return Err(NoRoom);
         }
-        state.waiting.push_back(Waiting { message, since: now, bytes });
+        state.waiting.push_back(Waiting { message, since: now, broken_off: 0, bytes });
         state.bytes += bytes;
         self.metrics.set_backlog_bytes(state.bytes);
         drop(state);

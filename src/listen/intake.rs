@@ -50,9 +50,15 @@ struct Commit {
 #[derive(Debug)]
 struct Refusal {
     since: Instant,
+    /// Whether the log said so, and is told when it is over.
+    told: Option<Told>,
     pause: Duration,
     try_again_at: Instant,
 }
+
+/// A refusal is in the log.
+#[derive(Debug, Clone, Copy)]
+struct Told;
 
 impl Intake {
     /// How long a message waits for a spool that refuses it.
@@ -105,7 +111,7 @@ impl Intake {
 
     fn commit(&mut self, messages: Vec<Waiting>) {
         let spool = self.spool.clone();
-        let messages = Lent { messages, backlog: Arc::clone(&self.backlog) };
+        let messages = Lent::new(messages, &self.backlog, &self.metrics);
         self.commits.spawn(async move {
             let copies = messages.messages.iter().map(|waiting| waiting.message.clone()).collect();
             let answers = spool.accept_all(copies).await;
@@ -119,7 +125,7 @@ impl Intake {
         let Commit { messages, answers } = match commit {
             Ok(commit) => commit,
             Err(error) => {
-                // The messages went back when the task ended.
+                // The messages went back when the task ended, all but one that was alone at fault.
                 self.metrics.panicked();
                 self.refused(&error, now);
                 return PutBack::Some;
@@ -146,7 +152,9 @@ impl Intake {
     fn refused(&mut self, cause: &dyn Display, now: Instant) {
         let waiting = self.backlog.waiting();
         let before = self.refusal.take();
+        let mut told = before.as_ref().and_then(|refusal| refusal.told);
         if before.is_none() && self.refusals.happened(1, now).is_some() {
+            told = Some(Told);
             tracing::warn!(
                 %cause,
                 waiting,
@@ -156,11 +164,13 @@ impl Intake {
         let pause = before.as_ref().map_or(FIRST_PAUSE, |refusal| refusal.pause.saturating_mul(2));
         let pause = pause.min(LONGEST_PAUSE);
         let since = before.map_or(now, |refusal| refusal.since);
-        self.refusal = Some(Refusal { since, pause, try_again_at: now + pause });
+        self.refusal = Some(Refusal { since, told, pause, try_again_at: now + pause });
     }
 
     fn accepted(&mut self, now: Instant) {
-        if let Some(refusal) = self.refusal.take() {
+        if let Some(refusal) = self.refusal.take()
+            && refusal.told.is_some()
+        {
             let waiting = self.backlog.waiting();
             let after = now.saturating_duration_since(refusal.since);
             tracing::info!(?after, waiting, "the spool accepts messages again");
@@ -198,9 +208,44 @@ enum PutBack {
 struct Lent {
     messages: Vec<Waiting>,
     backlog: Arc<Backlog>,
+    metrics: Arc<Metrics>,
 }
 
 impl Lent {
+    /// Lends those that may be written together; one that others were broken off with twice goes alone. The rest goes
+    /// back.
+    fn new(mut messages: Vec<Waiting>, backlog: &Arc<Backlog>, metrics: &Arc<Metrics>) -> Self {
+        let together = match messages.iter().position(is_suspect) {
+            Some(0) => 1,
+            Some(before) => before,
+            None => messages.len(),
+        };
+        let rest = messages.split_off(together.min(messages.len()));
+        if !rest.is_empty() {
+            backlog.give_back(rest, Place::First);
+        }
+        Self { messages, backlog: Arc::clone(backlog), metrics: Arc::clone(metrics) }
+    }
+
+    /// The task that had them panicked.
+    fn broken_off(&mut self) {
+        if let [culprit] = self.messages.as_slice()
+            && is_suspect(culprit)
+        {
+            self.backlog.settle([culprit]);
+            self.metrics.datagrams_dropped(DropReason::SpoolRefused, 1);
+            let rule = culprit.message.rule.as_ref().map(tracing::field::display);
+            tracing::error!(
+                rule,
+                "a message was given up because writing it ends by a defect in this program; please report it"
+            );
+            self.messages.clear();
+        }
+        for message in &mut self.messages {
+            message.broken_off = message.broken_off.saturating_add(1);
+        }
+    }
+
     fn take(mut self) -> Vec<Waiting> {
         std::mem::take(&mut self.messages)
     }
@@ -208,10 +253,18 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.broken_off();
+        }
         if !self.messages.is_empty() {
             self.backlog.give_back(std::mem::take(&mut self.messages), Place::First);
         }
     }
+}
+
+/// Whether it may be the one that the writes it was part of ended by.
+const fn is_suspect(waiting: &Waiting) -> bool {
+    waiting.broken_off >= TRIED_TOGETHER
 }
 
 /// Messages by what became of them.
@@ -271,6 +324,66 @@ const MESSAGES_PER_COMMIT: usize = 512;
 /// While one is on its way to the disk, the spool has the next ones at hand.
 const COMMITS_AT_ONCE: usize = 4;
 
+/// Writes that ended by a defect before their messages are tried one by one.
+const TRIED_TOGETHER: u8 = 2;
+
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const TELL_EVERY: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::mail::{Body, Content, Message, Priority};
+
+    const BAD: u8 = 4;
+
+    fn mail(number: u8) -> Message {
+        Message {
+            body: Body::Mail { reverse_path: None, content: Content::Inline(vec![number].into()) },
+            accepted_at: jiff::Timestamp::UNIX_EPOCH,
+            expire: None,
+            priority: Priority::Normal,
+            rule: None,
+            group: None,
+            recipients: Vec::new(),
+        }
+    }
+
+    fn number(waiting: &Waiting) -> u8 {
+        match &waiting.message.body {
+            Body::Mail { content: Content::Inline(bytes), .. } => bytes[0],
+            Body::Mail { content: Content::File { .. }, .. } | Body::Notice(_) => panic!("not made here"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_whose_write_panics_is_found_and_given_up_and_all_others_go_in() {
+        let metrics = Arc::new(Metrics::new());
+        let backlog = Arc::new(Backlog::new(Backlog::LIMIT, Arc::clone(&metrics)));
+        for number in 0..10 {
+            backlog.push(mail(number), Instant::now()).unwrap();
+        }
+        let (mut written, mut panics) = (Vec::new(), 0);
+        while backlog.waiting() > 0 {
+            let batch = backlog.batch(MESSAGES_PER_COMMIT).await.unwrap();
+            let lent = Lent::new(batch, &backlog, &metrics);
+            let task = tokio::spawn(async move {
+                assert!(!lent.messages.iter().any(|waiting| number(waiting) == BAD), "a defect");
+                lent.take()
+            });
+            match task.await {
+                Ok(messages) => {
+                    backlog.settle(&messages);
+                    written.extend(messages.iter().map(number));
+                }
+                Err(_) => panics += 1,
+            }
+            assert!(panics <= 3, "it ends");
+        }
+        assert_eq!(written, [0, 1, 2, 3, 5, 6, 7, 8, 9]);
+        assert_eq!(panics, 3);
+        assert_eq!((backlog.bytes(), backlog.being_written()), (0, 0));
+        assert_eq!(metrics.dropped_so_far(DropReason::SpoolRefused), 1);
+    }
+}
