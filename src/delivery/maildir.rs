@@ -2,7 +2,9 @@
 //!
 //! `to` is the folder: empty for the Maildir itself, `operator` for the Maildir in its subfolder `operator` (the layout
 //! that mutt and others open by path, and Dovecot as `LAYOUT=fs`). Characters that a file name should not have become
-//! `_`, since a rule may put a sender's words into it; past [`MAX_FOLDERS`] new names go to the Maildir itself.
+//! `_`, since a rule may put a sender's words into it. Past [`MAX_FOLDERS`] new names go to the Maildir itself, and so
+//! does what cannot be written into its folder, for example because a mail server keeps a file of that name: no word of
+//! a sender may stop a destination, and only the Maildir itself tells how it is.
 //!
 //! A mail is written to `tmp`, fsynced, renamed into `new`, and the folder fsynced: a reader sees all of it or nothing.
 //! Its name comes from its number in the spool, so the same mail delivered again after a crash replaces itself, and one
@@ -131,7 +133,14 @@ impl Shared {
                 outcomes.push((*number, outcome.clone()));
                 continue;
             }
-            match self.deliver_one(&attempt.message, *number, recipient, &folder) {
+            let outcome = match self.deliver_one(&attempt.message, *number, recipient, &folder) {
+                Err(error) if !folder.is_empty() && !is_full(error.kind()) => {
+                    let outcome = self.deliver_one(&attempt.message, *number, recipient, "");
+                    outcome.map(|outcome| although(outcome, &error))
+                }
+                other => other,
+            };
+            match outcome {
                 Ok(outcome) => {
                     outcomes.push((*number, outcome.clone()));
                     done.insert(folder, outcome);
@@ -313,7 +322,7 @@ impl Shared {
     fn health(&self, error: &FileError) -> Health {
         let path = self.settings.path.display();
         let kind = error.kind();
-        if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        if is_full(kind) {
             Health::Down {
                 reason: format!(
                     "the file system of {path} is full ({error}); free space there, or lower max_size of destination {}",
@@ -328,6 +337,21 @@ impl Shared {
             Health::Down { reason: error.to_string() }
         }
     }
+}
+
+/// What came of a mail in the Maildir itself, and why it is not in its folder.
+fn although(outcome: Outcome, error: &FileError) -> Outcome {
+    match outcome {
+        Outcome::Delivered { text } => {
+            Outcome::Delivered { text: format!("{text}, as its folder is unusable: {error}") }
+        }
+        Outcome::Delayed { .. } | Outcome::Failed { .. } => outcome,
+    }
+}
+
+/// Whether there is no space, wherever in the Maildir.
+const fn is_full(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// What does not mend itself.

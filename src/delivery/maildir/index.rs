@@ -69,7 +69,8 @@ impl Key {
 }
 
 impl Index {
-    /// Reads all folders. Files that are not ours are passed over, ours in `tmp` from before a crash removed.
+    /// Reads all folders. Files that are not ours are passed over, ours in `tmp` from before a crash removed. Only the
+    /// Maildir itself must be readable: what cannot be read of a folder below it is not counted.
     pub(super) fn count(root: &Path) -> Result<Self, FileError> {
         let mut index = Self::default();
         index.count_folder(root, &Arc::from(""))?;
@@ -77,8 +78,10 @@ impl Index {
             let name = entry.file_name();
             let Some(name) = name.to_str().filter(|name| !PARTS.contains(name)) else { continue };
             let folder = root.join(name);
-            if folder.join("new").is_dir() {
-                index.count_folder(&folder, &Arc::from(name))?;
+            if folder.join("new").is_dir()
+                && let Err(error) = index.count_folder(&folder, &Arc::from(name))
+            {
+                tracing::debug!(%error, "A folder of a Maildir cannot be counted.");
             }
         }
         Ok(index)

@@ -243,6 +243,44 @@ async fn a_path_that_cannot_be_a_maildir_waits_for_the_operator() {
 }
 
 #[tokio::test]
+async fn a_sender_named_like_a_mail_servers_file_does_not_stop_the_destination() {
+    let mut inbox = Inbox::new(None, None);
+    inbox.deliver(1, "").await;
+    let root = inbox.settings.path.clone();
+    // A file, a link to nothing, and folders whose parts are files.
+    fs::write(root.join("subscriptions"), "INBOX\n").unwrap();
+    symlink("nowhere", root.join("dangling")).unwrap();
+    symlink("loop", root.join("loop")).unwrap();
+    for (folder, part) in [("half", "tmp"), ("halves", "new"), ("seen", "cur")] {
+        fs::create_dir_all(root.join(folder).join("new")).unwrap();
+        fs::remove_dir(root.join(folder).join("new")).unwrap();
+        fs::write(root.join(folder).join(part), "a file").unwrap();
+    }
+    fs::create_dir(root.join("seen/new")).unwrap();
+    let names = ["subscriptions", "dangling", "loop", "half", "halves"];
+    for (name, number) in names.into_iter().zip(2..) {
+        let report = inbox.deliver(number, name).await;
+        assert_delivered(&report, 1);
+        let told = report.outcomes[0].1.to_string();
+        assert!(told.contains("as its folder is unusable") && told.contains(name), "{told}");
+        assert_eq!(
+            inbox.files("new").len(),
+            usize::try_from(number).unwrap(),
+            "{name} falls to the Maildir itself"
+        );
+    }
+    assert_eq!(fs::read_to_string(root.join("subscriptions")).unwrap(), "INBOX\n");
+    // Nor does a folder that cannot be counted after a restart.
+    inbox.reopen();
+    assert_delivered(&inbox.deliver(7, "seen").await, 1);
+    // Two such recipients of one notice are one mail there.
+    let two = attempt(message(8, now()), &["subscriptions", "dangling", "operator"]);
+    assert_delivered(&inbox.maildir.deliver(two).await, 3);
+    let of_eight = inbox.files("new").into_iter().filter(|name| name.contains(".0000000000008.")).count();
+    assert_eq!((of_eight, inbox.files("operator/new").len()), (1, 1));
+}
+
+#[tokio::test]
 async fn a_folder_that_someone_removed_is_made_again() {
     let inbox = Inbox::new(None, None);
     inbox.deliver(1, "operator").await;
