@@ -1,9 +1,37 @@
 //! The queue for people's eyes. What peers said is escaped: a terminal obeys control characters.
 
 use jiff::Timestamp;
+use unicode_normalization::char::is_combining_mark;
 
 use crate::cli::output::answer;
 use crate::spool::{Copy, Shown};
+
+/// The heading and a line for each copy, columns aligned.
+fn rows(copies: &[Copy], now: Timestamp) -> Vec<String> {
+    let to: Vec<String> = copies.iter().map(|copy| shortened(&to(copy))).collect();
+    let width = to.iter().map(|to| columns(to)).max().unwrap_or(0).max(LEAST_TO);
+    let padded = |to: &str| format!("{to}{}", " ".repeat(width.saturating_sub(columns(to))));
+    let mut rows = vec![format!(
+        "{:13}  {:7}  {:8}  {}  {:>3}  NEXT OR LAST",
+        "ID",
+        "STATE",
+        "AGE",
+        padded("TO"),
+        "TRY"
+    )];
+    rows.extend(copies.iter().zip(&to).map(|(copy, to)| {
+        format!(
+            "{:13}  {:7}  {:8}  {}  {:>3}  {}",
+            copy.id.to_string(),
+            copy.state.as_str(),
+            apart(copy.accepted_at, now),
+            padded(to),
+            copy.attempts,
+            next(copy, now),
+        )
+    }));
+    rows
+}
 
 #[expect(clippy::disallowed_methods, reason = "ages are shown against now")]
 pub(super) fn list(copies: &[Copy]) {
@@ -11,21 +39,8 @@ pub(super) fn list(copies: &[Copy]) {
         answer("The queue is empty.");
         return;
     }
-    answer(format_args!(
-        "{:13}  {:7}  {:8}  {:24}  {:>3}  {}",
-        "ID", "STATE", "AGE", "TO", "TRY", "NEXT OR LAST"
-    ));
-    let now = Timestamp::now();
-    for copy in copies {
-        answer(format_args!(
-            "{:13}  {:7}  {:8}  {:24}  {:>3}  {}",
-            copy.id,
-            copy.state.as_str(),
-            apart(copy.accepted_at, now),
-            to(copy),
-            copy.attempts,
-            next(copy, now),
-        ));
+    for row in rows(copies, Timestamp::now()) {
+        answer(row);
     }
 }
 
@@ -42,7 +57,7 @@ pub(super) fn show(shown: &Shown) {
         }
         if let Some(text) = &copy.text {
             let status = copy.status.as_deref().unwrap_or_default();
-            answer(format_args!("  last      {status} {}", text.escape_debug()));
+            answer(format_args!("  last      {status} {}", plain(text)));
         }
     }
     answer("");
@@ -50,29 +65,81 @@ pub(super) fn show(shown: &Shown) {
         .and_then(|value| serde_json::to_string_pretty(&value));
     match pretty {
         Ok(pretty) => answer(printable(&pretty)),
-        Err(_) => answer(shown.body.escape_debug()),
+        Err(_) => answer(plain(&shown.body)),
     }
 }
 
 /// JSON escapes C0 controls itself; C1 and direction overrides it does not.
 fn printable(json: &str) -> String {
-    let spoils = |c: char| {
-        c != '\n'
-            && (c.is_control()
-                || matches!(c, '\u{200E}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}'))
-    };
-    json.chars().map(|c| if spoils(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }).collect()
+    json.chars()
+        .map(|c| if c != '\n' && spoils(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() })
+        .collect()
+}
+
+/// One line in which nothing moves the terminal. What a transport escaped already stays as it is: neither quotes nor
+/// backslashes are escaped, which would double its escapes.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if spoils(c) { plain.extend(c.escape_default()) } else { plain.push(c) }
+    }
+    plain
+}
+
+/// Whether a character moves, reorders or hides what stands around it (UAX #9 §2).
+fn spoils(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+}
+
+/// At most [`MOST_TO`] columns; `queue show` has the whole.
+fn shortened(text: &str) -> String {
+    if columns(text) <= MOST_TO {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    let mut width: usize = 1;
+    for c in text.chars() {
+        width = width.saturating_add(columns_of(c));
+        if width > MOST_TO {
+            break;
+        }
+        short.push(c);
+    }
+    short.push('…');
+    short
+}
+
+fn columns(text: &str) -> usize {
+    text.chars().map(columns_of).sum()
+}
+
+/// Columns of a terminal that a character takes: two for East Asian wide ones (UAX #11), none for marks.
+fn columns_of(c: char) -> usize {
+    match c {
+        '\u{1100}'..='\u{115F}'
+        | '\u{2E80}'..='\u{303E}'
+        | '\u{3041}'..='\u{A4CF}'
+        | '\u{AC00}'..='\u{D7A3}'
+        | '\u{F900}'..='\u{FAFF}'
+        | '\u{FE30}'..='\u{FE6F}'
+        | '\u{FF00}'..='\u{FF60}'
+        | '\u{FFE0}'..='\u{FFE6}'
+        | '\u{20000}'..='\u{3FFFD}' => 2,
+        c if is_combining_mark(c) => 0,
+        _ => 1,
+    }
 }
 
 fn to(copy: &Copy) -> String {
-    format!("{}:{}", copy.destination, copy.address.escape_debug())
+    format!("{}:{}", copy.destination, plain(&copy.address))
 }
 
 fn next(copy: &Copy, now: Timestamp) -> String {
     let last = copy
         .text
         .as_ref()
-        .map(|text| format!("{} {}", copy.status.as_deref().unwrap_or_default(), text.escape_debug()));
+        .map(|text| format!("{} {}", copy.status.as_deref().unwrap_or_default(), plain(text)));
     let due =
         copy.due.map(|due| if due <= now { "due now".to_owned() } else { format!("in {}", apart(now, due)) });
     let words: Vec<String> = [due, last].into_iter().flatten().collect();
@@ -90,9 +157,72 @@ fn apart(from: Timestamp, to: Timestamp) -> String {
     }
 }
 
+/// Columns of TO, so that a short queue looks like a long one.
+const LEAST_TO: usize = 24;
+const MOST_TO: usize = 60;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::id::{DestinationName, QueueId};
+    use crate::message::mail::{Class, Priority};
+    use crate::message::recipient::RecipientNumber;
+    use crate::spool::SpoolState;
+
+    fn copy(address: &str, text: &str) -> Copy {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        Copy {
+            id: QueueId::from_row(1).unwrap(),
+            number: RecipientNumber(0),
+            destination: DestinationName::new("smarthost").unwrap(),
+            address: address.to_owned(),
+            state: SpoolState::Queued,
+            due: Some(at(0)),
+            standby_of: None,
+            attempts: 1,
+            settled_at: None,
+            status: Some("4.7.0".to_owned()),
+            text: Some(text.to_owned()),
+            priority: Priority::Normal,
+            class: Class::Notice,
+            rule: None,
+            accepted_at: at(0),
+            expires_at: at(3600),
+            bytes: 1,
+        }
+    }
+
+    #[test]
+    fn what_a_transport_escaped_is_not_escaped_again_and_controls_never_pass() {
+        let escaped = copy("\"night shift\"@example.com", "451 4.7.0 \\u{1b}[31m said \"wait\"");
+        let row = rows(&[escaped], Timestamp::from_second(60).unwrap()).remove(1);
+        assert!(row.contains("smarthost:\"night shift\"@example.com  "), "{row}");
+        assert!(row.ends_with("4.7.0 451 4.7.0 \\u{1b}[31m said \"wait\""), "{row}");
+        let raw = copy("a\u{1b}[2J\u{202e}@b", "x\r\n\u{9b}1m\u{200f}\u{7f}");
+        let row = rows(&[raw], Timestamp::from_second(60).unwrap()).remove(1);
+        assert!(
+            row.contains("a\\u{1b}[2J\\u{202e}@b") && row.contains("x\\r\\n\\u{9b}1m\\u{200f}\\u{7f}"),
+            "{row}"
+        );
+        assert!(!row.chars().any(spoils), "{row:?}");
+    }
+
+    #[test]
+    fn columns_stay_aligned_whatever_the_addresses_are() {
+        let long = format!("{}@example.com", "a".repeat(64));
+        let copies = ["ops@example.com", "a-rather-long-alias@maintenance.example.com", &long, "設備監視"]
+            .map(|to| copy(to, "MARK"));
+        let rows = rows(&copies, Timestamp::from_second(60).unwrap());
+        let starts: Vec<usize> = rows
+            .iter()
+            .map(|row| columns(row.split_once("NEXT").or_else(|| row.split_once("due now")).unwrap().0))
+            .collect();
+        assert!(starts.windows(2).all(|pair| pair[0] == pair[1]), "{rows:#?}");
+        assert!(
+            rows[2].contains("a-rather-long-alias@maintenance.example.com") && rows[3].contains('…'),
+            "{rows:#?}"
+        );
+    }
 
     #[test]
     fn ages_are_in_one_unit_that_fits() {
