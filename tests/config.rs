@@ -213,3 +213,147 @@ fn nothing_written_is_a_configuration_that_keeps_everything_here() {
     assert!(shown(&built_in).contains("path: /var/lib/mailslotd/inbox"), "{}", shown(&built_in));
     assert_eq!(checked.warnings, Problems::default());
 }
+
+mod addresses {
+    use mailslotd::config::settings::{DestinationKind, Settings};
+    use mailslotd::message::compose::{Addressees, Identity, compose};
+    use mailslotd::message::id::QueueId;
+    use mailslotd::message::mail::{Body, Gathered, Priority, Spooled};
+    use mailslotd::message::notice::{Arrival, Encoding, Kind, Listener, Name, Notice};
+    use mailslotd::wire::netbios_name::NameType;
+    use mailslotd::wire::oem_text::CodePage;
+    use mailslotd::wire::smtp::path::Mailbox;
+
+    use super::*;
+
+    /// Accepts the address both as a recipient and as the sender, or neither.
+    fn with_address(address: &str, hostname: &str) -> Result<Checked, Problems> {
+        let address = serde_json::to_string(address).unwrap();
+        let text = format!(
+            "hostname: {hostname}\nnetbios: {{ code_page: cp850 }}\ndestinations:\n  smarthost: {{ submission: {{ \
+             host: smtp.corp.example, auth: none, from: {{ address: {address} }} }} }}\nrules:\n- {{ name: all, match: \
+             any, deliver: [{{ via: smarthost, to: {address} }}, {{ via: inbox, to: operator }}] }}\n"
+        );
+        checked("a.yaml", &text)
+    }
+
+    fn spooled() -> Spooled {
+        let name = || Name { text: "UPS-07".into(), name_type: NameType::MESSENGER };
+        let at = "2026-03-05T08:30:00Z".parse().unwrap();
+        let arrival = Arrival {
+            at,
+            source: "192.0.2.7:138".parse().unwrap(),
+            destination: None,
+            interface: None,
+            listener: Listener::Datagram,
+        };
+        let notice = Notice {
+            arrival,
+            dgm_id: 1,
+            source_name: name(),
+            destination_name: name(),
+            mailslot: r"\MAILSLOT\MESSNGR".into(),
+            originator: "UPS-07".into(),
+            to: "ALERTS".into(),
+            text: "on battery".into(),
+            encoding: Encoding { code_page: CodePage::Cp850, lossy: false },
+            kind: Kind::Messenger,
+            data: b"".as_slice().into(),
+        };
+        Spooled {
+            id: QueueId::from_row(1).unwrap(),
+            body: Body::Notice(Box::new(Gathered::one(notice))),
+            accepted_at: at,
+            expires_at: at,
+            priority: Priority::Normal,
+            rule: None,
+        }
+    }
+
+    /// Composes for each destination as its transport does.
+    fn composes(checked: &Checked, address: &str) {
+        let Settings { hostname, timezone, destinations, .. } = &checked.settings;
+        for destination in destinations {
+            let (to, from) = match &destination.kind {
+                DestinationKind::Submission(submission) => {
+                    Mailbox::parse(&submission.from).unwrap();
+                    Mailbox::parse(address).unwrap();
+                    (Addressees::Mailboxes(&[address]), Some(submission.from.as_str()))
+                }
+                DestinationKind::Maildir(_) => (Addressees::Folder("operator"), None),
+            };
+            let identity = Identity::new(hostname.as_deref(), "", from, timezone.clone());
+            let composed = compose(&spooled(), to, None, &identity);
+            assert!(composed.is_ok(), "{address} via {}: {composed:?}", destination.name);
+        }
+    }
+
+    #[test]
+    fn every_address_that_the_check_accepts_becomes_a_mail() {
+        let locals = [
+            "ops",
+            "a.b+c=d",
+            "o'brien/x",
+            "\"night shift\"",
+            "\"a\\\"b, c@d;\"",
+            "\"\"",
+            "\"=?x?\"",
+            "\"a:(b)\"",
+            "jörg",
+            "\"jörg\"",
+            "night shift",
+            ".ops",
+            "a..b",
+            "a;b",
+            "a,b",
+            "<a",
+            "a\tb",
+            "\"a\tb\"",
+            "\"a\\\"",
+            "",
+            &"a".repeat(64),
+            &"a".repeat(65),
+        ];
+        let domain = ["d".repeat(60).as_str(); 4].join(".");
+        let domains = [
+            "example.com",
+            "localhost",
+            "[192.0.2.1]",
+            "[IPv6:2001:db8::1]",
+            "[]",
+            "[",
+            "例え.example",
+            "xn--r8jz45g.example",
+            "a_b.example",
+            "-a.example",
+            "example.com.",
+            "a..b",
+            "",
+            &domain,
+        ];
+        let mut accepted = Vec::new();
+        for (local, domain) in locals.iter().flat_map(|local| domains.map(|domain| (local, domain))) {
+            let address = format!("{local}@{domain}");
+            if let Ok(checked) = with_address(&address, "gw1.plant.example") {
+                composes(&checked, &address);
+                accepted.push(address);
+            }
+        }
+        assert_eq!(accepted.len(), 9 * 5 + 6, "{accepted:?}");
+        assert!(accepted.iter().all(|address| address.is_ascii()), "{accepted:?}");
+    }
+
+    #[test]
+    fn every_hostname_that_the_check_accepts_can_stand_in_from() {
+        let address = "ops@example.com";
+        for length in 240..=253_usize {
+            let (long, short) = ("d".repeat(59), "e".repeat(20));
+            let hostname = format!("{long}.{long}.{long}.{short}.{}", "f".repeat(length - 201));
+            assert_eq!(hostname.len(), length);
+            match with_address(address, &hostname) {
+                Ok(checked) => composes(&checked, address),
+                Err(problems) => assert!(length > 244, "{problems}"),
+            }
+        }
+    }
+}

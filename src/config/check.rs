@@ -251,6 +251,11 @@ impl Checking<'_> {
         let cause = match domain_fault(name) {
             Some(fault) => format!("{:?} {fault}", hostname.value),
             None if !name.contains('.') => format!("{name:?} is not fully qualified"),
+            None if name.len() > MAX_HOSTNAME => {
+                format!(
+                    "{name:?} is longer than {MAX_HOSTNAME} characters, too long for the address mailslotd@…"
+                )
+            }
             None => return Some(name.to_ascii_lowercase()),
         };
         let fix = "write the machine's whole name in ASCII, for example gw1.plant.example";
@@ -327,6 +332,8 @@ impl Checking<'_> {
     }
 }
 
+/// What `mailslotd@` leaves of a mailbox's 254 octets (RFC 5321 §4.5.3.1.3).
+const MAX_HOSTNAME: usize = 244;
 const DEFAULT_SPOOL_SIZE: u64 = 10 << 30;
 const DEFAULT_MIN_FREE: u64 = 200 << 20;
 const DEFAULT_RESERVED: u64 = 256 << 20;

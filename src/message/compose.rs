@@ -28,8 +28,9 @@ use sha2::{Digest as _, Sha256};
 use super::id::QueueId;
 use super::mail::{Body, Content, Gathered, Priority, Spooled};
 use crate::wire::oem_text::CodePage;
+use crate::wire::smtp::path::Mailbox;
 use crate::wire::smtp::status::EnhancedStatus;
-use line::{DISPLAY_LIMIT, LINE_LIMIT, is_mailbox, line};
+use line::{DISPLAY_LIMIT, LINE_LIMIT, line};
 
 /// The domain of addresses and Message-IDs where no hostname is configured (RFC 2606 §2: never resolves).
 pub const NO_HOSTNAME: &str = "localhost.invalid";
@@ -60,7 +61,8 @@ impl Identity {
 /// Whom the To header names.
 #[derive(Debug, Clone, Copy)]
 pub enum Addressees<'a> {
-    /// Mailboxes; those that are none in ASCII are left out of the header, and refused when they are delivered to.
+    /// Mailboxes; those that [`Mailbox::parse_ascii`] refuses are left out of the header, and refused when they are
+    /// delivered to. The check of the configuration refuses them by the same measure.
     Mailboxes(&'a [&'a str]),
     /// A folder of a Maildir, empty for its inbox; named by an address that never resolves.
     Folder(&'a str),
@@ -210,6 +212,12 @@ fn to(addressees: Addressees<'_>) -> Result<HeaderType<'_>, ComposeError> {
         return Err(ComposeError::NoMailbox);
     }
     Ok(Address::new_list(mailboxes).into())
+}
+
+/// What the configuration's check takes, so that no address it passed fails here. Quoted local parts stand in a
+/// header as they are (RFC 5322 §3.4.1).
+fn is_mailbox(text: &str) -> bool {
+    Mailbox::parse_ascii(text).is_ok()
 }
 
 const fn mailbox(email: Cow<'_, str>) -> Address<'_> {

@@ -335,7 +335,7 @@ impl Checking<'_> {
             }
             return String::new();
         };
-        if let Err(error) = Mailbox::parse(&address.value) {
+        if let Err(error) = Mailbox::parse_ascii(&address.value) {
             self.problem(address.problem(error.to_string(), error.fix()));
         }
         address.value

@@ -252,9 +252,9 @@ impl Checking<'_> {
             self.problem(to.problem(cause, fix));
             return;
         };
-        if let Err(error) = Mailbox::parse(&address) {
+        if let Err(error) = Mailbox::parse_ascii(&address) {
             let several: Vec<&str> = address.split([',', ';']).map(str::trim).collect();
-            if several.len() > 1 && several.iter().all(|one| Mailbox::parse(one).is_ok()) {
+            if several.len() > 1 && several.iter().all(|one| Mailbox::parse_ascii(one).is_ok()) {
                 let fix = "write an entry of its own in `deliver` for each";
                 self.problem(to.problem(format!("{address:?} is more than one address"), fix));
                 return;

@@ -453,6 +453,21 @@ fn what_is_no_mailbox_stays_out_of_the_header() {
 }
 
 #[test]
+fn a_quoted_local_part_stands_in_the_header_as_it_is() {
+    let message = spooled(Gathered::one(notice("UPS-07", "x")));
+    let long = format!("\"{}\"@{}.example", "night shift ".repeat(5), "d".repeat(60));
+    for address in ["\"night shift\"@corp.example", "\"a\\\"b, c@d;\"@corp.example", &long] {
+        let from = Identity { from: address.to_owned(), ..identity() };
+        let addresses = [address, "it@corp.example"];
+        let content = compose(&message, Addressees::Mailboxes(&addresses), None, &from).unwrap();
+        let Content::Inline(bytes) = content else { panic!("a notice has no file") };
+        let header = String::from_utf8(bytes.to_vec()).unwrap().replace("\r\n ", " ").replace("\r\n\t", " ");
+        assert!(header.contains(&format!("\r\nTo: <{address}>, <it@corp.example>\r\n")), "{header}");
+        assert!(header.starts_with(&format!("From: \"UPS-07\" <{address}>\r\n")), "{header}");
+    }
+}
+
+#[test]
 fn a_mail_passes_as_it_is() {
     let content = Content::Inline(Bytes::from_static(b"Subject: x\r\n\r\ny\r\n"));
     let mut message = spooled(Gathered::one(notice("UPS-07", "x")));

@@ -32,6 +32,19 @@ impl Mailbox {
         }
     }
 
+    /// Checks and takes a mailbox that every next hop can take and every header can name as it is: [`Self::parse`], and
+    /// nothing outside ASCII. Notices go only to and from these, since they are composed in 7 bits.
+    ///
+    /// # Errors
+    /// [`PathError`] with the cause; [`PathError::fix`] says what to write.
+    pub fn parse_ascii(text: &str) -> Result<Self, PathError> {
+        let mailbox = Self::parse(text)?;
+        match text.chars().find(|character| !character.is_ascii()) {
+            Some(found) => Err(PathError { address: mailbox.text, fault: PathFault::NotAscii(found) }),
+            None => Ok(mailbox),
+        }
+    }
+
     /// The whole mailbox.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -109,6 +122,8 @@ pub enum PathFault {
     Domain,
     /// What is in the square brackets is no IP address.
     Literal,
+    /// A character outside ASCII, where only ASCII can be used.
+    NotAscii(char),
 }
 
 impl PathError {
@@ -139,6 +154,7 @@ impl PathError {
                 "behind the @ use letters, digits, hyphens and dots, without a dot at the end"
             }
             PathFault::Literal => "write [192.0.2.1] or [IPv6:2001:db8::1], or a domain name",
+            PathFault::NotAscii(_) => "write an alias in ASCII, and a domain in its xn-- form",
         }
     }
 }
@@ -166,6 +182,7 @@ impl fmt::Display for PathError {
             PathFault::Quotes => f.write_str("has quotes that do not close"),
             PathFault::Domain => f.write_str("has a domain that cannot exist"),
             PathFault::Literal => f.write_str("has square brackets without an IP address"),
+            PathFault::NotAscii(found) => write!(f, "has {found:?}, and notices use addresses in ASCII only"),
         }
     }
 }
@@ -279,6 +296,22 @@ mod tests {
     fn letters_outside_ascii_need_smtputf8() {
         assert!(Mailbox::parse("störung@example.com").unwrap().needs_smtputf8());
         assert!(Mailbox::parse("ops@例え.example").unwrap().needs_smtputf8());
+    }
+
+    #[test]
+    fn where_only_ascii_can_be_used_quotes_pass_and_letters_beyond_it_are_named() {
+        assert!(Mailbox::parse_ascii("\"night shift\"@example.com").is_ok());
+        assert_eq!(Mailbox::parse_ascii("ops@").unwrap_err().fault(), PathFault::NoDomain);
+        for (text, letter) in [("störung@example.com", 'ö'), ("ops@例え.example", '例')] {
+            let error = Mailbox::parse_ascii(text).unwrap_err();
+            assert_eq!(error.fault(), PathFault::NotAscii(letter));
+        }
+        let error = Mailbox::parse_ascii("jörg@example.com").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "\"jörg@example.com\" has 'ö', and notices use addresses in ASCII only"
+        );
+        assert_eq!(error.fix(), "write an alias in ASCII, and a domain in its xn-- form");
     }
 
     #[test]
