@@ -309,12 +309,28 @@ impl Checking<'_> {
         duration.value
     }
 
+    /// Warns of a size that hardly one mail fits into: most likely its unit was forgotten.
+    fn holds_something(&mut self, max_size: Option<&At<OrOff<Size>>>, consequence: &str) {
+        if let Some(written) = max_size
+            && let Some(Size(bytes)) = written.value.limit()
+            && bytes < LEAST_USEFUL
+        {
+            let cause = format!("is less than 1MiB, so {consequence}");
+            self.problems.warn(Problem::subject(
+                &written.place,
+                cause,
+                "write a size such as 1GiB, or `off`",
+            ));
+        }
+    }
+
     fn spool(&mut self, spool: Option<At<raw::Spool>>) -> SpoolLimits {
         let raw::Spool { max_size, min_free, reserved_for_notices, failed_keep, .. } =
             spool.map(|spool| spool.value).unwrap_or_default();
         let bytes = |size: &Option<At<OrOff<Size>>>, default: u64| {
             size.as_ref().map_or(Some(default), |size| size.value.limit().map(|size| size.0))
         };
+        self.holds_something(max_size.as_ref(), "most messages would be refused");
         let limits = SpoolLimits {
             max_size: bytes(&max_size, DEFAULT_SPOOL_SIZE),
             min_free: bytes(&min_free, DEFAULT_MIN_FREE).unwrap_or(0),
@@ -335,6 +351,8 @@ impl Checking<'_> {
 /// What `mailslotd@` leaves of a mailbox's 254 octets (RFC 5321 §4.5.3.1.3).
 const MAX_HOSTNAME: usize = 244;
 const DEFAULT_SPOOL_SIZE: u64 = 10 << 30;
+/// Of a Maildir or the spool: some hundred notices.
+const LEAST_USEFUL: u64 = 1 << 20;
 const DEFAULT_MIN_FREE: u64 = 200 << 20;
 const DEFAULT_RESERVED: u64 = 256 << 20;
 const DEFAULT_FAILED_KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);

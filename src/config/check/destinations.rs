@@ -1,6 +1,6 @@
 //! Where messages go.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -93,11 +93,31 @@ impl Checking<'_> {
                 default.path
             }
         };
+        let path = match &maildir.path {
+            Some(written) => self.beside_the_spool(written, path, state_dir),
+            None => path,
+        };
+        self.holds_something(maildir.max_size.as_ref(), "each new mail would push out the one before");
         Maildir {
             path,
             max_size: maildir.max_size.map_or(default.max_size, |size| size.value.limit().map(|size| size.0)),
             keep: maildir.keep.map_or(default.keep, |keep| keep.value.limit()),
         }
+    }
+
+    /// The path, where the Maildir's folders cannot get among the files of the spool.
+    fn beside_the_spool(&mut self, written: &At<String>, path: PathBuf, state_dir: &Path) -> PathBuf {
+        let (plain, state) = (normal(&path), normal(state_dir));
+        let cause = if plain.starts_with(state.join("spool")) {
+            "is in the spool, where nothing else may write"
+        } else if plain == state {
+            "is `state_dir` itself, where a folder could be named as the spool is"
+        } else {
+            return path;
+        };
+        let fix = format!("write a folder of its own, for example {}", state.join("mail").display());
+        self.problem(written.problem(format!("{} {cause}", path.display()), fix));
+        path
     }
 
     fn submission(&mut self, name: &DestinationName, submission: raw::Submission) -> Submission {
@@ -340,6 +360,19 @@ impl Checking<'_> {
         }
         address.value
     }
+}
+
+/// The path without `.`, and without `..` and what they take back.
+fn normal(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// The built-in inbox.
