@@ -35,8 +35,10 @@ struct CommandLine {
 }
 
 const AFTER_HELP: &str = "\
-Begin with `mailslotd demo`, then `mailslotd run` without any configuration: it observes, sends nothing, and puts what
-it hears into an inbox. Exit codes: 0 done, 1 no (not found, refused), 64 usage, 65 unreadable input, 69 cannot bind
+Begin with `mailslotd demo`, then `mailslotd run` without any configuration: it observes, sends nothing, and puts what \
+it hears into an inbox.
+
+Exit codes: 0 done, 1 no (not found, refused), 64 usage, 65 unreadable input, 69 cannot bind \
 or reach, 75 try later, 78 configuration.";
 
 /// Options that every command takes.

@@ -60,6 +60,10 @@ fn text_value<T>(
             Err(refusal) => refusal,
         },
         Value::Nothing => ("nothing stands behind it".into(), "write a value, or remove the key".into()),
+        Value::List(_) if place.path.ends_with("].to") => (
+            format!("{} where one text belongs", shown(node)),
+            "write an entry of its own in `deliver` for each".into(),
+        ),
         Value::Truth(_) | Value::List(_) | Value::Map(_) => {
             (format!("{} where one text belongs", shown(node)), "write one value behind the key".into())
         }
@@ -329,12 +333,16 @@ fn duration(text: &str) -> Result<Duration, Refusal> {
             return Err((format!("{text} has no unit"), fix));
         }
         _ => {
-            let letter = unit.trim().chars().next().map(|letter| letter.to_ascii_lowercase());
-            let whole = unit.trim().chars().all(char::is_alphabetic);
-            let fix = match letter {
-                Some(letter @ ('s' | 'm' | 'h' | 'd')) if whole && unit.trim() != "ms" => {
-                    format!("write {number}{letter}")
-                }
+            let days = |days: u64| format!("write {}d", count.saturating_mul(days));
+            // A month taken for a minute would delete mail: only words that are known are read.
+            let fix = match unit.trim().to_ascii_lowercase().as_str() {
+                "s" | "sec" | "secs" | "second" | "seconds" => format!("write {number}s"),
+                "m" | "min" | "mins" | "minute" | "minutes" => format!("write {number}m"),
+                "h" | "hr" | "hrs" | "hour" | "hours" => format!("write {number}h"),
+                "d" | "day" | "days" => format!("write {number}d"),
+                "w" | "week" | "weeks" => days(7),
+                "mo" | "month" | "months" => days(30),
+                "y" | "year" | "years" => days(365),
                 _ => EXAMPLE.to_owned(),
             };
             return Err((format!("{text:?} is no duration"), fix));
