@@ -93,7 +93,7 @@ impl Receiver {
             }
         }
         ear.drain(&socket).await;
-        tracing::info!(%address, "no longer listening for mailslot datagrams");
+        tracing::info!(%address, "No longer listening for mailslot datagrams.");
     }
 }
 
@@ -165,7 +165,7 @@ impl Ear {
     /// said, and the socket is left alone for longer each time, so that a lasting error cannot take a whole processor.
     fn failed(&mut self, error: &io::Error) -> Duration {
         if let Some(count) = self.errors.happened(1, Instant::now()) {
-            tracing::warn!(%error, count, "the datagram socket reported an error; it is read again");
+            tracing::warn!(%error, count, "The datagram socket reported an error; it is read again.");
         }
         let pause = self.pause;
         self.pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
@@ -231,19 +231,19 @@ fn take(
         tracing::error!(
             source = %received.source,
             length = received.bytes.len(),
-            "a datagram was dropped because of a defect in this program; please report it with a capture"
+            "A datagram was dropped because of a defect in this program; please report it with a capture."
         );
     }
     verdict.ok()
 }
 
 fn tell_address(address: SocketAddrV4, receive_buffer: usize) {
-    tracing::info!(%address, receive_buffer, "listening for mailslot datagrams");
+    tracing::info!(%address, receive_buffer, "Listening for mailslot datagrams.");
     if receive_buffer < DatagramSocket::RECEIVE_BUFFER {
         tracing::info!(
             receive_buffer,
-            "the kernel limits the receive buffer, so a burst may lose messages; \
-             `sysctl net.core.rmem_max={}` before the start gives more",
+            "The kernel limits the receive buffer, so a burst may lose messages; \
+             `sysctl net.core.rmem_max={}` before the start gives more.",
             DatagramSocket::RECEIVE_BUFFER
         );
     }
@@ -253,8 +253,8 @@ fn tell_kernel(count: Option<u64>) {
     if let Some(count) = count {
         tracing::warn!(
             count,
-            "the kernel dropped datagrams because its receive buffer was full; \
-             raise net.core.rmem_max, or give this host more processor"
+            "The kernel dropped datagrams because its receive buffer was full; \
+             raise net.core.rmem_max, or give this host more processor."
         );
     }
 }
@@ -266,7 +266,7 @@ fn tell_backlog(count: Option<u64>, backlog: &Backlog) {
             count,
             waiting,
             bytes,
-            "messages were dropped because the spool does not keep up; its disk is too slow, full or failing"
+            "Messages were dropped because the spool does not keep up; its disk is too slow, full or failing."
         );
     }
 }

@@ -136,7 +136,7 @@ impl Intake {
         self.backlog.settle(sorted.durable.iter().chain(&sorted.given_up));
         if let (count @ 1.., Some(cause)) = (sorted.given_up.len(), &sorted.cause) {
             self.lost(count);
-            tracing::error!(count, %cause, "messages were given up because the spool refused them");
+            tracing::error!(count, %cause, "Messages were given up because the spool refused them.");
         }
         match (&sorted.cause, sorted.refused.is_empty()) {
             (Some(cause), false) if sorted.durable.is_empty() => self.refused(cause, now),
@@ -158,7 +158,7 @@ impl Intake {
             tracing::warn!(
                 %cause,
                 waiting,
-                "the spool accepts no messages; they wait in memory and are tried again every second"
+                "The spool accepts no messages; they wait in memory and are tried again every second."
             );
         }
         let pause = before.as_ref().map_or(FIRST_PAUSE, |refusal| refusal.pause.saturating_mul(2));
@@ -173,7 +173,7 @@ impl Intake {
         {
             let waiting = self.backlog.waiting();
             let after = now.saturating_duration_since(refusal.since);
-            tracing::info!(?after, waiting, "the spool accepts messages again");
+            tracing::info!(?after, waiting, "The spool accepts messages again.");
         }
     }
 
@@ -185,7 +185,7 @@ impl Intake {
             tracing::error!(
                 lost = left.lost,
                 unconfirmed = left.unconfirmed,
-                "messages were lost because the spool did not take them before the end of the grace period"
+                "Messages were lost because the spool did not take them before the end of the grace period."
             );
         }
         left
@@ -237,7 +237,7 @@ impl Lent {
             let rule = culprit.message.rule.as_ref().map(tracing::field::display);
             tracing::error!(
                 rule,
-                "a message was given up because writing it ends by a defect in this program; please report it"
+                "A message was given up because writing it ends by a defect in this program; please report it."
             );
             self.messages.clear();
         }

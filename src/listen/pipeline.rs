@@ -133,7 +133,10 @@ impl Pipeline {
         if expired > 0 {
             let count = u64::try_from(expired).unwrap_or(u64::MAX);
             self.metrics.datagrams_dropped(DropReason::FragmentTimeout, count);
-            tracing::debug!(count, "fragments were dropped because the rest of their datagrams did not come");
+            tracing::debug!(
+                count,
+                "Fragments were dropped because the rest of their datagrams did not come."
+            );
         }
     }
 
@@ -153,7 +156,7 @@ impl Pipeline {
             reassembly::Verdict::Pending => return Verdict::Incomplete,
             reassembly::Verdict::Complete(whole) => whole,
             reassembly::Verdict::Dropped(reason) => {
-                tracing::debug!(source = %arrival.source, ?reason, "a fragment was dropped");
+                tracing::debug!(source = %arrival.source, ?reason, "A fragment was dropped.");
                 return Verdict::Dropped(drop_reason(reason));
             }
         };
@@ -248,7 +251,7 @@ fn dropped(reason: DropReason, arrival: Arrival, error: WireError) -> Verdict {
         field = error.field(),
         offset = error.offset(),
         %error,
-        "a datagram was dropped"
+        "A datagram was dropped."
     );
     Verdict::Dropped(reason)
 }

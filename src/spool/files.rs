@@ -145,7 +145,7 @@ pub(super) fn move_orphans(dir: &Path, aside: &Path, drafts: &Drafts) -> Result<
     let keep = |path: &Path| {
         let Some(name) = path.file_name() else { return };
         if let Err(error) = fs::rename(path, aside.join(CONTENT).join(name)) {
-            tracing::warn!(path = %path.display(), "a content file could not be set aside: {error}");
+            tracing::warn!(path = %path.display(), "A content file could not be set aside: {error}");
         }
     };
     each_orphan(dir, drafts, &AtomicBool::new(false), keep)
@@ -225,7 +225,7 @@ impl Drop for OrphanSweep {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the sweep of content files ended by a defect; please report it");
+            tracing::error!("The sweep of content files ended by a defect; please report it.");
         }
     }
 }

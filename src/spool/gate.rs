@@ -101,9 +101,9 @@ impl Gate {
             let change = told.change(refusing, Instant::now());
             match (change, &verdict) {
                 (Change::Now, Err(error)) => {
-                    tracing::error!(?class, "the spool accepts no more messages: {error}");
+                    tracing::error!(?class, "The spool accepts no more messages: {error}");
                 }
-                (Change::Now, Ok(())) => tracing::warn!(?class, "the spool accepts messages again"),
+                (Change::Now, Ok(())) => tracing::warn!(?class, "The spool accepts messages again."),
                 (Change::None | Change::Later, _) => {}
             }
             if refusing == Refusing::Some || change == Change::Later {

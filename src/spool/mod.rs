@@ -338,7 +338,7 @@ impl Spool {
     }
 
     async fn set_aside(&self, id: QueueId, why: String) -> SpoolError {
-        tracing::error!(%id, why, "a message cannot be read back; it is kept as corrupt, see `mailslotd queue show {id}`");
+        tracing::error!(%id, why, "A message cannot be read back; it is kept as corrupt, see `mailslotd queue show {id}`.");
         let at = now();
         let change = move |transaction: &mut Transaction<'_>| transaction.set_corrupt(id, &why, at);
         match self.change(Kind::Settle, change).await {

@@ -34,8 +34,8 @@ pub(super) fn rebuild(dir: &Path, drafts: &Drafts) -> Result<(), SpoolError> {
         without_recipients = found.without_recipients,
         content_files = content,
         aside = %aside.display(),
-        "the spool's database was damaged: it was set aside and {} messages were taken over from it; what is missing \
-         may still be in it (`sqlite3 {} .recover`), and the disk should be checked",
+        "The spool's database was damaged: it was set aside and {} messages were taken over from it; what is missing \
+         may still be in it (`sqlite3 {} .recover`), and the disk should be checked.",
         found.messages,
         aside.join(DATABASE).display()
     );

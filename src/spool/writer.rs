@@ -123,7 +123,7 @@ impl Writer {
     /// Works until the spool is closed, or every handle of it is gone.
     async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         if let Err(error) = self.ballast.take() {
-            tracing::warn!("no room could be set aside for a full disk: {error}");
+            tracing::warn!("No room could be set aside for a full disk: {error}");
         }
         let mut waiting = Vec::with_capacity(TOGETHER);
         let mut closers = Vec::new();
@@ -234,7 +234,7 @@ impl Writer {
 
     /// Gives the connection up because of an error.
     fn break_off(&mut self, error: SpoolError) {
-        tracing::error!("the spool's files are opened anew because it {error}");
+        tracing::error!("The spool's files are opened anew because it {error}");
         self.with.gate.set_fault(Some(error.clone()));
         // Dropping closes it without a checkpoint as long as the reader is there, and with one it could only fail.
         self.open = Open::No(Instant::now(), error);
@@ -249,7 +249,7 @@ impl Writer {
         if error.is_damage() && self.rebuilt == Rebuilt::NotYet {
             self.rebuilt = Rebuilt::Once;
             if let Err(error) = salvage::rebuild(&self.with.dir, &self.with.drafts) {
-                tracing::error!("the damaged database could not be rebuilt: {error}");
+                tracing::error!("The damaged database could not be rebuilt: {error}");
             }
             self.with.edition.fetch_add(1, Ordering::Release);
         } else if since.elapsed() < AGAIN {
@@ -267,7 +267,7 @@ impl Writer {
                 self.tally.publish_all(&self.with.metrics);
                 self.with.gate.set_fault(None);
                 self.look_inside();
-                tracing::warn!(path = %path.display(), "the spool's files are open again");
+                tracing::warn!(path = %path.display(), "The spool's files are open again.");
             }
             Err(error) => {
                 self.with.gate.set_fault(Some(error.clone()));
@@ -285,7 +285,7 @@ impl Writer {
         for _ in 0..STEPS {
             let Open::Yes(connection) = &self.open else { return };
             if let Err(error) = schema::shrink(connection, Spare::None) {
-                tracing::debug!("the database cannot be made smaller yet: {error}");
+                tracing::debug!("The database cannot be made smaller yet: {error}");
             }
             self.fold();
             // Its own room alone would let the next commit fail, which gives it up again, and so for ever.
@@ -369,7 +369,7 @@ impl Writer {
             if let Err(error) = folded.and(closed) {
                 tracing::warn!(
                     path = %path.display(),
-                    "the spool's log is left beside its database and is read at the next start, nothing is lost: {error}"
+                    "The spool's log is left beside its database and is read at the next start, nothing is lost: {error}"
                 );
             }
         }
