@@ -238,6 +238,7 @@ fn describe_ending(ending: &Ending) -> String {
         Ending::Throttled { retry_after: Some(wait), reply } => {
             format!("throttled for {} s: {reply}", wait.as_secs())
         }
+        Ending::Unready(stage, reply) => format!("unready: {stage}: {reply}"),
         Ending::ContentRefused => "content refused".to_owned(),
         Ending::ContentUnreadable => "content unreadable".to_owned(),
         Ending::Operator(fault) => format!("operator: {}", describe_fault(fault)),

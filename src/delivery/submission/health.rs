@@ -10,7 +10,6 @@ use crate::delivery::outcome::Health;
 use crate::delivery::tls::HandshakeFault;
 use crate::session::sasl::{Channel, SaslFault};
 use crate::session::smtp_client::{Ending, OperatorFault, Stage};
-use crate::wire::smtp::reply::Severity;
 
 /// The finding about the destination, and nothing about any message.
 pub(super) fn health(endpoint: &Endpoint, ended: Ended) -> Health {
@@ -86,6 +85,14 @@ fn session(at: &str, endpoint: &Endpoint, ending: Ending, error: Option<&io::Err
                 "{at} breaks SMTP: it says \"{reply}\" where {stage} should be; look into its log"
             ),
         },
+        Ending::Unready(stage, reply) => {
+            let what = if stage == Stage::StartTls { "begin TLS" } else { "check the login" };
+            Health::Down {
+                reason: format!(
+                    "{at} cannot {what} now: {reply}; look into its log if that lasts, it is tried again by itself"
+                ),
+            }
+        }
         Ending::Throttled { retry_after, reply } => {
             Health::Throttled { retry_after, reason: format!("{at} wants no more for now: {reply}") }
         }
@@ -126,11 +133,6 @@ fn operator_fault(at: &str, endpoint: &Endpoint, fault: OperatorFault) -> String
                 }
             };
             format!("no login at {at} is possible: {none}; {fix}")
-        }
-        OperatorFault::CredentialsRefused(mechanism, reply) if reply.severity() == Severity::Transient => {
-            format!(
-                "{at} cannot check the login by {mechanism} now: {reply}; look into its log, it is tried again by itself"
-            )
         }
         OperatorFault::CredentialsRefused(mechanism, reply) => format!(
             "{at} refuses the login by {mechanism}: {reply}; check auth.user and the password in its file, or allow \

@@ -92,7 +92,8 @@ impl SmtpClient {
                 self.outputs.push_back(Output::StartTls);
             }
             Severity::Intermediate => self.out_of_turn_at(Stage::StartTls, reply),
-            Severity::Transient | Severity::Permanent => {
+            Severity::Transient => self.end(Parting::Quit, Ending::Unready(Stage::StartTls, reply)),
+            Severity::Permanent => {
                 self.end(Parting::Quit, Ending::Operator(OperatorFault::StartTlsRefused(reply)));
             }
         }
@@ -159,6 +160,10 @@ impl SmtpClient {
                 }
             },
             Meaning::Throttled => self.end(Parting::Quit, throttled(reply)),
+            // Nothing is said about the password: its database does not answer, for example.
+            Meaning::Delayed if reply.severity() == Severity::Transient => {
+                self.end(Parting::Quit, Ending::Unready(Stage::Auth, reply));
+            }
             Meaning::Delayed | Meaning::Failed | Meaning::NotPermitted | Meaning::SenderRefused => {
                 let ending = Ending::Operator(OperatorFault::CredentialsRefused(mechanism, reply));
                 self.end(Parting::Quit, ending);

@@ -57,6 +57,9 @@ pub enum Ending {
     },
     /// The next hop refused the content before its end; its recipients have their fates.
     ContentRefused,
+    /// The next hop cannot protect the session or check the login now (4yz to STARTTLS or AUTH, RFC 3207 §4, RFC 4954
+    /// §6): a trouble of its own, that passes without anyone here.
+    Unready(Stage, Reply),
     /// Our side could not read the content; its recipients are delayed.
     ContentUnreadable,
     /// Someone must act; no message is to blame.
