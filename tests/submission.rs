@@ -107,7 +107,9 @@ async fn faults_of_the_operator_are_named_and_blame_no_message() {
             if setup.listen_elsewhere { Some(relay_on_other_address(setup.port).await) } else { None };
         let port = relay.as_ref().map_or(setup.port, |(port, _)| *port);
         let report = submission(&Setup { port, ..setup }).deliver(notice(1, &["ops"])).await;
-        assert!(report.outcomes.is_empty(), "{cause}: {report:?}");
+        // A recipient over whom the session ended waits by itself; none fails.
+        let waits = |(_, outcome): &(_, Outcome)| matches!(outcome, Outcome::Delayed { .. });
+        assert!(report.outcomes.iter().all(waits), "{cause}: {report:?}");
         let Health::OperatorFault { reason } = &report.health else { panic!("{cause}: {report:?}") };
         assert!(reason.contains(cause) && reason.contains(fix), "{reason}\nhas not: {cause} … {fix}");
         assert!(!reason.contains("wrong"), "a password in {reason}");

@@ -210,10 +210,13 @@ impl Shared {
                 continue;
             }
             let carried = connection.carry(&self.endpoint, transaction.clone(), mail).await;
-            if !carried.is_stale() {
-                self.keep(connection, &carried).await;
-                return carried;
+            if carried.is_stale() {
+                // Only a fresh one tells whether it was the connection; a message that ends every session would end
+                // all the others besides.
+                break;
             }
+            self.keep(connection, &carried).await;
+            return carried;
         }
         match Connection::open(&self.endpoint).await {
             Ok(mut connection) => {
@@ -221,7 +224,7 @@ impl Shared {
                 self.keep(connection, &carried).await;
                 carried
             }
-            Err(ended) => Carried { fates: Vec::new(), ended: Some(ended) },
+            Err(ended) => Carried::never(ended),
         }
     }
 

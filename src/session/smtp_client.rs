@@ -66,7 +66,8 @@ pub enum Output {
     /// Ready for the next piece of content.
     NeedContent,
     /// What became of a recipient of the open transaction. Those that none of these names until [`Output::Idle`] or
-    /// [`Output::Closed`] were not decided and stay due.
+    /// [`Output::Closed`] were not decided and stay due. A session that ends over a recipient delays it: it may be
+    /// the reason, and must not be the first of the next session again.
     RecipientDone {
         /// Its place in [`Transaction::forward_paths`].
         index: usize,
@@ -102,6 +103,8 @@ pub struct SmtpClient {
     state: State,
     /// A transaction was left open on the server's side.
     needs_rset: bool,
+    /// Something was decided for a recipient of the latest transaction, or its content was begun.
+    committed: bool,
     outputs: VecDeque<Output>,
     deadline: Option<Instant>,
 }
@@ -149,6 +152,7 @@ impl SmtpClient {
             parser: ReplyParser::new(),
             state: State::Greeting,
             needs_rset: false,
+            committed: false,
             outputs: VecDeque::new(),
             deadline,
         }
@@ -171,6 +175,13 @@ impl SmtpClient {
     #[must_use]
     pub const fn extensions(&self) -> &Extensions {
         &self.extensions
+    }
+
+    /// Whether the latest transaction may be begun anew on another connection: nobody in it was decided but by the end
+    /// of the session, and none of its content was sent, so that nothing can arrive twice.
+    #[must_use]
+    pub const fn is_repeatable(&self) -> bool {
+        !self.committed
     }
 
     /// Time has passed. Harmless when called early.
@@ -249,7 +260,11 @@ impl SmtpClient {
     fn on_service_not_available(&mut self, reply: Reply) {
         match std::mem::replace(&mut self.state, State::Closed) {
             State::EndOfData(envelope) | State::Content { envelope, .. } => {
-                self.decide_each(&envelope.accepted(), Meaning::Delayed, &reply)
+                self.decide_each(&envelope.accepted(), Meaning::Delayed, &reply);
+            }
+            State::Envelope(mut envelope) => {
+                let step = envelope.take_awaited();
+                self.suspect(&envelope.suspects(step), &verdict::fate(Meaning::Delayed, &reply));
             }
             State::Quitting => return self.end(Parting::Silent, Ending::Quit),
             State::Idle => return self.end(Parting::Silent, Ending::Lost(Stage::Idle)),
@@ -259,7 +274,6 @@ impl SmtpClient {
             | State::StartTls
             | State::Handshake
             | State::Auth { .. }
-            | State::Envelope(_)
             | State::NobodysData
             | State::Closed => {}
         }
@@ -283,15 +297,32 @@ impl SmtpClient {
     }
 
     fn done(&mut self, decided: impl IntoIterator<Item = (usize, Fate)>) {
-        self.outputs.extend(decided.into_iter().map(|(index, fate)| Output::RecipientDone { index, fate }));
+        for (index, fate) in decided {
+            self.committed = true;
+            self.outputs.push_back(Output::RecipientDone { index, fate });
+        }
+    }
+
+    /// Delays those over whom the session ends; another connection may still settle them.
+    fn suspect(&mut self, indices: &[usize], fate: &Fate) {
+        let done = indices.iter().map(|index| Output::RecipientDone { index: *index, fate: fate.clone() });
+        self.outputs.extend(done);
     }
 
     /// Ends without an answer. Recipients whose content is under way are delayed: whether the next hop has the message
     /// is not known, and it is repeated with the same Message-ID.
     fn give_up(&mut self, what: &str, ending: Ending) {
         let stage = self.stage();
-        let accepted = match std::mem::replace(&mut self.state, State::Closed) {
-            State::Content { envelope, .. } | State::EndOfData(envelope) => envelope.accepted(),
+        let status = EnhancedStatus::new(4, 4, 2);
+        let text = format!("{what} while waiting for {stage}");
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Content { envelope, .. } | State::EndOfData(envelope) => {
+                self.delay_each(&envelope.accepted(), status, &text);
+            }
+            State::Envelope(mut envelope) => {
+                let step = envelope.take_awaited();
+                self.suspect(&envelope.suspects(step), &Fate::Delayed { status, text, retry_after: None });
+            }
             State::Closed => return,
             State::Greeting
             | State::Ehlo
@@ -300,15 +331,9 @@ impl SmtpClient {
             | State::Handshake
             | State::Auth { .. }
             | State::Idle
-            | State::Envelope(_)
             | State::NobodysData
-            | State::Quitting => Vec::new(),
-        };
-        self.delay_each(
-            &accepted,
-            EnhancedStatus::new(4, 4, 2),
-            &format!("{what} while waiting for {stage}"),
-        );
+            | State::Quitting => {}
+        }
         self.end(Parting::Silent, ending);
     }
 

@@ -1,6 +1,7 @@
 //! A next hop on loopback that speaks just enough SMTP and misbehaves on request.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -19,6 +20,10 @@ pub(super) enum Manner {
     Throttles,
     /// Answers MAIL with a plain 451.
     Delays,
+    /// Answers RCPT of a mailbox that begins with `poison` with 421 and closes; takes everything else.
+    ClosesOnPoison,
+    /// The same without a word.
+    DropsOnPoison,
     /// Takes the message and closes without a reply to the end of data.
     Vanishes,
     /// Withholds the reply to the end of data until [`NextHop::let_go`].
@@ -45,6 +50,7 @@ pub(super) struct NextHop {
     pub(super) seen: mpsc::Receiver<Seen>,
     manner: Arc<Mutex<Manner>>,
     gate: Arc<Semaphore>,
+    poison: Arc<AtomicUsize>,
     _stop: DropGuard,
 }
 
@@ -60,7 +66,13 @@ impl NextHop {
         let manner = Arc::new(Mutex::new(manner));
         let gate = Arc::new(Semaphore::new(0));
         let stop = CancellationToken::new();
-        let session = Session { manner: Arc::clone(&manner), gate: Arc::clone(&gate), saw };
+        let poison = Arc::new(AtomicUsize::new(0));
+        let session = Session {
+            manner: Arc::clone(&manner),
+            gate: Arc::clone(&gate),
+            poison: Arc::clone(&poison),
+            saw,
+        };
         let accepting = stop.clone();
         tokio::spawn(accepting.clone().run_until_cancelled_owned(async move {
             loop {
@@ -69,7 +81,7 @@ impl NextHop {
                 tokio::spawn(accepting.clone().run_until_cancelled_owned(serving));
             }
         }));
-        Self { address, seen, manner, gate, _stop: stop.drop_guard() }
+        Self { address, seen, manner, gate, poison, _stop: stop.drop_guard() }
     }
 
     pub(super) fn become_(&self, manner: Manner) {
@@ -79,6 +91,11 @@ impl NextHop {
     /// Lets one withheld reply go.
     pub(super) fn let_go(&self) {
         self.gate.add_permits(1);
+    }
+
+    /// How many sessions it ended over a mailbox that begins with `poison`.
+    pub(super) fn poisoned(&self) -> usize {
+        self.poison.load(Ordering::SeqCst)
     }
 
     /// The next message that it sees.
@@ -92,12 +109,18 @@ impl NextHop {
 struct Session {
     manner: Arc<Mutex<Manner>>,
     gate: Arc<Semaphore>,
+    poison: Arc<AtomicUsize>,
     saw: mpsc::Sender<Seen>,
 }
 
 impl Session {
     fn manner(&self) -> Manner {
         *self.manner.lock().unwrap()
+    }
+
+    fn is_poison(&self, command: &str) -> bool {
+        let hurts = matches!(self.manner(), Manner::ClosesOnPoison | Manner::DropsOnPoison);
+        hurts && command.contains("<POISON")
     }
 
     /// Ends when the client does, however it does.
@@ -125,8 +148,19 @@ impl Session {
                 "MAIL" => match self.manner() {
                     Manner::Throttles => "432 4.3.2 Concurrent connections limit exceeded\r\n",
                     Manner::Delays => "451 4.3.0 try later\r\n",
-                    Manner::Kind | Manner::Refuses | Manner::Vanishes | Manner::Holds => "250 2.1.0 ok\r\n",
+                    Manner::Kind
+                    | Manner::Refuses
+                    | Manner::ClosesOnPoison
+                    | Manner::DropsOnPoison
+                    | Manner::Vanishes
+                    | Manner::Holds => "250 2.1.0 ok\r\n",
                 },
+                "RCPT" if self.is_poison(&command) => {
+                    self.poison.fetch_add(1, Ordering::SeqCst);
+                    let last_words =
+                        if self.manner() == Manner::ClosesOnPoison { "421 4.3.0 oops\r\n" } else { "" };
+                    return stream.write_all(last_words.as_bytes()).await;
+                }
                 "RCPT" => {
                     recipients.push(line.split(['<', '>']).nth(1).unwrap().to_owned());
                     "250 2.1.5 ok\r\n"
@@ -144,7 +178,12 @@ impl Session {
                     match self.manner() {
                         Manner::Vanishes => return Ok(()),
                         Manner::Holds => self.gate.acquire().await.unwrap().forget(),
-                        Manner::Kind | Manner::Refuses | Manner::Throttles | Manner::Delays => {}
+                        Manner::Kind
+                        | Manner::Refuses
+                        | Manner::Throttles
+                        | Manner::Delays
+                        | Manner::ClosesOnPoison
+                        | Manner::DropsOnPoison => {}
                     }
                     "250 2.0.0 taken\r\n"
                 }

@@ -265,6 +265,69 @@ async fn a_throttled_destination_is_asked_again_one_message_at_a_time() {
     assert!(scheduler.shutdown(within(20)).await);
 }
 
+fn poisoned(via: &str) -> Message {
+    Message { recipients: vec![recipient(via, "poison@corp.example")], ..message(via, "poisoned") }
+}
+
+#[tokio::test]
+async fn a_recipient_that_ends_every_session_waits_alone_and_the_others_leave_after_one_probe() {
+    for (manner, trouble) in [
+        (Manner::ClosesOnPoison, DestinationState::Throttled),
+        (Manner::DropsOnPoison, DestinationState::Down),
+    ] {
+        let mut world = World::new();
+        let mut hop = NextHop::start(manner).await;
+        world.hop("hop", hop.address, 1);
+        world.retry.first = Duration::from_secs(1800);
+        world.retry.max = world.retry.first;
+        // Long enough that the trouble is seen, and too long for six probes.
+        let probe = Backoff { first: Duration::from_secs(2), most: Duration::from_secs(600) };
+        world.pace = Pace { down: probe, throttle: probe, ..world.pace };
+        let poison = world.spool.accept(poisoned("hop")).await.unwrap();
+        for number in 0..6 {
+            world.accept("hop", &format!("alarm {number}")).await;
+        }
+        let scheduler = world.start();
+        view(&scheduler, "hop", trouble).await;
+        eventually("only the one that was tried pays", async || {
+            let waiting = world.copies(Some(SpoolState::Queued)).await;
+            waiting.len() == 7 && waiting.iter().map(|copy| copy.attempts).sum::<u32>() == 1
+        })
+        .await;
+        for _ in 0..6 {
+            hop.next().await;
+        }
+        view(&scheduler, "hop", DestinationState::Up).await;
+        eventually("the six are gone", async || {
+            world.copies(Some(SpoolState::Queued)).await.iter().map(|copy| copy.id).eq([poison])
+        })
+        .await;
+        assert_eq!(world.copies(None).await[0].attempts, 1);
+        assert_eq!(hop.poisoned(), 1, "it was not tried first again");
+        assert!(scheduler.shutdown(within(20)).await);
+    }
+}
+
+#[tokio::test]
+async fn a_recipient_that_ends_a_kept_connection_is_asked_once_more_on_a_fresh_one() {
+    let mut world = World::new();
+    let mut hop = NextHop::start(Manner::DropsOnPoison).await;
+    world.hop("hop", hop.address, 1);
+    world.retry.first = Duration::from_secs(1800);
+    world.retry.max = world.retry.first;
+    let scheduler = world.start();
+    world.accept("hop", "one").await;
+    hop.next().await;
+    world.drained().await;
+    world.spool.accept(poisoned("hop")).await.unwrap();
+    eventually("an attempt", async || world.copies(None).await.iter().any(|copy| copy.attempts == 1)).await;
+    assert_eq!(hop.poisoned(), 2);
+    world.accept("hop", "two").await;
+    assert_eq!(hop.next().await.field("Subject"), "UPS-07: two");
+    assert!(scheduler.shutdown(within(20)).await);
+    assert!(hop.seen.try_recv().is_err(), "nothing arrived twice");
+}
+
 #[tokio::test]
 async fn a_delayed_message_is_tried_again_by_its_own_back_off() {
     let mut world = World::new();

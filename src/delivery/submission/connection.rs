@@ -39,9 +39,16 @@ pub(super) struct Carried {
     pub(super) fates: Vec<(usize, Fate)>,
     /// `None`: the connection is ready for another.
     pub(super) ended: Option<Ended>,
+    /// As [`SmtpClient::is_repeatable`].
+    repeatable: bool,
 }
 
 impl Carried {
+    /// No connection came about.
+    pub(super) const fn never(ended: Ended) -> Self {
+        Self { fates: Vec::new(), ended: Some(ended), repeatable: true }
+    }
+
     /// On a connection that was used before: it broke while it idled, or the server had had enough of it. A fresh one
     /// will tell whether anything is wrong.
     pub(super) const fn is_stale(&self) -> bool {
@@ -54,7 +61,7 @@ impl Carried {
                 _
             ))
         );
-        before_anything && self.fates.is_empty()
+        before_anything && self.repeatable
     }
 }
 
@@ -135,7 +142,7 @@ impl Connection {
             }
         };
         self.idle_since = Instant::now();
-        Carried { fates, ended }
+        Carried { fates, ended, repeatable: self.machine.is_repeatable() }
     }
 
     /// Says QUIT and waits a little for the answer.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::transaction::{Envelope, Step};
 use super::verdict::{self, Meaning};
 use super::{
-    Ending, OperatorFault, Output, Parting, Sender, SmtpClient, Stage, State, Transaction, throttled,
+    Ending, Fate, OperatorFault, Output, Parting, Sender, SmtpClient, Stage, State, Transaction, throttled,
 };
 use crate::wire::smtp::content::ContentEncoder;
 use crate::wire::smtp::reply::Reply;
@@ -20,6 +20,7 @@ impl SmtpClient {
         if configured && !self.extensions.smtputf8 {
             return self.end(Parting::Quit, Ending::Operator(OperatorFault::SenderNeedsSmtpUtf8));
         }
+        self.committed = false;
         let mut envelope = Envelope::new(transaction, self.needs_rset.then_some(Step::Rset));
         let decided = envelope.plan(&self.extensions);
         self.done(decided);
@@ -47,11 +48,18 @@ impl SmtpClient {
         let meaning = Meaning::of(&reply);
         let parting = if envelope.is_answered() { Parting::Quit } else { Parting::Silent };
         if let Some(ending) = concerns_all(meaning, envelope.sender(), &reply) {
+            if depends_on_message(step, envelope.sender()) {
+                let fate = verdict::fate(Meaning::Delayed, &reply);
+                self.suspect(&envelope.suspects(Some(step)), &fate);
+            }
             return self.end(parting, ending);
         }
         match (step, meaning) {
             (Step::Data, Meaning::GoOn) => return self.on_go_on(now, envelope),
             (_, Meaning::GoOn) | (Step::Data, Meaning::Accepted) => {
+                let text = format!("the next hop answered oddly: {reply}");
+                let fate = Fate::Delayed { status: EnhancedStatus::new(4, 5, 0), text, retry_after: None };
+                self.suspect(&envelope.suspects(Some(step)), &fate);
                 return self.out_of_turn_at(Stage::Envelope, reply);
             }
             (Step::Rset, Meaning::Accepted) => self.needs_rset = false,
@@ -78,6 +86,7 @@ impl SmtpClient {
     /// 354. With nobody to send to, the end of data must follow all the same (RFC 2920 §3.1).
     fn on_go_on(&mut self, now: Instant, envelope: Envelope) {
         if envelope.has_accepted() {
+            self.committed = true;
             self.state = State::Content { envelope, encoder: ContentEncoder::new() };
             self.wait(now, self.profile.timeouts.block);
             self.outputs.push_back(Output::NeedContent);
@@ -123,6 +132,7 @@ impl SmtpClient {
     pub(super) fn on_reply_amid_content(&mut self, envelope: &Envelope, reply: Reply) {
         let meaning = Meaning::of(&reply);
         if let Some(ending) = concerns_all(meaning, envelope.sender(), &reply) {
+            self.decide_each(&envelope.accepted(), Meaning::Delayed, &reply);
             return self.end(Parting::Silent, ending);
         }
         match meaning {
@@ -146,6 +156,7 @@ impl SmtpClient {
         self.needs_rset = false;
         let meaning = Meaning::of(&reply);
         if let Some(ending) = concerns_all(meaning, envelope.sender(), &reply) {
+            self.decide_each(&envelope.accepted(), Meaning::Delayed, &reply);
             return self.end(Parting::Quit, ending);
         }
         match meaning {
@@ -164,6 +175,15 @@ impl SmtpClient {
                 self.idle();
             }
         }
+    }
+}
+
+/// Whether the reply to `step` can hang on the message. MAIL of the configured sender is the same for all of them.
+fn depends_on_message(step: Step, sender: Sender) -> bool {
+    match step {
+        Step::Rset => false,
+        Step::Mail => sender == Sender::OfMessage,
+        Step::Rcpt(_) | Step::Data => true,
     }
 }
 

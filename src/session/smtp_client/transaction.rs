@@ -177,6 +177,16 @@ impl Envelope {
         self.awaited.pop_front()
     }
 
+    /// Those over whom the session ends, when it does so where `step` was to be answered: the recipient itself, or all
+    /// that are open. A message that ends every session must have its own back-off, or no other gets past it.
+    pub(super) fn suspects(&self, step: Option<Step>) -> Vec<usize> {
+        match step {
+            Some(Step::Rcpt(index)) if self.is_pending(index) => vec![index],
+            Some(Step::Rcpt(_)) => Vec::new(),
+            Some(Step::Rset | Step::Mail | Step::Data) | None => self.open(),
+        }
+    }
+
     /// Whether every command was answered.
     pub(super) fn is_answered(&self) -> bool {
         self.awaited.is_empty()
@@ -209,7 +219,7 @@ impl Envelope {
     /// MAIL was refused: all that is still open has this fate, and nothing more need be sent.
     pub(super) fn decide_all(&mut self, fate: &Fate) -> Vec<(usize, Fate)> {
         self.unsent.clear();
-        let open = [self.indices(Progress::Pending), self.indices(Progress::Accepted)].concat();
+        let open = self.open();
         for index in &open {
             self.set(*index, Progress::Decided);
         }
@@ -223,6 +233,10 @@ impl Envelope {
     /// Those who wait for the reply to the end of data.
     pub(super) fn accepted(&self) -> Vec<usize> {
         self.indices(Progress::Accepted)
+    }
+
+    fn open(&self) -> Vec<usize> {
+        [self.indices(Progress::Pending), self.indices(Progress::Accepted)].concat()
     }
 
     fn indices(&self, wanted: Progress) -> Vec<usize> {
