@@ -63,7 +63,8 @@ pub enum Output {
     StartTls,
     /// Ready for [`Input::Begin`] or [`Input::Quit`]; a transaction that was open is over.
     Idle,
-    /// Ready for the next piece of content.
+    /// Ready for the next piece of content. Feed what the server has said by now before it: a reply that came before the
+    /// end of data was sent is no answer to it, and this machine cannot tell by itself when it came.
     NeedContent,
     /// What became of a recipient of the open transaction. Those that none of these names until [`Output::Idle`] or
     /// [`Output::Closed`] were not decided and stay due. A session that ends over a recipient delays it: it may be
@@ -282,6 +283,7 @@ impl SmtpClient {
 
     fn idle(&mut self) {
         self.state = State::Idle;
+        self.committed = false;
         self.deadline = None;
         self.outputs.push_back(Output::Idle);
     }

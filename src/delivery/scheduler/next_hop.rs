@@ -24,6 +24,10 @@ pub(super) enum Manner {
     ClosesOnPoison,
     /// The same without a word.
     DropsOnPoison,
+    /// Says this together with 354, and then takes the message.
+    SpeaksWith354(&'static str),
+    /// Says this after the first line of the content, and then reads on.
+    SpeaksAmidContent(&'static str),
     /// Takes the message and closes without a reply to the end of data.
     Vanishes,
     /// Withholds the reply to the end of data until [`NextHop::let_go`].
@@ -152,6 +156,8 @@ impl Session {
                     | Manner::Refuses
                     | Manner::ClosesOnPoison
                     | Manner::DropsOnPoison
+                    | Manner::SpeaksWith354(_)
+                    | Manner::SpeaksAmidContent(_)
                     | Manner::Vanishes
                     | Manner::Holds => "250 2.1.0 ok\r\n",
                 },
@@ -171,7 +177,12 @@ impl Session {
                 }
                 "DATA" if recipients.is_empty() => "503 5.5.1 no recipient\r\n",
                 "DATA" => {
-                    stream.write_all(b"354 go\r\n").await?;
+                    let early = if let Manner::SpeaksWith354(reply) = self.manner() { reply } else { "" };
+                    stream.write_all(format!("354 go\r\n{early}").as_bytes()).await?;
+                    if let Manner::SpeaksAmidContent(reply) = self.manner() {
+                        stream.read_line(&mut line).await?;
+                        stream.write_all(reply.as_bytes()).await?;
+                    }
                     let content = content(&mut stream).await?;
                     let seen = Seen { recipients: std::mem::take(&mut recipients), content };
                     self.saw.send(seen).await.unwrap_or_default();
@@ -183,7 +194,9 @@ impl Session {
                         | Manner::Throttles
                         | Manner::Delays
                         | Manner::ClosesOnPoison
-                        | Manner::DropsOnPoison => {}
+                        | Manner::DropsOnPoison
+                        | Manner::SpeaksWith354(_)
+                        | Manner::SpeaksAmidContent(_) => {}
                     }
                     "250 2.0.0 taken\r\n"
                 }
@@ -200,7 +213,9 @@ async fn content(stream: &mut BufReader<TcpStream>) -> std::io::Result<String> {
     let mut content = String::new();
     loop {
         let mut line = String::new();
-        stream.read_line(&mut line).await?;
+        if stream.read_line(&mut line).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
         if line == ".\r\n" {
             return Ok(content);
         }

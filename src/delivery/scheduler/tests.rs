@@ -329,6 +329,43 @@ async fn a_recipient_that_ends_a_kept_connection_is_asked_once_more_on_a_fresh_o
 }
 
 #[tokio::test]
+async fn a_reply_before_the_end_of_the_content_delivers_nothing() {
+    for (manner, state, said) in [
+        (
+            Manner::SpeaksWith354("250 2.0.0 taken\r\n"),
+            SpoolState::Queued,
+            "before the end of the content: 250",
+        ),
+        (
+            Manner::SpeaksAmidContent("250 2.0.0 taken\r\n"),
+            SpoolState::Queued,
+            "before the end of the content: 250",
+        ),
+        (Manner::SpeaksAmidContent("452 4.3.1 disk full\r\n"), SpoolState::Queued, "452 4.3.1 disk full"),
+        (Manner::SpeaksAmidContent("552 5.3.4 too big\r\n"), SpoolState::Failed, "552 5.3.4 too big"),
+    ] {
+        let mut world = World::new();
+        let mut hop = NextHop::start(manner).await;
+        world.hop("hop", hop.address, 1);
+        world.retry.first = Duration::from_secs(1800);
+        world.retry.max = world.retry.first;
+        // More than the buffers between both sides hold.
+        let content = Content::Inline("Subject: scan\r\n\r\nx\r\n".repeat(500_000).into_bytes().into());
+        let body = Body::Mail { reverse_path: Some("alerts@corp.example".to_owned()), content };
+        world.spool.accept(Message { body, ..message("hop", "scan") }).await.unwrap();
+        let scheduler = world.start();
+        eventually(said, async || {
+            let copies = world.copies(Some(state)).await;
+            copies.iter().any(|copy| copy.text.as_deref().is_some_and(|text| text.contains(said)))
+        })
+        .await;
+        assert_eq!(world.count(r#"mailslotd_deliveries_total{destination="hop",outcome="delivered"}"#), 0);
+        assert!(scheduler.shutdown(within(20)).await);
+        assert!(hop.seen.try_recv().is_err(), "{manner:?}: the end of data was sent");
+    }
+}
+
+#[tokio::test]
 async fn a_delayed_message_is_tried_again_by_its_own_back_off() {
     let mut world = World::new();
     let mut hop = NextHop::start(Manner::Delays).await;

@@ -1,12 +1,18 @@
 //! One connection: a socket, TLS, and the machine that says what to do with them.
 #![expect(clippy::disallowed_methods, reason = "the machine is told the time here")]
 
+use std::future::{Future as _, poll_fn};
 use std::io;
+use std::mem::MaybeUninit;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::unconstrained;
 use tokio::time::{timeout, timeout_at};
 
 use super::connect::{ConnectFault, connect};
@@ -123,6 +129,8 @@ impl Connection {
         let mut fates = Vec::new();
         let mut reader = Reader::new(content);
         self.transactions = self.transactions.saturating_add(1);
+        // What came while the connection idled must not be taken for an answer.
+        self.overhear().await;
         self.machine.handle_input(Instant::now(), Input::Begin(transaction));
         let ended = loop {
             match self.run(endpoint, &mut fates).await {
@@ -167,6 +175,7 @@ impl Connection {
                     }
                     Output::RecipientDone { index, fate } => fates.push((index, fate)),
                     Output::Idle => return Event::Idle,
+                    Output::NeedContent if self.overhear().await => {}
                     Output::NeedContent => return Event::NeedContent,
                     Output::Closed(ending) => {
                         self.stream = None;
@@ -214,13 +223,39 @@ impl Connection {
             Some(Stream::Tls(stream)) => timeout_at(deadline, stream.read(&mut buffer)).await,
             None => return false,
         };
+        read.is_ok_and(|read| self.took(read, &buffer))
+    }
+
+    /// Feeds the machine what is there already, without waiting. Whether there was anything.
+    async fn overhear(&mut self) -> bool {
+        let mut buffer = [0; 4096];
+        let read = match &mut self.stream {
+            Some(Stream::Clear(stream)) => {
+                notice_input(stream).await;
+                read_ready(stream, &mut buffer).await
+            }
+            Some(Stream::Tls(stream)) => {
+                notice_input(stream.get_ref().0).await;
+                read_ready(stream, &mut buffer).await
+            }
+            None => return false,
+        };
+        let Some(read) = read else { return false };
+        if !self.took(read, &buffer) {
+            self.machine.handle_input(Instant::now(), Input::Disconnected);
+        }
+        true
+    }
+
+    /// Whether the connection still gives something.
+    fn took(&mut self, read: io::Result<usize>, buffer: &[u8]) -> bool {
         match read {
-            Ok(Ok(0)) | Err(_) => false,
-            Ok(Ok(length)) => {
+            Ok(0) => false,
+            Ok(length) => {
                 self.feed(buffer.get(..length).unwrap_or_default());
                 true
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 self.error.get_or_insert(error);
                 false
             }
@@ -253,6 +288,27 @@ impl Connection {
         let deadline = self.machine.poll_timeout().or_else(|| Instant::now().checked_add(LAST_WORDS));
         deadline.unwrap_or_else(Instant::now).into()
     }
+}
+
+/// The runtime hears of input a moment after it came, and takes the socket for empty until then: asks the kernel.
+async fn notice_input(stream: &TcpStream) {
+    let mut octet = [MaybeUninit::uninit()];
+    let nothing = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+    if !SockRef::from(stream).peek(&mut octet).as_ref().is_err_and(nothing) {
+        // What it cannot wait for, reading will tell.
+        stream.readable().await.unwrap_or_default();
+    }
+}
+
+/// `None`: there is nothing now.
+async fn read_ready<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+    // Otherwise a task that has done much may be told that there is nothing.
+    let mut read = pin!(unconstrained(stream.read(buffer)));
+    poll_fn(|context| match read.as_mut().poll(context) {
+        Poll::Ready(read) => Poll::Ready(Some(read)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 async fn write_all<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> io::Result<()> {

@@ -16,11 +16,14 @@ impl SmtpClient {
         if !matches!(self.state, State::Idle) {
             return;
         }
+        // The rest of that reply would be taken for the answer to a command of ours.
+        if self.parser.is_inside() {
+            return self.end(Parting::Silent, Ending::Lost(Stage::Idle));
+        }
         let configured = transaction.sender == Sender::Configured && transaction.sender_needs_smtputf8();
         if configured && !self.extensions.smtputf8 {
             return self.end(Parting::Quit, Ending::Operator(OperatorFault::SenderNeedsSmtpUtf8));
         }
-        self.committed = false;
         let mut envelope = Envelope::new(transaction, self.needs_rset.then_some(Step::Rset));
         let decided = envelope.plan(&self.extensions);
         self.done(decided);
@@ -98,6 +101,9 @@ impl SmtpClient {
     }
 
     pub(super) fn on_content(&mut self, now: Instant, chunk: &[u8]) {
+        if self.is_interrupted() {
+            return self.wait(now, self.profile.timeouts.block);
+        }
         if let State::Content { encoder, .. } = &mut self.state {
             let mut out = Vec::new();
             encoder.encode(chunk, &mut out);
@@ -110,12 +116,20 @@ impl SmtpClient {
         if !matches!(self.state, State::Content { .. }) {
             return;
         }
+        if self.is_interrupted() {
+            return self.wait(now, self.profile.timeouts.block);
+        }
         if let State::Content { envelope, encoder } = std::mem::replace(&mut self.state, State::Closed) {
             let mut out = Vec::new();
             encoder.finish(&mut out);
             self.state = State::EndOfData(envelope);
             self.send(now, self.profile.timeouts.end_of_data, out);
         }
+    }
+
+    /// A reply began amid the content. Its rest decides; were the end of data sent now, it would look like the answer.
+    const fn is_interrupted(&self) -> bool {
+        matches!(self.state, State::Content { .. }) && self.parser.is_inside()
     }
 
     /// Half a message must not look like a whole one: the connection ends without the end of data.
