@@ -123,7 +123,7 @@ impl Submission {
                 break;
             }
         }
-        tracing::debug!(destination = %self.0.name, decided = outcomes.len(), health = ?health, "attempt ended");
+        tracing::debug!(destination = %self.0.name, decided = outcomes.len(), health = ?health, "An attempt ended.");
         Report { outcomes, health }
     }
 

@@ -76,7 +76,7 @@ pub fn init(form: Form, verbosity: Verbosity) -> Result<(), TryInitError> {
     if let Some(cause) = refused {
         tracing::warn!(
             cause,
-            "RUST_LOG is not understood and ignored; an example is RUST_LOG=mailslotd=debug"
+            "RUST_LOG is not understood and ignored; an example is RUST_LOG=mailslotd=debug."
         );
     }
     Ok(())
