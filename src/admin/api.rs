@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::readiness::Stage;
 use crate::delivery::view::{DestinationView, Views};
 use crate::message::id::{DestinationName, QueueId};
-use crate::spool::{Pause, SpoolState};
+use crate::spool::{Pause, Shown, SpoolState};
 
 /// The file name of the control socket in `state_dir`.
 pub const SOCKET: &str = "control.sock";
@@ -109,4 +109,17 @@ pub fn destinations(views: &Views) -> Vec<DestinationStatus> {
         last_delivery: view.last_delivery,
     };
     views.all().into_iter().map(status).collect()
+}
+
+/// Why an action was for none of a message's copies, in a sentence for the operator.
+#[must_use]
+pub fn nothing_to_do(shown: &Shown) -> String {
+    let mut states: Vec<&str> = shown.copies.iter().map(|copy| copy.state.as_str()).collect();
+    states.sort_unstable();
+    states.dedup();
+    let hint = match states.as_slice() {
+        ["held"] => "; `mailslotd queue release` lets it go",
+        _ => "",
+    };
+    format!("nothing to do for {}, which is {}{hint}", shown.id, states.join(" and "))
 }

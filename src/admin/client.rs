@@ -45,7 +45,7 @@ pub enum ClientError {
         /// What broke.
         text: String,
     },
-    /// It answered no: what was named is not there.
+    /// It answered no: what was named is not there, or not in a state for this.
     #[error("{0}")]
     NotFound(String),
     /// It answered that the request makes no sense.
@@ -131,7 +131,7 @@ impl Client {
         let text = serde_json::from_slice(&body)
             .map_or_else(|_| format!("it answered {status}"), |refusal: Refusal| refusal.error);
         Err(match status {
-            StatusCode::NOT_FOUND => ClientError::NotFound(text),
+            StatusCode::NOT_FOUND | StatusCode::CONFLICT => ClientError::NotFound(text),
             StatusCode::BAD_REQUEST => ClientError::BadRequest(text),
             _ => ClientError::NotNow(text),
         })

@@ -14,12 +14,14 @@ use axum::{Json, Router};
 use jiff::Timestamp;
 use tokio::net::UnixListener;
 
-use super::api::{Acted, Before, ListQuery, PauseRequest, Refusal, SOCKET, Status, destinations};
+use super::api::{
+    Acted, Before, ListQuery, PauseRequest, Refusal, SOCKET, Status, destinations, nothing_to_do,
+};
 use super::readiness::Readiness;
 use crate::delivery::scheduler::Scheduler;
 use crate::message::id::{DestinationName, NotAQueueId, QueueId};
 use crate::message::recipient::RecipientNumber;
-use crate::spool::{Copy, Filter, Shown, Spool, SpoolError, Which};
+use crate::spool::{Copy, Filter, Shown, Spool, SpoolError, SpoolState, Which};
 
 /// What the routes work on.
 #[derive(Clone)]
@@ -150,12 +152,18 @@ async fn retry(State(control): State<Control>, Segment(id): Segment<String>) -> 
     let id = parse_id(&id)?;
     let copies = control.spool.retry(Which::One(id)).await?;
     control.scheduler.poke_all();
-    acted(id, copies)
+    let queued = |shown: Shown| shown.copies.iter().any(|copy| copy.state == SpoolState::Queued);
+    if copies == 0 && control.spool.show(id).await?.is_some_and(queued) {
+        // Due already: what it waited for is tried now.
+        return Ok(Json(Acted { copies }));
+    }
+    acted(&control, id, copies).await
 }
 
 async fn hold(State(control): State<Control>, Segment(id): Segment<String>) -> Result<Json<Acted>, Refused> {
     let id = parse_id(&id)?;
-    acted(id, control.spool.hold(id).await?)
+    let copies = control.spool.hold(id).await?;
+    acted(&control, id, copies).await
 }
 
 async fn release(
@@ -163,7 +171,8 @@ async fn release(
     Segment(id): Segment<String>,
 ) -> Result<Json<Acted>, Refused> {
     let id = parse_id(&id)?;
-    acted(id, control.spool.release(id).await?)
+    let copies = control.spool.release(id).await?;
+    acted(&control, id, copies).await
 }
 
 async fn delete(
@@ -171,7 +180,8 @@ async fn delete(
     Segment(id): Segment<String>,
 ) -> Result<Json<Acted>, Refused> {
     let id = parse_id(&id)?;
-    acted(id, control.spool.delete(id).await?)
+    let copies = control.spool.delete(id).await?;
+    acted(&control, id, copies).await
 }
 
 async fn pause(
@@ -200,8 +210,13 @@ fn parse_id(id: &str) -> Result<QueueId, Refused> {
         .map_err(|error: NotAQueueId| Refused { status: StatusCode::BAD_REQUEST, text: error.to_string() })
 }
 
-fn acted(id: QueueId, copies: u64) -> Result<Json<Acted>, Refused> {
-    if copies > 0 { Ok(Json(Acted { copies })) } else { Err(Refused::not_in_queue(id)) }
+/// An action that was for none of its copies did nothing; the answer says what they are instead.
+async fn acted(control: &Control, id: QueueId, copies: u64) -> Result<Json<Acted>, Refused> {
+    if copies > 0 {
+        return Ok(Json(Acted { copies }));
+    }
+    let shown = control.spool.show(id).await?.ok_or_else(|| Refused::not_in_queue(id))?;
+    Err(Refused { status: StatusCode::CONFLICT, text: nothing_to_do(&shown) })
 }
 
 /// Why a request was not carried out.
@@ -212,7 +227,7 @@ struct Refused {
 
 impl Refused {
     fn not_in_queue(id: QueueId) -> Self {
-        let text = format!("{id} has no copy in the queue in a state that this is for");
+        let text = format!("{id} is not in the queue: it was delivered or deleted");
         Self { status: StatusCode::NOT_FOUND, text }
     }
 }

@@ -7,6 +7,7 @@ mod table;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -40,8 +41,8 @@ enum Action {
         #[arg(long, value_parser = parse_state)]
         state: Option<SpoolState>,
         /// At most so many lines; the oldest first
-        #[arg(long, default_value_t = 100, value_name = "N")]
-        limit: usize,
+        #[arg(long, default_value = "100", value_name = "N")]
+        limit: NonZeroUsize,
     },
     /// Show one message: its content, and what each attempt met
     Show {
@@ -119,12 +120,22 @@ pub fn run(args: Args, global: &Global) -> Exit {
 async fn act(access: &Access, action: Action, global: &Global) -> Result<Exit, Failure> {
     match action {
         Action::List { destination, state, limit } => {
-            let query = ListQuery { destination, state, limit: Some(limit), ..ListQuery::default() };
+            let query = ListQuery { destination, state, limit: Some(limit.get()), ..ListQuery::default() };
             list(access, query, global).await
         }
         Action::Show { id } => show(access, id, global).await,
-        Action::Retry { id: Some(id), .. } => acted(access.retry(id).await?, "due now", global),
-        Action::Retry { id: None, .. } => acted(access.retry_all().await?, "due now", global),
+        Action::Retry { id: Some(id), .. } => match access.retry(id).await? {
+            0 if !global.json => {
+                answer(format_args!("{id} was due already; its destination is tried now"));
+                Ok(Exit::Done)
+            }
+            copies => acted(copies, "due now", global),
+        },
+        Action::Retry { id: None, .. } => {
+            let exit = acted(access.retry_all().await?, "made due", global);
+            note("What was due already is tried now, too, while the gateway runs.");
+            exit
+        }
         Action::Hold { id } => acted(access.hold(id).await?, "held", global),
         Action::Release { id } => acted(access.release(id).await?, "released", global),
         Action::Delete { id } => acted(access.delete(id).await?, "deleted", global),
@@ -147,6 +158,7 @@ async fn act(access: &Access, action: Action, global: &Global) -> Result<Exit, F
 }
 
 async fn list(access: &Access, mut query: ListQuery, global: &Global) -> Result<Exit, Failure> {
+    let filtered = query.destination.is_some() || query.state.is_some();
     let mut wanted = query.limit.unwrap_or(Filter::PAGE);
     let mut copies = Vec::new();
     while wanted > 0 {
@@ -160,7 +172,11 @@ async fn list(access: &Access, mut query: ListQuery, global: &Global) -> Result<
     if global.json {
         print_json(&copies);
     } else {
-        table::list(&copies);
+        if copies.is_empty() {
+            answer(if filtered { "Nothing in the queue matches." } else { "The queue is empty." });
+        } else {
+            table::list(&copies, &access.troubles().await?);
+        }
     }
     Ok(Exit::Done)
 }
@@ -173,7 +189,7 @@ async fn show(access: &Access, id: QueueId, global: &Global) -> Result<Exit, Fai
     if global.json {
         print_json(&shown);
     } else {
-        table::show(&shown);
+        table::show(&shown, &access.troubles().await?);
     }
     Ok(Exit::Done)
 }

@@ -1,10 +1,11 @@
 //! The queue of a running gateway, or of one that is stopped.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::admin::api::{Acted, Before, ListQuery, PauseRequest};
+use crate::admin::api::{Acted, Before, ListQuery, PauseRequest, Status, nothing_to_do};
 use crate::admin::client::{Client, ClientError};
 use crate::app::open_spool;
 use crate::cli::exit::Exit;
@@ -29,8 +30,8 @@ pub(super) enum Failure {
     Client(#[from] ClientError),
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    #[error("{0} has no copy in the queue in a state that this is for; `mailslotd queue show {0}` tells")]
-    NotInQueue(QueueId),
+    #[error("{0}")]
+    NothingToDo(String),
     #[error("there is no spool in {path}: no gateway ever ran with this configuration", path = .0.display())]
     NoSpool(PathBuf),
     #[error("there is no destination `{0}`; `mailslotd config show` lists them")]
@@ -42,7 +43,9 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) const fn exit(&self) -> Exit {
         match self {
-            Self::NotInQueue(_) | Self::NoDestination(_) | Self::Client(ClientError::NotFound(_)) => Exit::No,
+            Self::NothingToDo(_) | Self::NoDestination(_) | Self::Client(ClientError::NotFound(_)) => {
+                Exit::No
+            }
             Self::Client(ClientError::BadRequest(_)) => Exit::Usage,
             Self::Client(ClientError::NotNow(_)) | Self::Spool(SpoolError::Locked { .. }) => Exit::TryLater,
             Self::Export { .. } => Exit::BadInput,
@@ -87,6 +90,34 @@ impl Access {
         }
     }
 
+    /// Why each destination that does not deliver does not, as far as it is known.
+    pub(super) async fn troubles(&self) -> Result<BTreeMap<DestinationName, String>, Failure> {
+        match self {
+            Self::Running(client) => {
+                let status: Status = client.get("/api/v1/status").await?;
+                let troubled =
+                    status.destinations.into_iter().filter(|destination| destination.state != "up");
+                Ok(troubled
+                    .map(|it| {
+                        (
+                            it.name,
+                            [Some(it.state), it.reason].into_iter().flatten().collect::<Vec<_>>().join(": "),
+                        )
+                    })
+                    .collect())
+            }
+            Self::Stopped(spool, names) => {
+                let mut troubles: BTreeMap<_, _> =
+                    names.iter().map(|name| (name.clone(), "no gateway runs".to_owned())).collect();
+                for pause in spool.paused().await? {
+                    troubles
+                        .insert(pause.destination, format!("paused since {} by {}", pause.since, pause.by));
+                }
+                Ok(troubles)
+            }
+        }
+    }
+
     pub(super) async fn show(&self, id: QueueId) -> Result<Option<Shown>, Failure> {
         match self {
             Self::Running(client) => match client.get(&format!("/api/v1/queue/{id}")).await {
@@ -108,28 +139,28 @@ impl Access {
     pub(super) async fn retry(&self, id: QueueId) -> Result<u64, Failure> {
         match self {
             Self::Running(client) => act(client, id, "retry").await,
-            Self::Stopped(spool, _) => some(id, spool.retry(Which::One(id)).await?),
+            Self::Stopped(spool, _) => some(spool, id, spool.retry(Which::One(id)).await?).await,
         }
     }
 
     pub(super) async fn hold(&self, id: QueueId) -> Result<u64, Failure> {
         match self {
             Self::Running(client) => act(client, id, "hold").await,
-            Self::Stopped(spool, _) => some(id, spool.hold(id).await?),
+            Self::Stopped(spool, _) => some(spool, id, spool.hold(id).await?).await,
         }
     }
 
     pub(super) async fn release(&self, id: QueueId) -> Result<u64, Failure> {
         match self {
             Self::Running(client) => act(client, id, "release").await,
-            Self::Stopped(spool, _) => some(id, spool.release(id).await?),
+            Self::Stopped(spool, _) => some(spool, id, spool.release(id).await?).await,
         }
     }
 
     pub(super) async fn delete(&self, id: QueueId) -> Result<u64, Failure> {
         match self {
             Self::Running(client) => Ok(client.delete::<Acted>(&format!("/api/v1/queue/{id}")).await?.copies),
-            Self::Stopped(spool, _) => some(id, spool.delete(id).await?),
+            Self::Stopped(spool, _) => some(spool, id, spool.delete(id).await?).await,
         }
     }
 
@@ -162,8 +193,13 @@ async fn act(client: &Client, id: QueueId, verb: &str) -> Result<u64, Failure> {
     Ok(client.post::<Acted>(&format!("/api/v1/queue/{id}/{verb}"), &()).await?.copies)
 }
 
-const fn some(id: QueueId, copies: u64) -> Result<u64, Failure> {
-    if copies > 0 { Ok(copies) } else { Err(Failure::NotInQueue(id)) }
+async fn some(spool: &Spool, id: QueueId, copies: u64) -> Result<u64, Failure> {
+    if copies > 0 {
+        return Ok(copies);
+    }
+    let gone = || format!("{id} is not in the queue: it was delivered or deleted");
+    let text = spool.show(id).await?.map_or_else(gone, |shown| nothing_to_do(&shown));
+    Err(Failure::NothingToDo(text))
 }
 
 /// Its values are names and numbers that need no escaping.

@@ -1,10 +1,13 @@
 //! The queue for people's eyes. What peers said is escaped: a terminal obeys control characters.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use unicode_normalization::char::is_combining_mark;
 
 use crate::cli::output::answer;
-use crate::spool::{Copy, Shown};
+use crate::message::id::DestinationName;
+use crate::spool::{Copy, Shown, SpoolState};
 
 /// The heading and a line for each copy, columns aligned.
 fn rows(copies: &[Copy], now: Timestamp) -> Vec<String> {
@@ -34,17 +37,19 @@ fn rows(copies: &[Copy], now: Timestamp) -> Vec<String> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "ages are shown against now")]
-pub(super) fn list(copies: &[Copy]) {
-    if copies.is_empty() {
-        answer("The queue is empty.");
-        return;
-    }
+pub(super) fn list(copies: &[Copy], troubles: &BTreeMap<DestinationName, String>) {
     for row in rows(copies, Timestamp::now()) {
         answer(row);
     }
+    let concerned = |name: &DestinationName| {
+        copies.iter().any(|copy| copy.destination == *name && copy.state == SpoolState::Queued)
+    };
+    for (name, trouble) in troubles.iter().filter(|(name, _)| concerned(name)) {
+        answer(format_args!("\nWhat is queued for {name} waits: {}", plain(trouble)));
+    }
 }
 
-pub(super) fn show(shown: &Shown) {
+pub(super) fn show(shown: &Shown, troubles: &BTreeMap<DestinationName, String>) {
     for copy in &shown.copies {
         answer(format_args!("{} copy {} to {}", copy.id, copy.number.0, to(copy)));
         answer(format_args!("  state     {}", copy.state.as_str()));
@@ -54,6 +59,9 @@ pub(super) fn show(shown: &Shown) {
         }
         if let Some(due) = copy.due {
             answer(format_args!("  next try  {due}   after {} attempts", copy.attempts));
+        }
+        if let (SpoolState::Queued, Some(trouble)) = (copy.state, troubles.get(&copy.destination)) {
+            answer(format_args!("  waits     {}: {}", copy.destination, plain(trouble)));
         }
         if let Some(text) = &copy.text {
             let status = copy.status.as_deref().unwrap_or_default();
