@@ -183,11 +183,14 @@ fn from_reader(mut reader: impl Read + 'static, name: &str) -> Result<Input, Str
         return Ok(Input::Capture(Box::new(capture)));
     }
     let mut text = String::new();
-    Cursor::new(head).chain(reader.take(MAX_TEXT)).read_to_string(&mut text).map_err(|_| {
+    Cursor::new(head).chain(reader.take(MAX_TEXT as u64)).read_to_string(&mut text).map_err(|_| {
         format!(
             "{name} is neither a pcap or pcapng file nor text; a compressed one must be decompressed first"
         )
     })?;
+    if text.len() > MAX_TEXT {
+        return Err(format!("{name}: more than 1 MiB of text; no packet has so many digits"));
+    }
     hexadecimal(&text).map(Input::Bytes).map_err(|error| format!("{name}: {error}"))
 }
 
@@ -213,4 +216,4 @@ fn hexadecimal(text: &str) -> Result<Vec<u8>, String> {
 }
 
 /// The greatest UDP payload takes 128 KiB of digits.
-const MAX_TEXT: u64 = 1 << 20;
+const MAX_TEXT: usize = 1 << 20;

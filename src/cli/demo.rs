@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::samples::{SAMPLES, Sample};
 use super::Global;
@@ -112,10 +113,17 @@ async fn show(mut settings: Settings, scratch: &Scratch, args: &Args) -> Result<
         }
     }
     inbox.print_last();
-    print_addresses(&gateway, scratch);
     if args.keep {
-        answer("\nIt goes on running; Ctrl-C ends it and removes its folder.");
-        tokio::signal::ctrl_c().await?;
+        print_addresses(&gateway, scratch);
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted?,
+            _ = terminate.recv() => {}
+        }
+    } else {
+        answer(
+            "\nIts folder is removed now; `mailslotd demo --keep` goes on running and lets you look around.",
+        );
     }
     gateway.shutdown(Duration::from_secs(5)).await;
     Ok(Exit::Done)
@@ -228,11 +236,13 @@ fn mails(maildir: &Path) -> Vec<PathBuf> {
 
 fn print_addresses(gateway: &Gateway, scratch: &Scratch) {
     let admin = gateway.admin();
-    answer("\nLook at it while it runs (`--keep`):");
+    let program =
+        std::env::current_exe().map_or_else(|_| "mailslotd".into(), |path| path.display().to_string());
+    answer("\nIt goes on running; Ctrl-C ends it and removes its folder. Meanwhile look at");
     answer(format_args!("   metrics   http://{admin}/metrics"));
     answer(format_args!("   health    http://{admin}/healthz and http://{admin}/readyz"));
     answer(format_args!("   inbox     {}", scratch.path.join("inbox").display()));
-    answer(format_args!("   send      mailslotd send --address {} ALERTS 'hello'", gateway.datagram()));
+    answer(format_args!("   send      {program} send --address {} ALERTS 'hello'", gateway.datagram()));
 }
 
 fn bytes_of(sample: &Sample) -> Option<Vec<u8>> {

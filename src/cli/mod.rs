@@ -43,6 +43,7 @@ or reach, 75 try later, 78 configuration.";
 
 /// Options that every command takes.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// The configuration file; else $MAILSLOTD_CONFIG, else /etc/mailslotd/mailslotd.yaml, else built-in defaults
     #[arg(long, global = true, value_name = "FILE")]

@@ -169,6 +169,8 @@ enum Unsendable {
     LongName { name: String, bytes: usize, code_page: CodePage },
     #[error("the text takes {bytes} bytes in {code_page}; beside these names {limit} fit into one datagram")]
     LongText { bytes: usize, limit: usize, code_page: CodePage },
+    #[error("the name {0:?} is empty or has a control character, which receivers would not show")]
+    UnfitName(String),
     #[error("the text has a NUL, which would end it for the receivers")]
     Nul,
     #[error(transparent)]
@@ -210,12 +212,12 @@ impl Outgoing {
 
 /// A name in upper case, as NetBIOS names are compared, in bytes and as the header has it.
 fn name(text: &str, kind: NameType, code_page: CodePage) -> Result<(Vec<u8>, NetbiosName), Unsendable> {
+    if text.trim().is_empty() || text.chars().any(char::is_control) {
+        return Err(Unsendable::UnfitName(text.to_owned()));
+    }
     let upper = text.to_uppercase();
     let bytes =
         code_page.encode(&upper).map_err(|error| Unsendable::Character { part: "the name", error })?;
-    if bytes.contains(&0) {
-        return Err(Unsendable::Nul);
-    }
     let name = NetbiosName::new(&bytes, kind).map_err(|_| Unsendable::LongName {
         name: upper,
         bytes: bytes.len(),

@@ -80,8 +80,13 @@ fn a_text_of_just_the_limit_goes_and_one_byte_more_is_refused_with_the_number() 
 fn a_name_of_sixteen_bytes_and_a_nul_are_refused() {
     let error = outgoing("UPS7", "SIXTEENBYTENAME1", "x", CodePage::Cp437).unwrap_err().to_string();
     assert_eq!(error, "the name \"SIXTEENBYTENAME1\" takes 16 bytes in cp437; a NetBIOS name has at most 15");
-    for (from, text) in [("UPS7", "a\0b"), ("UP\0", "x")] {
-        assert!(matches!(outgoing(from, "ALERTS", text, CodePage::Cp437), Err(Unsendable::Nul)));
+    assert!(matches!(outgoing("UPS7", "ALERTS", "a\0b", CodePage::Cp437), Err(Unsendable::Nul)));
+}
+
+#[test]
+fn a_name_that_nobody_would_see_is_refused() {
+    for from in ["", " ", "UP\0", "A\nBcc: x@y"] {
+        assert!(matches!(outgoing(from, "ALERTS", "x", CodePage::Cp437), Err(Unsendable::UnfitName(_))));
     }
 }
 
