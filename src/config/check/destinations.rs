@@ -1,5 +1,6 @@
 //! Where messages go.
 
+use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -307,9 +308,15 @@ impl Checking<'_> {
         let secret = match file(&absolute) {
             Ok(secret) => secret,
             Err(error) => {
-                let fix = format!(
-                    "put the password there: `install -m 0640 -g mailslotd /dev/stdin {shown}`; the service's user must be able to read it"
-                );
+                let fix = if error.kind() == io::ErrorKind::NotFound {
+                    format!(
+                        "put the password there: `install -m 0640 -g mailslotd /dev/stdin {shown}`; the service's user must be able to read it"
+                    )
+                } else {
+                    format!(
+                        "let the service's user read it: `chgrp mailslotd {shown} && chmod 640 {shown}`; as another user, check with `sudo -u mailslotd mailslotd check`"
+                    )
+                };
                 self.problem(path.problem(format!("{shown} cannot be read: {error}"), fix));
                 return None;
             }
