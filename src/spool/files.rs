@@ -87,9 +87,28 @@ pub(super) fn remove(path: &Path) {
     }
 }
 
-/// Moves a damaged database and its log into a new folder beside it, and what was rebuilt from it into its place. The
+/// Puts the rebuilt database in the place of the damaged one, which goes with its log into a new folder beside it: the
 /// folder.
+///
+/// The first step gives the rebuilt one the name that says it is complete. From then on a crash at any moment is ended by
+/// [`finish_exchange`] at the next start, before anything reads a database that has lost its log.
 pub(super) fn exchange(dir: &Path, stamp: &str) -> Result<PathBuf, SpoolError> {
+    let (rebuilt, complete) = (dir.join(REBUILT), dir.join(COMPLETE));
+    fs::rename(&rebuilt, &complete).map_err(|error| SpoolError::file("name as complete", &rebuilt, error))?;
+    sync_folder(dir)?;
+    put_in_place(dir, stamp)
+}
+
+/// Ends an exchange that a crash interrupted. What of the damaged one is still in its place goes into a folder of its
+/// own.
+pub(super) fn finish_exchange(dir: &Path, stamp: &str) -> Result<(), SpoolError> {
+    if dir.join(COMPLETE).exists() {
+        put_in_place(dir, stamp)?;
+    }
+    Ok(())
+}
+
+fn put_in_place(dir: &Path, stamp: &str) -> Result<PathBuf, SpoolError> {
     let aside = new_folder(dir, stamp)?;
     for file in [LOG, DATABASE] {
         match fs::rename(dir.join(file), aside.join(file)) {
@@ -101,18 +120,11 @@ pub(super) fn exchange(dir: &Path, stamp: &str) -> Result<PathBuf, SpoolError> {
     // An index of the log in shared memory; it belongs to no other file and is made anew.
     remove(&dir.join(SHARED_MEMORY));
     sync_folder(&aside)?;
-    finish_exchange(dir)?;
+    let complete = dir.join(COMPLETE);
+    fs::rename(&complete, dir.join(DATABASE))
+        .map_err(|error| SpoolError::file("put in place", &complete, error))?;
+    sync_folder(dir)?;
     Ok(aside)
-}
-
-/// Ends an exchange that a crash interrupted: a rebuilt database without one in its place is complete.
-pub(super) fn finish_exchange(dir: &Path) -> Result<(), SpoolError> {
-    let (rebuilt, database) = (dir.join(REBUILT), dir.join(DATABASE));
-    if rebuilt.exists() && !database.exists() {
-        fs::rename(&rebuilt, &database).map_err(|error| SpoolError::file("put in place", &rebuilt, error))?;
-        sync_folder(dir)?;
-    }
-    Ok(())
 }
 
 /// Removes an unfinished rebuilt database.
@@ -264,7 +276,9 @@ pub(super) const CONTENT: &str = "content";
 pub(super) const DATABASE: &str = "spool.db";
 /// What takes the place of a damaged one, while it is put together.
 pub(super) const REBUILT: &str = "rebuilt.db";
-const LOG: &str = "spool.db-wal";
+/// The same once it is complete, until it is in its place.
+pub(super) const COMPLETE: &str = "complete.db";
+pub(super) const LOG: &str = "spool.db-wal";
 const SHARED_MEMORY: &str = "spool.db-shm";
 const LOCK: &str = "lock";
 const BALLAST: &str = "ballast";

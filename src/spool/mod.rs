@@ -15,7 +15,7 @@
 //! | `ballast` | 16 MiB of nothing, given up when the disk is full so that deliveries can still be recorded. |
 //! | `content/` | Mail over 64 KiB, one file each, as sent. Its row has the name and the SHA-256. |
 //! | `damaged-<time>/` | A database that SQLite could not read, set aside whole, with content that only it may name. |
-//! | `rebuilt.db` | What takes its place, while it is put together. |
+//! | `rebuilt.db` | What takes its place, while it is put together; `complete.db` once it is whole. |
 //!
 //! The tables are described in `schema.rs`, column by column.
 //!

@@ -27,7 +27,7 @@ pub(super) fn rebuild(dir: &Path, drafts: &Drafts) -> Result<(), SpoolError> {
     };
     schema::checkpoint(&rebuilt, Checkpoint::Truncate).map_err(failed)?;
     rebuilt.close().map_err(|(_, error)| failed(error))?;
-    let aside = files::exchange(dir, &Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string())?;
+    let aside = files::exchange(dir, &stamp())?;
     let content = files::move_orphans(dir, &aside, drafts)?;
     tracing::error!(
         messages = found.messages,
@@ -40,6 +40,11 @@ pub(super) fn rebuild(dir: &Path, drafts: &Drafts) -> Result<(), SpoolError> {
         aside.join(DATABASE).display()
     );
     Ok(())
+}
+
+/// The time, as the name of a folder has it.
+pub(super) fn stamp() -> String {
+    Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
 /// What could be read.

@@ -77,7 +77,7 @@ pub(super) fn open_database(
     drafts: &Drafts,
 ) -> Result<(Connection, Tally), SpoolError> {
     let path = dir.join(DATABASE);
-    files::finish_exchange(dir)?;
+    files::finish_exchange(dir, &salvage::stamp())?;
     files::touch_database(&path)?;
     let open = || -> Result<_, SpoolError> {
         let connection = schema::open_writer(&path, Readers::Foreign)?;

@@ -139,3 +139,20 @@ async fn a_later_format_and_a_database_of_another_program_are_left_alone() {
     assert!(matches!(error, SpoolError::ForeignDatabase { .. }), "{error}");
     assert_eq!(set_aside(&bench.dir()), Vec::<PathBuf>::new());
 }
+
+#[tokio::test]
+async fn an_exchange_that_a_crash_cut_off_between_log_and_database_is_ended_at_the_next_start() {
+    let bench = Bench::new();
+    let id = bench.spool.accept(alarm("kept", now())).await.unwrap();
+    let bench = bench
+        .reopened(|dir| {
+            // The rebuilt one is complete, the damaged one's log is set aside already, and then came the crash.
+            std::fs::copy(dir.join("spool.db"), dir.join("complete.db")).unwrap();
+            std::fs::write(dir.join("spool.db"), b"a database that has lost its log").unwrap();
+        })
+        .await;
+    assert!(bench.spool.load(id).await.unwrap().is_some());
+    let [aside] = &set_aside(&bench.dir())[..] else { panic!("the rest of the damaged one is set aside") };
+    assert_eq!(std::fs::read(aside.join("spool.db")).unwrap(), b"a database that has lost its log");
+    assert!(!bench.dir().join("complete.db").exists());
+}
