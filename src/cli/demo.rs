@@ -41,7 +41,7 @@ pub struct Args {
 #[must_use]
 pub fn run(args: Args, global: &Global) -> Exit {
     if global.verbose > 0 {
-        log::init(log::Form::Human, log::Verbosity::of_count(global.verbose)).ok();
+        log::init(log::Form::Human, log::Verbosity::of_count(global.verbose), global.color.into()).ok();
     }
     let scratch = match Scratch::new() {
         Ok(scratch) => scratch,

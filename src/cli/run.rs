@@ -83,7 +83,7 @@ fn start_log(form: settings::Log, global: &Global) {
         settings::Log::Json => Form::Json,
     };
     let verbosity = if global.quiet { Verbosity::Quiet } else { Verbosity::of_count(global.verbose) };
-    if let Err(error) = log::init(form, verbosity) {
+    if let Err(error) = log::init(form, verbosity, global.color.into()) {
         note(format_args!("mailslotd: no log: {error}"));
     }
 }

@@ -58,18 +58,43 @@ impl Verbosity {
     }
 }
 
-/// Sends the events of the whole process to stderr from now on. Colour only where stderr is a terminal; no time where
-/// it is systemd's journal, which has its own.
+/// When lines for people are coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Colours {
+    /// Where stderr is a terminal and `NO_COLOR` is not set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Colours {
+    fn chosen(self) -> Colour {
+        let wanted = match self {
+            Self::Auto => {
+                io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+            }
+            Self::Always => true,
+            Self::Never => false,
+        };
+        if wanted { Colour::Ansi } else { Colour::None }
+    }
+}
+
+/// Sends the events of the whole process to stderr from now on; no time where it is systemd's journal, which has its
+/// own.
 ///
 /// A `RUST_LOG` that cannot be read is said so and ignored: a typing error must not keep the gateway from starting.
 ///
 /// # Errors
 /// When it was called before.
-pub fn init(form: Form, verbosity: Verbosity) -> Result<(), TryInitError> {
+pub fn init(form: Form, verbosity: Verbosity, colours: Colours) -> Result<(), TryInitError> {
     let wanted = env::var("RUST_LOG").ok().filter(|directives| !directives.is_empty());
     let (filter, refused) = filter(verbosity, wanted.as_deref());
     let style = Style {
-        colour: if io::stderr().is_terminal() { Colour::Ansi } else { Colour::None },
+        colour: colours.chosen(),
         time: if env::var_os("JOURNAL_STREAM").is_some() { Time::Omitted } else { Time::Utc },
     };
     subscriber(form, style, filter, io::stderr).try_init()?;
