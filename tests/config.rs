@@ -3,10 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use mailslotd::config::check::{Checked, Secrets, Source, Surroundings, check};
 use mailslotd::config::problem::Problems;
 use mailslotd::config::show::show;
+use mailslotd::decode::decode;
+use mailslotd::message::notice::{Arrival, Listener};
+use mailslotd::wire::datagram::Datagram;
+
+#[path = "support/messngr.rs"]
+mod messngr;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -41,6 +48,27 @@ fn every_shipped_configuration_loads_without_a_warning() {
             checked(&path.display().to_string(), &text).unwrap_or_else(|problems| panic!("{problems}"));
         assert_eq!(checked.warnings, Problems::default(), "{}", path.display());
     }
+}
+
+#[test]
+fn the_readmes_configuration_loads_and_pages_somebody_for_the_alarm_it_speaks_of() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, yaml) = readme.split_once("```yaml\n").unwrap();
+    let (yaml, _) = yaml.split_once("```").unwrap();
+    let checked = checked("README.md", yaml).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(checked.warnings, Problems::default());
+    let bytes = messngr::messngr("UPS-3", "On battery");
+    let Ok(Datagram::Direct(direct)) = Datagram::parse(&bytes) else { panic!("a whole datagram") };
+    let source = "192.0.2.3:138".parse().unwrap();
+    let arrival = Arrival {
+        at: Timestamp::UNIX_EPOCH,
+        source,
+        destination: None,
+        interface: None,
+        listener: Listener::Datagram,
+    };
+    let notice = decode(&direct, arrival, checked.settings.decoding.of(source.ip())).unwrap();
+    assert_eq!(checked.settings.rules.decide(&notice).name().as_str(), "ups-alarms");
 }
 
 #[test]
