@@ -372,16 +372,45 @@ const LAYERS: &[(&str, &[&str], World)] = &[
     ("config", &["wire", "message", "policy"], Untouched),
     ("telemetry", &["message"], Touched),
     ("spool", &["message", "policy", "telemetry"], Touched),
+    ("inventory", &["message", "telemetry"], Touched),
+    // Sources come from the settings, and a next hop is asked in its own language.
+    ("directory", &["wire", "message", "policy", "session", "config", "telemetry"], Touched),
     (
         "delivery",
         &["wire", "message", "decode", "policy", "session", "config", "spool", "telemetry"],
         Touched,
     ),
-    ("listen", &["wire", "message", "decode", "policy", "session", "config", "spool", "telemetry"], Touched),
+    (
+        "listen",
+        &[
+            "wire",
+            "message",
+            "decode",
+            "policy",
+            "session",
+            "config",
+            "spool",
+            "directory",
+            "inventory",
+            "telemetry",
+        ],
+        Touched,
+    ),
     // Beyond what the listeners may: it shows the state of destinations, and pauses them for the operator.
     (
         "admin",
-        &["wire", "message", "decode", "policy", "session", "config", "spool", "telemetry", "delivery"],
+        &[
+            "wire",
+            "message",
+            "decode",
+            "policy",
+            "session",
+            "config",
+            "spool",
+            "inventory",
+            "telemetry",
+            "delivery",
+        ],
         Touched,
     ),
     ("app", &ALL_BELOW_APP, Touched),
@@ -389,7 +418,7 @@ const LAYERS: &[(&str, &[&str], World)] = &[
     ("main", &["cli"], Touched),
 ];
 
-const ALL_BELOW_APP: [&str; 11] = [
+const ALL_BELOW_APP: [&str; 13] = [
     "wire",
     "message",
     "decode",
@@ -398,12 +427,14 @@ const ALL_BELOW_APP: [&str; 11] = [
     "config",
     "telemetry",
     "spool",
+    "inventory",
+    "directory",
     "delivery",
     "listen",
     "admin",
 ];
 
-const ALL_BELOW_CLI: [&str; 12] = [
+const ALL_BELOW_CLI: [&str; 14] = [
     "wire",
     "message",
     "decode",
@@ -412,6 +443,8 @@ const ALL_BELOW_CLI: [&str; 12] = [
     "config",
     "telemetry",
     "spool",
+    "inventory",
+    "directory",
     "delivery",
     "listen",
     "admin",
@@ -511,7 +544,7 @@ mod the_guard_itself {
     #[test]
     fn the_crate_under_another_name_and_a_module_nobody_placed_are_refused() {
         assert_eq!(found("wire/smb.rs", "use crate as everything;"), [(1, "crate".to_owned())]);
-        assert_eq!(found("inventory/mod.rs", ""), [(1, "inventory".to_owned())]);
+        assert_eq!(found("nobody_placed_this/mod.rs", ""), [(1, "nobody_placed_this".to_owned())]);
         assert_eq!(found("main.rs", "fn main() { mailslotd::spool::open(); }").len(), 1);
     }
 }

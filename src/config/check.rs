@@ -20,7 +20,7 @@ use super::document::{self, Node, Value};
 use super::merge::merge;
 use super::problem::{Place, Problem, Problems};
 use super::raw::{self, At, Lost, OrOff, Read as _, Size};
-use super::settings::{Settings, SpoolLimits};
+use super::settings::{Settings, SmtpFrontEnd, SpoolLimits};
 use crate::message::id::DestinationName;
 use crate::policy::mapping::Context;
 use crate::policy::retry::Retry;
@@ -214,6 +214,7 @@ impl Checking<'_> {
             retry,
             spool: self.spool(file.spool),
             log: file.log.and_then(|log| log.value.format).map(|format| format.value).unwrap_or_default(),
+            smtp: SmtpFrontEnd::default(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What the configuration means: only valid values, every default filled in.
 
+mod smtp;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +17,10 @@ use crate::policy::rate::Rate;
 use crate::policy::retry::Retry;
 use crate::wire::oem_text::SenderText;
 pub use crate::wire::smtp::mechanism::Mechanism;
+pub use smtp::{
+    Bounces, CallForward, ClientException, Ldap, OnFailure, Pickup, RecipientSource, Route, RouteDomain,
+    ServerAuth, ServerTls, SmtpFrontEnd, SmtpLimits, SmtpListener, TlsStart,
+};
 
 /// The whole configuration in effect.
 #[derive(Debug, Clone)]
@@ -43,6 +49,8 @@ pub struct Settings {
     pub spool: SpoolLimits,
     /// How the log looks.
     pub log: Log,
+    /// Mail from devices, applications and the Internet; without listeners and pickup nothing of it runs.
+    pub smtp: SmtpFrontEnd,
 }
 
 impl Settings {

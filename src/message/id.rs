@@ -153,6 +153,10 @@ configured_name! {
     DestinationName
 }
 configured_name! {
+    /// The name of an SMTP listener, as written in the configuration.
+    ListenerName
+}
+configured_name! {
     /// The reason under which a rule's discarded messages are counted, as written in the configuration.
     DiscardReason
 }

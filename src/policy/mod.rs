@@ -10,10 +10,14 @@
     )
 )]
 
+pub mod account;
 pub mod availability;
+pub mod client_network;
 pub mod mapping;
 pub mod own_datagrams;
 pub mod rate;
+pub mod relay;
 pub mod retry;
 pub mod spelling;
+pub mod tarpit;
 pub mod template;

@@ -16,3 +16,4 @@
 pub mod reassembly;
 pub mod sasl;
 pub mod smtp_client;
+pub mod smtp_server;

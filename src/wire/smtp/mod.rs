@@ -1,8 +1,10 @@
 //! RFC 5321 grammar, the codes of RFC 3463, and content framing.
 
 pub mod content;
+pub mod dsn;
 pub mod extensions;
 pub mod mechanism;
 pub mod path;
 pub mod reply;
 pub mod status;
+pub mod tolerance;

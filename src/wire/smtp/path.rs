@@ -82,6 +82,43 @@ impl fmt::Debug for Mailbox {
     }
 }
 
+/// Where reports go: the argument of MAIL (RFC 5321 §4.1.1.2).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ReversePath {
+    /// `<>`: of a report, which nobody may report about.
+    Null,
+    /// A mailbox.
+    Mailbox(Mailbox),
+}
+
+/// Whom a message is for: the argument of RCPT (RFC 5321 §4.1.1.3). A source route that stood before the mailbox is
+/// gone: nothing is decided by it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ForwardPath {
+    /// `<postmaster>` in any case, without a domain: always local (§4.5.1).
+    Postmaster,
+    /// A mailbox.
+    Mailbox(Mailbox),
+}
+
+impl fmt::Display for ReversePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => Ok(()),
+            Self::Mailbox(mailbox) => mailbox.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for ForwardPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Postmaster => f.write_str("postmaster"),
+            Self::Mailbox(mailbox) => mailbox.fmt(f),
+        }
+    }
+}
+
 impl FromStr for Mailbox {
     type Err = PathError;
 

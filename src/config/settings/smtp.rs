@@ -1,0 +1,256 @@
+//! The SMTP front-end: who may bring mail, and where it goes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use zeroize::Zeroizing;
+
+use super::{Mechanism, TlsMode};
+use crate::message::id::DestinationName;
+use crate::policy::account::Cleartext;
+use crate::policy::rate::Rate;
+use crate::policy::relay::{DomainPattern, ListenerPolicy, RelayPolicy};
+use crate::policy::tarpit::TarpitPolicy;
+use crate::wire::smtp::path::Mailbox;
+use crate::wire::smtp::tolerance::Tolerance;
+
+/// The whole front-end.
+#[derive(Debug, Clone)]
+pub struct SmtpFrontEnd {
+    /// Where clients connect.
+    pub listeners: Vec<SmtpListener>,
+    /// Who may send what to whom.
+    pub relay: Arc<RelayPolicy>,
+    /// Who knows which recipients of accepted domains exist; empty: all do.
+    pub recipients: Vec<RecipientSource>,
+    /// What an answer is worth when a directory cannot be asked.
+    pub on_directory_failure: OnFailure,
+    /// Where accepted mail goes; the first that matches decides. Mail that none matches is
+    /// refused at RCPT.
+    pub routes: Vec<Route>,
+    /// For clients that are neither trusted nor authenticated.
+    pub limits: SmtpLimits,
+    /// Whose senders are told that a message could not be delivered.
+    pub bounces: Bounces,
+    /// Who gets mail for the postmaster, and is the postmaster that reports name.
+    pub postmaster: Option<Mailbox>,
+    /// How long refusals are held.
+    pub tarpit: TarpitPolicy,
+    /// Accounts, where there are any.
+    pub users_file: Option<PathBuf>,
+    /// A directory that mail is picked up from, where there is one.
+    pub pickup: Option<Pickup>,
+}
+
+/// Where clients connect.
+#[derive(Debug, Clone)]
+pub struct SmtpListener {
+    /// Its addresses; at least one.
+    pub addresses: Vec<SocketAddr>,
+    /// What it lets through; has its name.
+    pub policy: Arc<ListenerPolicy>,
+    /// `None`: Device for trusted networks, Strict for everybody else.
+    pub tolerance: Option<Tolerance>,
+    /// Stubborn devices; the first that contains the client decides.
+    pub clients: Vec<ClientException>,
+    /// TLS, where there is a certificate.
+    pub tls: Option<ServerTls>,
+    /// AUTH, where there are accounts.
+    pub auth: Option<ServerAuth>,
+    /// DNS block lists that are asked about clients that are not trusted: domains such as zen.dnsbl.example.
+    pub dnsbl: Vec<String>,
+    /// Load balancers that must speak the PROXY protocol; nobody else may.
+    pub proxy_protocol_from: Vec<IpNet>,
+}
+
+/// One stubborn device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientException {
+    /// Where it is.
+    pub source: Vec<IpNet>,
+    /// EHLO keywords that it must not see, in upper case.
+    pub hide: Arc<[String]>,
+    /// Instead of the listener's.
+    pub tolerance: Option<Tolerance>,
+}
+
+/// TLS of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    /// When it begins.
+    pub start: TlsStart,
+    /// PEM file with the certificate and those that lead to its root.
+    pub certificate: PathBuf,
+    /// PEM file with its key.
+    pub key_file: PathBuf,
+}
+
+/// When TLS begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsStart {
+    /// When the client says STARTTLS.
+    StartTls,
+    /// With the first octet (RFC 8314).
+    Implicit,
+}
+
+/// AUTH of a listener. Whether it is required, [`ListenerPolicy`] says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerAuth {
+    /// In the order they are offered.
+    pub mechanisms: Vec<Mechanism>,
+    /// Whether passwords may be sent without TLS.
+    pub cleartext: Cleartext,
+}
+
+/// Who knows which recipients exist.
+#[derive(Debug, Clone)]
+pub enum RecipientSource {
+    /// Addresses in the configuration.
+    List(Vec<String>),
+    /// A file with an address (or `@domain` for all of one) a line; read again when it changes.
+    File(PathBuf),
+    /// A directory.
+    Ldap(Box<Ldap>),
+    /// The next hop is asked with RCPT.
+    CallForward(CallForward),
+}
+
+/// An LDAP directory, Active Directory for example.
+#[derive(Clone)]
+pub struct Ldap {
+    /// `ldaps://host[:port]`, or `ldap://` with StartTLS unless `tls` is `None`.
+    pub url: String,
+    /// How the connection is protected.
+    pub tls: TlsMode,
+    /// PEM file with the authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Where the search begins.
+    pub base: String,
+    /// An RFC 4515 filter in which `{address}` stands for the escaped address.
+    pub filter: String,
+    /// Who asks; `None`: anonymous.
+    pub bind: Option<(String, Zeroizing<String>)>,
+    /// How long one answer may take.
+    pub timeout: Duration,
+}
+
+/// Shows no password.
+impl std::fmt::Debug for Ldap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ldap").field("url", &self.url).field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+/// A next hop that is asked with RCPT whether it knows a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallForward {
+    /// Host name or IP address.
+    pub host: String,
+    /// Usually 25.
+    pub port: u16,
+    /// How long one answer may take.
+    pub timeout: Duration,
+}
+
+/// What an answer is worth when a directory cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// 451: the client tries again.
+    #[default]
+    Defer,
+    /// Trusted and authenticated clients are believed; others get 451.
+    Accept,
+}
+
+/// Where mail for a domain goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The recipient's domain.
+    pub domain: RouteDomain,
+    /// The destination.
+    pub via: DestinationName,
+}
+
+/// The recipient's domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteDomain {
+    /// Every other one.
+    Any,
+    /// These.
+    Domain(DomainPattern),
+}
+
+/// What clients may do that are neither trusted nor authenticated; the size holds for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SmtpLimits {
+    /// Octets of one message; SIZE announces it, or a destination's lower one.
+    pub message_size: Option<u64>,
+    /// Recipients of one transaction; at least 100.
+    pub recipients: usize,
+    /// Connections of one client network at once.
+    pub connections_per_network: Option<usize>,
+    /// Messages of one client network in a time.
+    pub messages: Option<Rate>,
+    /// Connections of one client network in a time.
+    pub connections: Option<Rate>,
+    /// Connections in all, of everybody.
+    pub connections_in_all: usize,
+}
+
+/// Whose senders are told that a message could not be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Bounces {
+    /// Those that are trusted or authenticated: nobody on the Internet can have us send reports to a third person.
+    #[default]
+    OwnUsers,
+    /// All (RFC 5321 §6.1).
+    Everyone,
+    /// Nobody, against RFC 5321.
+    Off,
+}
+
+/// A directory that applications drop mail into, and `mailslotd sendmail`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pickup {
+    /// The directory; made when absent.
+    pub path: PathBuf,
+    /// What is let through; this host's own addresses are its trusted networks.
+    pub policy: Arc<ListenerPolicy>,
+}
+
+impl Default for SmtpFrontEnd {
+    /// Nobody may bring anything.
+    fn default() -> Self {
+        Self {
+            listeners: Vec::new(),
+            relay: Arc::default(),
+            recipients: Vec::new(),
+            on_directory_failure: OnFailure::Defer,
+            routes: Vec::new(),
+            limits: SmtpLimits::default(),
+            bounces: Bounces::OwnUsers,
+            postmaster: None,
+            tarpit: TarpitPolicy::default(),
+            users_file: None,
+            pickup: None,
+        }
+    }
+}
+
+impl Default for SmtpLimits {
+    /// 35 MiB, 100 recipients, 50 connections of one network, 600 messages a minute of one network, 12 000 connections in all.
+    fn default() -> Self {
+        Self {
+            message_size: Some(35 << 20),
+            recipients: 100,
+            connections_per_network: Some(50),
+            messages: Some(Rate { count: 600, period: Duration::from_secs(60) }),
+            connections: None,
+            connections_in_all: 12_000,
+        }
+    }
+}
