@@ -373,11 +373,13 @@ const LAYERS: &[(&str, &[&str], World)] = &[
     ("telemetry", &["message"], Touched),
     ("spool", &["message", "policy", "telemetry"], Touched),
     ("inventory", &["message", "telemetry"], Touched),
+    // Connections to other hosts, whatever is said over them.
+    ("net", &[], Touched),
     // Sources come from the settings, and a next hop is asked in its own language.
-    ("directory", &["wire", "message", "policy", "session", "config", "telemetry"], Touched),
+    ("directory", &["wire", "message", "policy", "session", "config", "telemetry", "net"], Touched),
     (
         "delivery",
-        &["wire", "message", "decode", "policy", "session", "config", "spool", "telemetry"],
+        &["wire", "message", "decode", "policy", "session", "config", "spool", "telemetry", "net"],
         Touched,
     ),
     (
@@ -393,6 +395,7 @@ const LAYERS: &[(&str, &[&str], World)] = &[
             "directory",
             "inventory",
             "telemetry",
+            "net",
         ],
         Touched,
     ),
@@ -418,7 +421,8 @@ const LAYERS: &[(&str, &[&str], World)] = &[
     ("main", &["cli"], Touched),
 ];
 
-const ALL_BELOW_APP: [&str; 13] = [
+const ALL_BELOW_APP: [&str; 14] = [
+    "net",
     "wire",
     "message",
     "decode",
@@ -434,7 +438,8 @@ const ALL_BELOW_APP: [&str; 13] = [
     "admin",
 ];
 
-const ALL_BELOW_CLI: [&str; 14] = [
+const ALL_BELOW_CLI: [&str; 15] = [
+    "net",
     "wire",
     "message",
     "decode",

@@ -10,6 +10,5 @@ pub mod outcome;
 pub mod scheduler;
 pub mod submission;
 mod sweep;
-pub mod tls;
 pub mod transport;
 pub mod view;

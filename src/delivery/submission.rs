@@ -9,7 +9,6 @@
 //! its signatures.
 #![expect(clippy::disallowed_methods, reason = "how long connections idle is measured here")]
 
-mod connect;
 mod connection;
 mod content;
 mod endpoint;
@@ -22,12 +21,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::outcome::{Attempt, Health, Outcome, RecipientNumber, Report};
-use super::tls::TlsSetupError;
+
 use crate::config::settings;
 use crate::message::compose::{Addressees, ComposeError, Identity, compose};
 use crate::message::id::DestinationName;
 use crate::message::mail::{Body, Content};
 use crate::message::recipient::Recipient;
+use crate::net::tls::TlsSetupError;
 use crate::session::smtp_client::{Dsn, Fate, ForwardPath, MAX_RECIPIENTS, Ret, Sender, Transaction};
 use crate::wire::smtp::path::{Mailbox, PathError};
 use crate::wire::smtp::status::EnhancedStatus;

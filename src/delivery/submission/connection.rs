@@ -15,11 +15,11 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::unconstrained;
 use tokio::time::{timeout, timeout_at};
 
-use super::connect::{ConnectFault, connect};
 use super::content::Reader;
 use super::endpoint::Endpoint;
-use crate::delivery::tls::HandshakeFault;
 use crate::message::mail::Content;
+use crate::net::connect::{ConnectFault, connect};
+use crate::net::tls::HandshakeFault;
 use crate::session::sasl::{Identity, Nonce};
 use crate::session::smtp_client::{
     Ending, Fate, Input, Output, Profile, Security, SmtpClient, Stage, Timeouts, Transaction,

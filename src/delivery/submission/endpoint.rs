@@ -7,7 +7,7 @@ use tokio_rustls::TlsConnector;
 
 use super::SetupError;
 use crate::config::settings::{self, Credentials, TlsMode};
-use crate::delivery::tls;
+use crate::net::tls;
 use crate::session::smtp_client::Security;
 
 /// A next hop, checked.

@@ -3,11 +3,11 @@
 
 use std::io;
 
-use super::connect::ConnectFault;
 use super::connection::Ended;
 use super::endpoint::Endpoint;
 use crate::delivery::outcome::Health;
-use crate::delivery::tls::HandshakeFault;
+use crate::net::connect::ConnectFault;
+use crate::net::tls::HandshakeFault;
 use crate::session::sasl::{Channel, SaslFault};
 use crate::session::smtp_client::{Ending, OperatorFault, Stage};
 

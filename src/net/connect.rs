@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 /// Why there is no connection.
 #[derive(Debug)]
-pub(super) enum ConnectFault {
+pub enum ConnectFault {
     /// The name has no address.
     Resolve(io::Error),
     /// No address answered; the last address and what it said.
@@ -21,7 +21,7 @@ pub(super) enum ConnectFault {
 
 /// A connection to whichever address of `host` answers first. Each has a little start over the next; IPv6 and IPv4
 /// take turns.
-pub(super) async fn connect(host: &str, port: u16, within: Duration) -> Result<TcpStream, ConnectFault> {
+pub async fn connect(host: &str, port: u16, within: Duration) -> Result<TcpStream, ConnectFault> {
     timeout(within, race(host, port)).await.unwrap_or(Err(ConnectFault::TimedOut))
 }
 

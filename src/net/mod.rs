@@ -1,0 +1,6 @@
+//! How other hosts are reached: names and addresses to TCP connections, TLS, one question for many who ask it.
+//!
+//! Shared by what asks (the recipient filter, DNS block lists) and what delivers.
+
+pub mod connect;
+pub mod tls;
