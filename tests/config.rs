@@ -304,9 +304,9 @@ mod addresses {
         for destination in destinations {
             let (to, from) = match &destination.kind {
                 DestinationKind::Submission(submission) => {
-                    Mailbox::parse(&submission.from).unwrap();
                     Mailbox::parse(address).unwrap();
-                    (Addressees::Mailboxes(&[address]), Some(submission.from.as_str()))
+                    let sender = submission.from.as_ref().unwrap();
+                    (Addressees::Mailboxes(&[address]), Some(sender.address.as_str()))
                 }
                 DestinationKind::Maildir(_) => (Addressees::Folder("operator"), None),
             };

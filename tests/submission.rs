@@ -322,16 +322,17 @@ fn submission(setup: &Setup) -> Submission {
     let settings = settings::Submission {
         host: setup.host.to_owned(),
         port: setup.port,
-        tls: Tls { mode: setup.mode, ca_file: Some(setup.ca_file.clone()) },
+        tls: Tls { mode: setup.mode, ca_file: Some(setup.ca_file.clone()), client_certificate: None },
         auth: setup.auth.then(|| Credentials {
             user: USER.to_owned(),
             password: Zeroizing::new(setup.password.to_owned()),
             mechanisms: vec![setup.mechanism],
         }),
-        from: setup.from.to_owned(),
+        from: None,
         max_connections: 2,
         rate: None,
         message_size: None,
+        max_recipients: None,
         timeout: Duration::from_secs(20),
     };
     let identity = Identity::new(Some("gw1.plant.example"), "plant-1", Some(setup.from), TimeZone::UTC);

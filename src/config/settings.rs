@@ -1,5 +1,6 @@
 //! What the configuration means: only valid values, every default filled in.
 
+mod sender;
 mod smtp;
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +18,7 @@ use crate::policy::rate::Rate;
 use crate::policy::retry::Retry;
 use crate::wire::oem_text::SenderText;
 pub use crate::wire::smtp::mechanism::Mechanism;
+pub use sender::{DisplayName, DisplayNameError, Sender};
 pub use smtp::{
     Bounces, CallForward, ClientException, Ldap, OnFailure, Pickup, RecipientSource, Route, RouteDomain,
     ServerAuth, ServerTls, SmtpFrontEnd, SmtpLimits, SmtpListener, TlsStart,
@@ -112,14 +114,17 @@ pub struct Submission {
     pub tls: Tls,
     /// Who we are there; `None` where the configuration says `auth: none`.
     pub auth: Option<Credentials>,
-    /// The address in MAIL FROM and From; for notices the only one.
-    pub from: String,
+    /// The sender of notices, and of mail whose own sender the next hop would not take; `None`: mail goes as it came,
+    /// and no rule sends notices here.
+    pub from: Option<Sender>,
     /// Connections at once; at least 1.
     pub max_connections: usize,
     /// Messages in a time, where limited.
     pub rate: Option<Rate>,
     /// The greatest message in bytes, where limited.
     pub message_size: Option<u64>,
+    /// Recipients of one transaction, where the next hop takes fewer than RFC 5321 asks for; at least 1.
+    pub max_recipients: Option<usize>,
     /// How long one reply may take; RFC 5321 §4.5.3.2 wants minutes.
     pub timeout: Duration,
 }
@@ -131,6 +136,17 @@ pub struct Tls {
     pub mode: TlsMode,
     /// PEM file with the authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// What we show to a next hop that asks who we are; never with [`TlsMode::None`].
+    pub client_certificate: Option<CertificateFiles>,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// PEM file with the certificate and those that lead to its root.
+    pub certificate: PathBuf,
+    /// PEM file with its key.
+    pub key_file: PathBuf,
 }
 
 /// When TLS begins.

@@ -146,7 +146,8 @@ struct ShownSubmission<'s> {
     port: u16,
     tls: ShownTls<'s>,
     auth: Auth<'s>,
-    from: From<'s>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<From<'s>>,
     limits: Limits,
     timeout: String,
 }
@@ -240,7 +241,7 @@ impl<'s> ShownSubmission<'s> {
                 ca_file: submission.tls.ca_file.as_deref(),
             },
             auth,
-            from: From { address: &submission.from },
+            from: submission.from.as_ref().map(|sender| From { address: sender.address.as_str() }),
             limits: Limits {
                 max_connections: submission.max_connections,
                 rate: limit(submission.rate, rate),

@@ -81,7 +81,7 @@ impl Submission {
         Ok(Self(Arc::new(Shared {
             name,
             endpoint: Endpoint::new(settings, &identity.hostname)?,
-            from: Mailbox::parse(&settings.from).map_err(SetupError::From)?,
+            from: Mailbox::parse(&identity.from).map_err(SetupError::From)?,
             identity,
             message_size: settings.message_size,
             permits: Semaphore::new(settings.max_connections.max(1)),

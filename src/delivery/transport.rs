@@ -49,7 +49,7 @@ impl Transport {
                 Ok(Self::Maildir(Maildir::new(name, maildir, identity(None), Arc::clone(metrics))))
             }
             DestinationKind::Submission(submission) => {
-                let identity = identity(Some(&submission.from));
+                let identity = identity(submission.from.as_ref().map(|sender| sender.address.as_str()));
                 Ok(Self::Submission(Submission::new(name, submission, identity)?))
             }
         }

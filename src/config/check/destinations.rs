@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 use super::super::problem::{Place, Problem};
 use super::super::raw::{self, At, Auth, Lost};
 use super::super::settings::{
-    Credentials, Destination, DestinationKind, Maildir, Mechanism, Submission, Tls, TlsMode,
+    Credentials, Destination, DestinationKind, DisplayName, Maildir, Mechanism, Sender, Submission, Tls,
+    TlsMode,
 };
 use super::{Checking, Completeness, Readers, SecretOrigin, Secrets, domain_fault};
 use crate::message::id::DestinationName;
@@ -140,6 +141,7 @@ impl Checking<'_> {
                 .map_or(DEFAULT_CONNECTIONS, |count| usize::try_from(count.value).unwrap_or(usize::MAX)),
             rate: rate.and_then(|rate| rate.value.limit()),
             message_size: message_size.and_then(|size| size.value.limit()).map(|size| size.0),
+            max_recipients: None,
             timeout: self.nonzero(submission.timeout, DEFAULT_TIMEOUT),
         }
     }
@@ -192,7 +194,7 @@ impl Checking<'_> {
             }
             Some(absolute)
         });
-        Tls { mode, ca_file }
+        Tls { mode, ca_file, client_certificate: None }
     }
 
     fn port(&mut self, port: Option<At<u16>>, tls: &Tls) -> u16 {
@@ -352,7 +354,7 @@ impl Checking<'_> {
         password
     }
 
-    fn from(&mut self, from: Option<At<raw::From>>, place: &Place, lost: &Lost) -> String {
+    fn from(&mut self, from: Option<At<raw::From>>, place: &Place, lost: &Lost) -> Option<Sender> {
         let place = from.as_ref().map_or(place, |from| &from.place).clone();
         let from_lost = from.as_ref().is_some_and(|from| from.value.lost.has("address"));
         let Some(address) = from.and_then(|from| from.value.address) else {
@@ -360,12 +362,15 @@ impl Checking<'_> {
             if !lost.has("from") && !from_lost {
                 self.incomplete(&place, "has no `from.address`", fix);
             }
-            return String::new();
+            return None;
         };
-        if let Err(error) = Mailbox::parse_ascii(&address.value) {
-            self.problem(address.problem(error.to_string(), error.fix()));
+        match Mailbox::parse_ascii(&address.value) {
+            Ok(address) => Some(Sender { address, keep: Vec::new(), display: DisplayName::default() }),
+            Err(error) => {
+                self.problem(address.problem(error.to_string(), error.fix()));
+                None
+            }
         }
-        address.value
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-use super::{Mechanism, TlsMode};
+use super::{CertificateFiles, Mechanism, TlsMode};
 use crate::message::id::DestinationName;
 use crate::policy::account::Cleartext;
 use crate::policy::rate::Rate;
@@ -82,10 +82,8 @@ pub struct ClientException {
 pub struct ServerTls {
     /// When it begins.
     pub start: TlsStart,
-    /// PEM file with the certificate and those that lead to its root.
-    pub certificate: PathBuf,
-    /// PEM file with its key.
-    pub key_file: PathBuf,
+    /// What the client is shown.
+    pub files: CertificateFiles,
 }
 
 /// When TLS begins.

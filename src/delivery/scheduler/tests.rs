@@ -68,12 +68,13 @@ impl World {
         let settings = settings::Submission {
             host: at.ip().to_string(),
             port: at.port(),
-            tls: Tls { mode: TlsMode::None, ca_file: None },
+            tls: Tls { mode: TlsMode::None, ca_file: None, client_certificate: None },
             auth: None,
-            from: "alerts@corp.example".to_owned(),
+            from: None,
             max_connections: connections,
             rate: None,
             message_size: None,
+            max_recipients: None,
             timeout: Duration::from_secs(10),
         };
         let name = destination(name);
