@@ -1,4 +1,5 @@
-//! Bytes ↔ values: NetBIOS (RFC 1001/1002), SMB and mailslots (MS-CIFS, MS-MAIL, MS-MSRP, MS-BRWS), SMTP (RFC 5321).
+//! Bytes ↔ values: NetBIOS (RFC 1001/1002), SMB and mailslots (MS-CIFS, MS-MAIL, MS-MSRP, MS-BRWS), SMTP (RFC 5321) and
+//! what precedes it: PROXY headers, TLS hellos.
 //!
 //! Nothing in here reads a clock, a file, a socket or a setting. Every parser takes a [`reader::Reader`] or a slice and
 //! gives a value whose fields are all in range, or a [`reader::WireError`] that names the field, the offset and the
@@ -16,6 +17,7 @@
 
 pub mod announcement;
 pub mod browser;
+pub mod client_hello;
 pub mod datagram;
 pub mod lanman;
 pub mod mailslot;
@@ -25,6 +27,7 @@ pub mod name_service;
 pub mod netbios_name;
 pub mod netlogon;
 pub mod oem_text;
+pub mod proxy;
 pub mod reader;
 pub mod session_service;
 pub mod smb;
