@@ -1,11 +1,14 @@
 //! Sockets: bytes in, durable messages out.
 //!
 //! [`socket`] binds, [`receive`] reads many datagrams at once, [`pipeline`] decides about each, [`backlog`] holds what is
-//! to be delivered, [`intake`] makes it durable. [`datagram`] is the task from the socket to the backlog.
+//! to be delivered, [`intake`] makes it durable. [`datagram`] is the task from the socket to the backlog. [`smtp`] is the
+//! front-end for mail; [`owner`] tells who has a port that was wanted.
 
 pub mod backlog;
 pub mod datagram;
 pub mod intake;
+pub mod owner;
 pub mod pipeline;
 pub mod receive;
+pub mod smtp;
 pub mod socket;

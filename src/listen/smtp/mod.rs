@@ -1,0 +1,3 @@
+//! The SMTP front-end: sockets and TLS around [`crate::session::smtp_server`].
+
+pub mod socket;
