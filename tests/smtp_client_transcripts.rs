@@ -20,7 +20,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use mailslotd::session::sasl::{Identity, Nonce};
+use mailslotd::session::sasl::Nonce;
+use mailslotd::session::sasl::client::Identity;
 use mailslotd::session::smtp_client::{
     Dsn, Ending, Fate, ForwardPath, Input, Notify, OperatorFault, Output, Profile, Ret, Security, Sender,
     SmtpClient, Timeouts, Transaction,

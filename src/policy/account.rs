@@ -1,5 +1,7 @@
 //! Accounts of clients that authenticate, and the only way to become a [`Principal`].
 
+pub(crate) mod keys;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,39 +9,55 @@ use zeroize::Zeroizing;
 
 use crate::policy::rate::Rate;
 use crate::policy::relay::AddressPattern;
+use crate::wire::smtp::mechanism::Mechanism;
 
 /// Who a client proved to be.
 ///
 /// Only a successful check of a non-empty, known, enabled account makes one, in this module: there is no anonymous,
 /// guest or empty principal in the program (the lesson of MS01-037 and MS02-011).
 #[derive(Clone, PartialEq, Eq)]
-pub struct Principal(Arc<Standing>);
+pub struct Principal {
+    permissions: Arc<Permissions>,
+    proved_by: Arc<str>,
+}
 
-/// What an account is allowed once it is proved.
-#[derive(Debug, PartialEq, Eq)]
-struct Standing {
+/// What an account may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permissions {
     name: String,
     may_send_as: Option<Vec<AddressPattern>>,
     rate: Option<Rate>,
 }
 
 impl Principal {
-    /// Its account's name: never empty.
+    /// Its account's name as the operator spells it: never empty.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.0.name
+        self.permissions.name()
     }
 
     /// The reverse-paths it may use; `None`: any.
     #[must_use]
     pub fn may_send_as(&self) -> Option<&[AddressPattern]> {
-        self.0.may_send_as.as_deref()
+        self.permissions.may_send_as()
     }
 
     /// How many messages it may send in a time, where limited.
     #[must_use]
     pub fn rate(&self) -> Option<Rate> {
-        self.0.rate
+        self.permissions.rate()
+    }
+
+    /// All that its account may do.
+    #[must_use]
+    pub fn permissions(&self) -> &Permissions {
+        &self.permissions
+    }
+
+    /// The account whose password was proved: another one's name where that may act for this one.
+    #[must_use]
+    pub fn proved_by(&self) -> &str {
+        &self.proved_by
     }
 }
 
@@ -49,25 +67,109 @@ impl fmt::Debug for Principal {
     }
 }
 
+impl Permissions {
+    /// The account's name as the operator spells it: never empty.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The reverse-paths it may use; `None`: any.
+    #[must_use]
+    pub fn may_send_as(&self) -> Option<&[AddressPattern]> {
+        self.may_send_as.as_deref()
+    }
+
+    /// How many messages it may send in a time, where limited.
+    #[must_use]
+    pub const fn rate(&self) -> Option<Rate> {
+        self.rate
+    }
+}
+
 /// A claim to be checked.
 pub enum Check {
     /// PLAIN and LOGIN.
     Password {
+        /// Which of the two; it changes nothing but what is counted.
+        mechanism: PasswordMechanism,
         /// The authentication identity.
         user: String,
-        /// The authorization identity, where another was given.
+        /// The authorization identity, where one was given; not always another one.
         authorize_as: Option<String>,
         /// The secret; wiped when dropped.
         password: Zeroizing<String>,
     },
+    /// CRAM-MD5 (RFC 2195).
+    CramMd5 {
+        /// The authentication identity.
+        user: String,
+        /// What the client was asked.
+        challenge: String,
+        /// HMAC-MD5 of it, keyed with the password, if the client knows that.
+        digest: [u8; 16],
+    },
+    /// SCRAM-SHA-256 begins: what is the client to compute with? Proves nothing yet.
+    ScramStart {
+        /// The authentication identity.
+        user: String,
+    },
+    /// SCRAM-SHA-256 ends: is this the proof (RFC 5802 §3)?
+    ScramProof {
+        /// The authentication identity.
+        user: String,
+        /// The authorization identity, where one was given; not always another one.
+        authorize_as: Option<String>,
+        /// `AuthMessage`: all that both sides said.
+        auth_message: String,
+        /// `ClientProof`.
+        proof: [u8; 32],
+    },
+}
+
+/// A mechanism that hands over the password itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasswordMechanism {
+    /// RFC 4616.
+    Plain,
+    /// draft-murchison-sasl-login.
+    Login,
+}
+
+impl Check {
+    /// Whose step it is.
+    #[must_use]
+    pub const fn mechanism(&self) -> Mechanism {
+        match self {
+            Self::Password { mechanism: PasswordMechanism::Plain, .. } => Mechanism::Plain,
+            Self::Password { mechanism: PasswordMechanism::Login, .. } => Mechanism::Login,
+            Self::CramMd5 { .. } => Mechanism::CramMd5,
+            Self::ScramStart { .. } | Self::ScramProof { .. } => Mechanism::ScramSha256,
+        }
+    }
+
+    /// The authentication identity that is claimed: text of the peer, which may be a password typed into the wrong
+    /// field.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        match self {
+            Self::Password { user, .. }
+            | Self::CramMd5 { user, .. }
+            | Self::ScramStart { user }
+            | Self::ScramProof { user, .. } => user,
+        }
+    }
 }
 
 /// Shows neither user nor password.
 impl fmt::Debug for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Password { .. } => f.write_str("Password"),
-        }
+        f.write_str(match self {
+            Self::Password { .. } => "Password",
+            Self::CramMd5 { .. } => "CramMd5",
+            Self::ScramStart { .. } => "ScramStart",
+            Self::ScramProof { .. } => "ScramProof",
+        })
     }
 }
 
@@ -76,10 +178,40 @@ impl fmt::Debug for Check {
 pub enum CheckAnswer {
     /// It is who it claims to be.
     Proved(Principal),
-    /// It is not, or there is no such account, or it is disabled: nobody is told which.
-    Refused,
+    /// So it is, and this proves to the client that it talks to the right server: SCRAM's `ServerSignature`.
+    ProvedWithSignature(Principal, [u8; 32]),
+    /// To [`Check::ScramStart`]; the same for an account that does not exist, each time.
+    Scram(ScramParameters),
+    /// It is not. The client is never told why.
+    Refused(Refusal),
     /// It could not be checked now: 454 4.7.0.
     Unavailable,
+}
+
+/// What a client of SCRAM computes with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScramParameters {
+    /// Random octets, not secret.
+    pub salt: Vec<u8>,
+    /// Rounds of PBKDF2.
+    pub iterations: u32,
+}
+
+/// Why a check fails. For the log alone: all look the same from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// No user or no password was given.
+    Empty,
+    /// There is no such account.
+    UnknownAccount,
+    /// There is, but the operator disabled it.
+    Disabled,
+    /// It is not this account's password.
+    WrongPassword,
+    /// The account has no verifier for this mechanism.
+    NoVerifier,
+    /// The password is right, but the account may not act for the authorization identity that was given.
+    MayNotActFor,
 }
 
 /// Whether passwords may be sent without TLS.

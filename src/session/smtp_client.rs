@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::sasl::{Channel, Exchange, SaslFault};
+use super::sasl::client::{Channel, Exchange, SaslFault};
 use crate::wire::smtp::content::ContentEncoder;
 use crate::wire::smtp::extensions::Extensions;
 use crate::wire::smtp::mechanism::Mechanism;

@@ -20,7 +20,8 @@ use super::endpoint::Endpoint;
 use crate::message::mail::Content;
 use crate::net::connect::{ConnectFault, connect};
 use crate::net::tls::HandshakeFault;
-use crate::session::sasl::{Identity, Nonce};
+use crate::session::sasl::Nonce;
+use crate::session::sasl::client::Identity;
 use crate::session::smtp_client::{
     Ending, Fate, Input, Output, Profile, Security, SmtpClient, Stage, Timeouts, Transaction,
 };

@@ -8,7 +8,7 @@ use super::endpoint::Endpoint;
 use crate::delivery::outcome::Health;
 use crate::net::connect::ConnectFault;
 use crate::net::tls::HandshakeFault;
-use crate::session::sasl::{Channel, SaslFault};
+use crate::session::sasl::client::{Channel, SaslFault};
 use crate::session::smtp_client::{Ending, OperatorFault, Stage};
 
 /// The finding about the destination, and nothing about any message.

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::verdict::Meaning;
 use super::{Ending, OperatorFault, Output, Parting, Security, SmtpClient, Stage, State, throttled};
-use crate::session::sasl::{self, Channel, Exchange, SaslFault};
+use crate::session::sasl::client::{self, Channel, Exchange, SaslFault};
 use crate::wire::smtp::extensions::Extensions;
 use crate::wire::smtp::mechanism::Mechanism;
 use crate::wire::smtp::reply::{Reply, ReplyParser, Severity};
@@ -111,7 +111,7 @@ impl SmtpClient {
 
     fn log_in(&mut self, now: Instant) {
         let Some(identity) = &self.profile.identity else { return self.idle() };
-        match sasl::choose(&self.extensions.auth, &identity.mechanisms, self.channel) {
+        match client::choose(&self.extensions.auth, &identity.mechanisms, self.channel) {
             Ok(mechanism) => {
                 let exchange = Exchange::new(mechanism, identity, self.profile.nonce.clone());
                 self.begin_auth(now, mechanism, exchange);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::session::sasl::{Identity, Nonce};
+use crate::session::sasl::Nonce;
+use crate::session::sasl::client::Identity;
 
 /// What a session is told before it begins.
 #[derive(Debug, Clone)]

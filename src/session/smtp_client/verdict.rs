@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::session::sasl::{NoMechanism, SaslFault};
+use crate::session::sasl::client::{NoMechanism, SaslFault};
 use crate::wire::reader::WireError;
 use crate::wire::smtp::mechanism::Mechanism;
 use crate::wire::smtp::reply::{Reply, Severity};

@@ -4,30 +4,11 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::{MAX_ITERATIONS, MIN_ITERATIONS, SaslFault, fill};
-
-/// The client's part of what makes a SCRAM exchange unrepeatable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Nonce(String);
-
-impl Nonce {
-    /// A nonce with this text: printable ASCII without a comma, at least one character.
-    #[must_use]
-    pub fn new(text: &str) -> Option<Self> {
-        let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b',';
-        (!text.is_empty() && text.bytes().all(allowed)).then(|| Self(text.to_owned()))
-    }
-
-    /// A nonce of 144 random bits.
-    #[must_use]
-    pub fn from_random(bytes: [u8; 18]) -> Self {
-        Self(STANDARD.encode(bytes))
-    }
-}
+use super::{MAX_ITERATIONS, SaslFault};
+use crate::policy::account::keys::{self, MIN_ITERATIONS};
+use crate::session::sasl::Nonce;
 
 /// The client's side of one exchange.
 pub struct Scram {
@@ -106,15 +87,14 @@ impl Scram {
         let without_proof = format!("c={},r={nonce}", STANDARD.encode(GS2_HEADER));
         let auth_message = format!("{},{server_first},{without_proof}", self.first_bare);
 
-        let salted_password = salted_password(self.password.as_bytes(), &salt, iterations);
-        let client_key = Zeroizing::new(hmac(&*salted_password, b"Client Key"));
-        let stored_key: [u8; 32] = Sha256::digest(client_key.as_slice()).into();
-        let client_signature = hmac(&stored_key, auth_message.as_bytes());
+        let salted_password = keys::salted_password(self.password.as_bytes(), &salt, iterations);
+        let client_key = keys::client_key(&salted_password);
+        let client_signature = keys::hmac_sha256(&keys::stored_key(&client_key), auth_message.as_bytes());
         let mut proof = client_key;
-        xor(&mut *proof, &client_signature);
-        let server_key = Zeroizing::new(hmac(&*salted_password, b"Server Key"));
+        keys::xor(&mut *proof, &client_signature);
+        let server_key = keys::server_key(&salted_password);
         let message = format!("{without_proof},p={}", STANDARD.encode(proof.as_slice()));
-        Ok((Zeroizing::new(message.into_bytes()), hmac(&*server_key, auth_message.as_bytes())))
+        Ok((Zeroizing::new(message.into_bytes()), keys::hmac_sha256(&*server_key, auth_message.as_bytes())))
     }
 }
 
@@ -159,40 +139,6 @@ fn check_server_final(message: &str, expected: &[u8; 32]) -> Result<(), SaslFaul
         STANDARD.decode(signature).map_err(|_| SaslFault::Malformed("the signature is no base64"))?;
     // No secret hangs on the time of this comparison: the value is used once.
     if signature == expected { Ok(()) } else { Err(SaslFault::Signature) }
-}
-
-/// `Hi` of RFC 5802 §2.2: PBKDF2 with one block.
-fn salted_password(password: &[u8], salt: &[u8], iterations: u32) -> Zeroizing<[u8; 32]> {
-    let keyed = keyed(password);
-    let mut block: [u8; 32] =
-        keyed.clone().chain_update(salt).chain_update([0, 0, 0, 1]).finalize().into_bytes().into();
-    let mut sum = Zeroizing::new(block);
-    for _ in 1..iterations {
-        block = keyed.clone().chain_update(block).finalize().into_bytes().into();
-        xor(&mut *sum, &block);
-    }
-    sum
-}
-
-fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    keyed(key).chain_update(message).finalize().into_bytes().into()
-}
-
-/// HMAC with a key of any length: a short one is padded with zeros, a long one hashed (RFC 2104 §2).
-fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
-    if key.len() > block.len() {
-        fill(&mut block, &Sha256::digest(key));
-    } else {
-        fill(&mut block, key);
-    }
-    Hmac::new(&block)
-}
-
-fn xor(to: &mut [u8], with: &[u8]) {
-    for (to, with) in to.iter_mut().zip(with) {
-        *to ^= with;
-    }
 }
 
 /// No channel binding, no authorization identity.
@@ -268,12 +214,5 @@ mod tests {
         let nonce = Nonce::new("n").unwrap();
         let mut scram = Scram::new("a=b,c", Zeroizing::default(), nonce);
         assert_eq!(scram.client_first(300).unwrap().as_slice(), b"n,,n=a=3Db=2Cc,r=n");
-    }
-
-    #[test]
-    fn a_nonce_is_printable_and_has_no_comma() {
-        assert_eq!(Nonce::new("a,b"), None);
-        assert_eq!(Nonce::new(""), None);
-        assert!(Nonce::new(&Nonce::from_random([0xFF; 18]).0).is_some());
     }
 }

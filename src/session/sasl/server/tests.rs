@@ -1,0 +1,35 @@
+use super::*;
+
+/// What the client of RFC 4616's examples says: `\0tim\0tanstaaftanstaaf`.
+const TIM: &str = "AHRpbQB0YW5zdGFhZnRhbnN0YWFm";
+
+fn begin(mechanism: Mechanism, initial_response: Option<&str>) -> (Exchange, Step) {
+    Exchange::begin(mechanism, initial_response, Nonce::new("server").unwrap(), "gw1.plant.example")
+}
+
+#[track_caller]
+fn challenge(step: Step) -> String {
+    let Step::Challenge(text) = step else { panic!("{step:?}") };
+    text
+}
+
+#[track_caller]
+fn outcome(step: Step) -> Outcome {
+    let Step::Done(outcome) = step else { panic!("{step:?}") };
+    outcome
+}
+
+#[test]
+fn plain_says_all_at_once_or_after_an_empty_challenge() {
+    let (_, at_once) = begin(Mechanism::Plain, Some(TIM));
+    let (exchange, step) = begin(Mechanism::Plain, None);
+    assert_eq!(challenge(step), "");
+    let (_, asked) = exchange.respond(TIM);
+    for step in [at_once, asked] {
+        let Step::Check(Check::Password { mechanism, user, authorize_as, password }) = step else {
+            panic!("{step:?}")
+        };
+        assert_eq!((mechanism, &*user, authorize_as), (PasswordMechanism::Plain, "tim", None));
+        assert_eq!(*password, "tanstaaftanstaaf");
+    }
+}
