@@ -33,3 +33,16 @@ fn plain_says_all_at_once_or_after_an_empty_challenge() {
         assert_eq!(*password, "tanstaaftanstaaf");
     }
 }
+
+#[test]
+fn a_line_that_is_no_base64_a_star_and_an_endless_line_end_the_exchange_each_in_its_way() {
+    for mechanism in [Mechanism::Plain, Mechanism::Login, Mechanism::CramMd5, Mechanism::ScramSha256] {
+        let respond = |line: &str| outcome(begin(mechanism, None).0.respond(line).1);
+        for line in ["?", "dGltx", "dGlt=", " dGlt", "=", "dGlt\r"] {
+            assert!(matches!(respond(line), Outcome::BadBase64), "{mechanism} {line}");
+        }
+        assert!(matches!(respond("*"), Outcome::Cancelled), "{mechanism}");
+        assert!(matches!(respond(&"A".repeat(MAX_LINE + 1)), Outcome::TooLong), "{mechanism}");
+        assert!(matches!(respond("//8="), Outcome::Refused), "{mechanism}: no UTF-8");
+    }
+}
