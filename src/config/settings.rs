@@ -16,12 +16,13 @@ use crate::message::id::DestinationName;
 use crate::policy::mapping::RuleSet;
 use crate::policy::rate::Rate;
 use crate::policy::retry::Retry;
+pub use crate::policy::route::{Route, RouteDomain};
 use crate::wire::oem_text::SenderText;
 pub use crate::wire::smtp::mechanism::Mechanism;
 pub use sender::{DisplayName, DisplayNameError, Sender};
 pub use smtp::{
-    Bounces, CallForward, ClientException, Ldap, OnFailure, Pickup, RecipientSource, Route, RouteDomain,
-    ServerAuth, ServerTls, SmtpFrontEnd, SmtpLimits, SmtpListener, TlsStart,
+    Bounces, CallForward, ClientException, Ldap, OnFailure, Pickup, RecipientSource, ServerAuth, ServerTls,
+    SmtpFrontEnd, SmtpLimits, SmtpListener, TlsStart,
 };
 
 /// The whole configuration in effect.

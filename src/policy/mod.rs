@@ -18,6 +18,7 @@ pub mod own_datagrams;
 pub mod rate;
 pub mod relay;
 pub mod retry;
+pub mod route;
 pub mod spelling;
 pub mod tarpit;
 pub mod template;

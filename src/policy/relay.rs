@@ -1,11 +1,26 @@
 //! May this client send to this forward-path? Facts in, a verdict with its reason out.
+//!
+//! Three methods let mail through: by the recipient's domain ([`AcceptedDomains`]), by authentication
+//! ([`Principal`](crate::policy::account::Principal)), by the client's network on a listener ([`TrustedNetwork`]).
+//! What the sender calls itself is no method: anybody can write any reverse-path, so [`decide_relay`] is not even told
+//! it, and [`decide_sender`] only ever says no because of it.
 
-use std::fmt;
+mod address;
+mod decide;
+mod domain;
 
-use ipnet::IpNet;
+use std::net::IpAddr;
 
+use ipnet::{IpNet, Ipv4Net};
+
+pub use self::address::{AddressPattern, NotAPattern, RouteSign};
+pub use self::decide::{
+    Facts, RelayRefusal, RelayVerdict, SenderRefusal, SenderVerdict, decide_relay, decide_sender,
+};
+pub use self::domain::{AcceptedDomains, DomainName, DomainPattern, NotADomain};
 use crate::message::id::ListenerName;
 use crate::policy::rate::Rate;
+use crate::policy::route::Route;
 
 /// What one listener lets through.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +31,16 @@ pub struct ListenerPolicy {
     pub trusted_networks: Vec<TrustedNetwork>,
     /// Whether anybody may send without having authenticated.
     pub authentication: Authentication,
+}
+
+impl ListenerPolicy {
+    /// The trusted network that a client is in: the first that contains its address. An IPv4 address mapped into IPv6
+    /// counts as the IPv4 address, and so does a network of such.
+    #[must_use]
+    pub fn trusted_network_of(&self, client: IpAddr) -> Option<&TrustedNetwork> {
+        let client = client.to_canonical();
+        self.trusted_networks.iter().find(|trusted| canonical(trusted.network).contains(&client))
+    }
 }
 
 /// Whether clients must authenticate before MAIL.
@@ -50,43 +75,24 @@ pub enum RelayTo {
     Any,
 }
 
-/// A pattern for a whole address: an address, or `*@domain` (any local part of exactly this domain), or `*`.
-///
-/// Domains match label by label without regard to case; local parts without regard to case too, since these are the
-/// operator's own addresses.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AddressPattern(String);
-
-impl AddressPattern {
-    /// The pattern as written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for AddressPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Recipient domains we are responsible for (method 1).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AcceptedDomains(Vec<DomainPattern>);
-
-/// A domain, or with a leading dot its sub-domains (and not itself).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DomainPattern {
-    /// Exactly this one, in lower case, without a trailing dot.
-    Exact(String),
-    /// Every domain below this one: `.corp.example`.
-    Below(String),
-}
-
 /// Who may send what to whom, for every listener.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RelayPolicy {
     /// Recipient domains we are responsible for.
     pub accepted_domains: AcceptedDomains,
+    /// Where accepted mail goes; the first that matches decides. Mail that none matches is refused at RCPT.
+    pub routes: Vec<Route>,
 }
+
+/// A network of IPv4 addresses mapped into IPv6 (`::ffff:192.0.2.0/120`) as the IPv4 network that it is.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let of_v4 = |prefix| Some(Ipv4Net::new(mapped.network().to_ipv4_mapped()?, prefix).ok()?.trunc());
+    mapped.prefix_len().checked_sub(MAPPED_PREFIX).and_then(of_v4).map_or(network, IpNet::V4)
+}
+
+/// The length of `::ffff:0:0/96` (RFC 4291 §2.5.5.2).
+const MAPPED_PREFIX: u8 = 96;
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,7 @@ pub mod netbios_name;
 pub mod netlogon;
 pub mod oem_text;
 pub mod proxy;
+pub mod punycode;
 pub mod reader;
 pub mod session_service;
 pub mod smb;

@@ -9,10 +9,9 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::{CertificateFiles, Mechanism, TlsMode};
-use crate::message::id::DestinationName;
 use crate::policy::account::Cleartext;
 use crate::policy::rate::Rate;
-use crate::policy::relay::{DomainPattern, ListenerPolicy, RelayPolicy};
+use crate::policy::relay::{ListenerPolicy, RelayPolicy};
 use crate::policy::tarpit::TarpitPolicy;
 use crate::wire::smtp::path::Mailbox;
 use crate::wire::smtp::tolerance::Tolerance;
@@ -22,15 +21,12 @@ use crate::wire::smtp::tolerance::Tolerance;
 pub struct SmtpFrontEnd {
     /// Where clients connect.
     pub listeners: Vec<SmtpListener>,
-    /// Who may send what to whom.
+    /// Who may send what to whom, and where it goes.
     pub relay: Arc<RelayPolicy>,
     /// Who knows which recipients of accepted domains exist; empty: all do.
     pub recipients: Vec<RecipientSource>,
     /// What an answer is worth when a directory cannot be asked.
     pub on_directory_failure: OnFailure,
-    /// Where accepted mail goes; the first that matches decides. Mail that none matches is
-    /// refused at RCPT.
-    pub routes: Vec<Route>,
     /// For clients that are neither trusted nor authenticated.
     pub limits: SmtpLimits,
     /// Whose senders are told that a message could not be delivered.
@@ -164,24 +160,6 @@ pub enum OnFailure {
     Accept,
 }
 
-/// Where mail for a domain goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// The recipient's domain.
-    pub domain: RouteDomain,
-    /// The destination.
-    pub via: DestinationName,
-}
-
-/// The recipient's domain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RouteDomain {
-    /// Every other one.
-    Any,
-    /// These.
-    Domain(DomainPattern),
-}
-
 /// What clients may do that are neither trusted nor authenticated; the size holds for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SmtpLimits {
@@ -228,7 +206,6 @@ impl Default for SmtpFrontEnd {
             relay: Arc::default(),
             recipients: Vec::new(),
             on_directory_failure: OnFailure::Defer,
-            routes: Vec::new(),
             limits: SmtpLimits::default(),
             bounces: Bounces::OwnUsers,
             postmaster: None,
