@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use mailslotd::message::id::{DestinationName, QueueId};
-use mailslotd::message::mail::{Body, Content, Message, Priority};
+use mailslotd::message::mail::{Body, Content, Message, Priority, Submitted};
 use mailslotd::message::recipient::{Recipient, RecipientNumber};
 use mailslotd::spool::{Fate, Filter, Limits, Settled, Spool, SpoolError};
 use mailslotd::telemetry::metrics::Metrics;
@@ -150,18 +150,13 @@ fn content(name: &str) -> Vec<u8> {
 
 fn letter(name: &str, content: Content) -> Message {
     Message {
-        body: Body::Mail { reverse_path: Some(name.to_owned()), content },
+        body: Body::Mail { reverse_path: Some(name.to_owned()), content, submitted: Submitted::default() },
         accepted_at: Timestamp::now(),
         expire: None,
         priority: Priority::Normal,
         rule: None,
         group: None,
-        recipients: vec![Recipient {
-            via: DestinationName::new("smarthost").unwrap(),
-            to: "a@corp.example".to_owned(),
-            subject: None,
-            otherwise: Vec::new(),
-        }],
+        recipients: vec![Recipient::new(DestinationName::new("smarthost").unwrap(), "a@corp.example")],
     }
 }
 
@@ -294,7 +289,9 @@ fn compare(dir: &Path, told: &mut Told, round: u64) {
 /// The name of a message of which every byte is there.
 async fn whole(spool: &Spool, id: QueueId) -> String {
     let message = spool.load(id).await.unwrap().expect("what is listed is there");
-    let Body::Mail { reverse_path, content: found } = message.body else { panic!("a mail became a notice") };
+    let Body::Mail { reverse_path, content: found, .. } = message.body else {
+        panic!("a mail became a notice")
+    };
     let name = reverse_path.unwrap();
     let found = match found {
         Content::Inline(bytes) => bytes.to_vec(),

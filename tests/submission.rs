@@ -13,7 +13,7 @@ use mailslotd::delivery::outcome::{Attempt, Health, Outcome, RecipientNumber, Re
 use mailslotd::delivery::submission::Submission;
 use mailslotd::message::compose::Identity;
 use mailslotd::message::id::{DestinationName, QueueId};
-use mailslotd::message::mail::{Body, Content, Gathered, Priority, Spooled};
+use mailslotd::message::mail::{Body, Content, Gathered, Priority, Spooled, Submitted};
 use mailslotd::message::notice::{Arrival, Encoding, Kind, Listener, Name, Notice};
 use mailslotd::message::recipient::Recipient;
 use mailslotd::wire::netbios_name::NameType;
@@ -384,18 +384,18 @@ fn notice(id: i64, mailboxes: &[&str]) -> Attempt {
 }
 
 fn mail(id: i64, content: Content, mailboxes: &[&str]) -> Attempt {
-    attempt(id, Body::Mail { reverse_path: Some(SENDER.to_owned()), content }, mailboxes)
+    attempt(
+        id,
+        Body::Mail { reverse_path: Some(SENDER.to_owned()), content, submitted: Submitted::default() },
+        mailboxes,
+    )
 }
 
 fn attempt(id: i64, body: Body, mailboxes: &[&str]) -> Attempt {
     let at = "2026-03-04T23:30:00Z".parse().unwrap();
     let recipient = |(number, mailbox): (usize, &&str)| {
-        let recipient = Recipient {
-            via: DestinationName::new("smarthost").unwrap(),
-            to: format!("{mailbox}@{DOMAIN}"),
-            subject: None,
-            otherwise: Vec::new(),
-        };
+        let via = DestinationName::new("smarthost").unwrap();
+        let recipient = Recipient::new(via, format!("{mailbox}@{DOMAIN}"));
         (RecipientNumber(u32::try_from(number).unwrap()), recipient)
     };
     Attempt {

@@ -191,7 +191,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::message::mail::{Content, Priority};
+    use crate::message::mail::{Content, Priority, Submitted};
 
     #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
     fn start() -> Instant {
@@ -201,7 +201,7 @@ mod tests {
     fn mail(number: u8, length: usize) -> Message {
         let content = Content::Inline(Bytes::from(vec![number; length]));
         Message {
-            body: Body::Mail { reverse_path: None, content },
+            body: Body::Mail { reverse_path: None, content, submitted: Submitted::default() },
             accepted_at: jiff::Timestamp::UNIX_EPOCH,
             expire: None,
             priority: Priority::Normal,

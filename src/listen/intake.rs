@@ -334,13 +334,17 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::mail::{Body, Content, Message, Priority};
+    use crate::message::mail::{Body, Content, Message, Priority, Submitted};
 
     const BAD: u8 = 4;
 
     fn mail(number: u8) -> Message {
         Message {
-            body: Body::Mail { reverse_path: None, content: Content::Inline(vec![number].into()) },
+            body: Body::Mail {
+                reverse_path: None,
+                content: Content::Inline(vec![number].into()),
+                submitted: Submitted::default(),
+            },
             accepted_at: jiff::Timestamp::UNIX_EPOCH,
             expire: None,
             priority: Priority::Normal,

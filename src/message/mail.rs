@@ -1,5 +1,6 @@
 //! What the spool keeps and what a destination delivers.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,9 +8,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::id::{QueueId, RuleName};
+use super::id::{ListenerName, QueueId, RuleName};
 use super::notice::Notice;
 use super::recipient::Recipient;
+pub use crate::wire::smtp::dsn::Ret;
 
 /// How urgent a message is against others for the same destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -65,6 +67,8 @@ pub enum Body {
         reverse_path: Option<String>,
         /// Header and body with CRLF line ends.
         content: Content,
+        /// What its submission said besides.
+        submitted: Submitted,
     },
 }
 
@@ -77,6 +81,49 @@ impl Body {
             Self::Mail { .. } => Class::Mail,
         }
     }
+}
+
+/// What the submission of a mail said beside its addresses, and who brought it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Submitted {
+    /// What of the message a report carries (RET, RFC 3461 §4.3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ret: Option<Ret>,
+    /// What the sender knows the message by (ENVID, RFC 3461 §4.4), still in xtext.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub envid: Option<String>,
+    /// Whether MAIL said SMTPUTF8: header or addresses need it of every next hop (RFC 6531 §3.6).
+    pub smtputf8: bool,
+    /// Whether its sender is told what became of it.
+    pub reports: Reports,
+    /// Who brought it; nobody brought a report of our own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<Client>,
+}
+
+/// Whether the sender of a mail is told what became of it. Decided when it is accepted, by `relay.bounces` and by whether
+/// its client was trusted or authenticated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reports {
+    /// No: failures are kept for the operator, who alone sees them.
+    #[default]
+    None,
+    /// Yes, as far as each recipient's NOTIFY wants it. A null reverse-path never is told anything (RFC 5321 §6.1).
+    Owed,
+}
+
+/// Who brought a mail, for the queue view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// Where it came in.
+    pub listener: ListenerName,
+    /// The client's address.
+    pub address: IpAddr,
+    /// The account that it proved, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
 }
 
 /// A notice and those that repeated it while it waited.

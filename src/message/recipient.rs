@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::id::DestinationName;
+pub use crate::wire::smtp::dsn::RecipientDsn;
 pub use crate::wire::smtp::status::EnhancedStatus;
 
 /// The place of a recipient in its message, from 0; standby copies are numbered after all first copies.
@@ -27,6 +28,17 @@ pub struct Recipient {
     /// Who gets it instead when this copy is not delivered in time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub otherwise: Vec<Standby>,
+    /// What the sender of a mail wants reported about it.
+    #[serde(default)]
+    pub dsn: RecipientDsn,
+}
+
+impl Recipient {
+    /// A copy without a subject of its own, without standby and without wishes for reports.
+    #[must_use]
+    pub fn new(via: DestinationName, to: impl Into<String>) -> Self {
+        Self { via, to: to.into(), subject: None, otherwise: Vec::new(), dsn: RecipientDsn::default() }
+    }
 }
 
 /// A copy that is sent only when the one before it was not delivered within `after`, or failed.

@@ -384,13 +384,14 @@ async fn verify(id: QueueId, row: MessageRow, drafts: &Drafts) -> Result<Spooled
     let body = match (decoded, row.file) {
         (None, _) => return Err(Unverified::Corrupt(transaction::UNREADABLE.to_owned())),
         (Some(StoredBody::Notice(gathered)), _) => Body::Notice(Box::new(gathered.into_owned())),
-        (Some(StoredBody::Mail { reverse_path, length, sha256 }), Some(name)) => {
+        (Some(StoredBody::Mail { reverse_path, length, sha256, submitted }), Some(name)) => {
             let path = drafts.path(&name);
             content::verify(&path, length, sha256).await?;
-            Body::Mail { reverse_path, content: Content::File { path, length } }
+            Body::Mail { reverse_path, content: Content::File { path, length }, submitted }
         }
-        (Some(StoredBody::Mail { reverse_path, .. }), None) => {
-            Body::Mail { reverse_path, content: Content::Inline(row.content.unwrap_or_default().into()) }
+        (Some(StoredBody::Mail { reverse_path, submitted, .. }), None) => {
+            let content = Content::Inline(row.content.unwrap_or_default().into());
+            Body::Mail { reverse_path, content, submitted }
         }
     };
     let MessageRow { accepted_at, expires_at, priority, rule, .. } = row;

@@ -7,7 +7,7 @@ use super::job::Kind;
 use super::{Purpose, Spool, SpoolError, now, queries};
 use crate::message::id::{DestinationName, QueueId, RuleName};
 use crate::message::mail::{Class, Priority, Spooled};
-use crate::message::recipient::{Recipient, RecipientNumber};
+use crate::message::recipient::{Recipient, RecipientDsn, RecipientNumber};
 pub use crate::telemetry::metrics::SpoolState;
 
 /// Which copies to list.
@@ -80,6 +80,13 @@ pub struct Copy {
     pub expires_at: Timestamp,
     /// How many bytes its message has in the spool, all copies together.
     pub bytes: u64,
+    /// What its sender wants reported.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub dsn: RecipientDsn,
+}
+
+fn is_default(dsn: &RecipientDsn) -> bool {
+    *dsn == RecipientDsn::default()
 }
 
 /// One message with all that is left of its copies; delivered ones are gone.

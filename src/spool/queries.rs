@@ -26,7 +26,7 @@ pub(super) fn due(
         return Ok(found);
     }
     let mut statement = connection.prepare_cached(
-        "SELECT r.message, r.number, r.address, r.subject, r.attempts, r.expires_at, m.accepted_at
+        "SELECT r.message, r.number, r.address, r.subject, r.attempts, r.expires_at, m.accepted_at, r.notify, r.orcpt
          FROM recipient AS r INDEXED BY recipient_due CROSS JOIN message AS m ON m.id = r.message
          WHERE r.state = 'queued' AND r.destination = ?1 AND r.rank = ?2 AND r.due <= ?3
          ORDER BY r.due, r.message, r.number",
@@ -47,6 +47,7 @@ pub(super) fn due(
                     to: row.get(2)?,
                     subject: row.get(3)?,
                     otherwise: Vec::new(),
+                    dsn: rows::dsn(row, 7, 8)?,
                 },
                 attempts: row.get(4)?,
                 expires_at: rows::time(row, 5)?,
@@ -181,7 +182,8 @@ pub(super) fn recipients(
     id: QueueId,
 ) -> rusqlite::Result<Vec<(RecipientNumber, Recipient)>> {
     let mut statement = connection.prepare_cached(
-        "SELECT number, destination, address, subject FROM recipient WHERE message = ?1 ORDER BY number",
+        "SELECT number, destination, address, subject, notify, orcpt FROM recipient
+         WHERE message = ?1 ORDER BY number",
     )?;
     let rows = statement.query_map([id.as_row()], |row| {
         let recipient = Recipient {
@@ -189,6 +191,7 @@ pub(super) fn recipients(
             to: row.get(2)?,
             subject: row.get(3)?,
             otherwise: Vec::new(),
+            dsn: rows::dsn(row, 4, 5)?,
         };
         Ok((RecipientNumber(row.get(0)?), recipient))
     })?;
@@ -245,13 +248,14 @@ fn copy(row: &Row<'_>) -> rusqlite::Result<Copy> {
         rule: rows::rule(row, 14)?,
         accepted_at: rows::time(row, 15)?,
         bytes: u64::try_from(row.get::<_, i64>(16)?).unwrap_or_default(),
+        dsn: rows::dsn(row, 17, 18)?,
     })
 }
 
 /// The columns that [`copy`] reads.
 const COPIES: &str = "
 SELECT r.message, r.number, r.destination, r.address, r.state, r.due, r.expires_at, r.attempts, r.standby_of,
-       r.settled_at, r.status, r.text, m.priority, m.class, m.rule, m.accepted_at, m.bytes
+       r.settled_at, r.status, r.text, m.priority, m.class, m.rule, m.accepted_at, m.bytes, r.notify, r.orcpt
 FROM recipient AS r CROSS JOIN message AS m ON m.id = r.message";
 
 /// All ranks, the more urgent first: 2 × priority + class.

@@ -14,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 use super::content::Claim;
 use super::error::SpoolError;
 use crate::message::id::{DestinationName, QueueId, RuleName};
-use crate::message::mail::{Body, Class, Content, Gathered, Group, Message, Priority};
-use crate::message::recipient::Recipient;
+use crate::message::mail::{Body, Class, Content, Gathered, Group, Message, Priority, Reports, Submitted};
+use crate::message::recipient::{Recipient, RecipientDsn};
 use crate::telemetry::metrics::SpoolState;
 
 /// A message ready to be written: everything that costs time is done on the caller's task, not on the writer's.
@@ -34,6 +34,7 @@ pub(super) struct Prepared {
     pub(super) checksum: [u8; 32],
     /// What counts against `max_size`.
     pub(super) bytes: u64,
+    pub(super) owed: Owed,
     pub(super) recipients: Vec<PreparedRecipient>,
 }
 
@@ -57,9 +58,10 @@ impl Prepared {
             return Err(SpoolError::NoRecipient);
         }
         let class = message.body.class();
+        let mut owed = Owed::No;
         let (stored, content, file, mut bytes) = match message.body {
             Body::Notice(gathered) => (StoredBody::Notice(Box::new(Cow::Owned(*gathered))), None, None, 0),
-            Body::Mail { reverse_path, content } => {
+            Body::Mail { reverse_path, content, submitted } => {
                 let length = content.length();
                 let (content, file, sha256) = match content {
                     Content::Inline(bytes) => (Some(bytes), None, None),
@@ -69,7 +71,8 @@ impl Prepared {
                         (None, Some(claim), Some(sha256))
                     }
                 };
-                (StoredBody::Mail { reverse_path, length, sha256 }, content, file, length)
+                owed = Owed::by(reverse_path.as_deref(), submitted.reports);
+                (StoredBody::Mail { reverse_path, length, sha256, submitted }, content, file, length)
             }
         };
         let body = encode(&stored);
@@ -79,7 +82,8 @@ impl Prepared {
                 .recipient
                 .to
                 .len()
-                .saturating_add(each.recipient.subject.as_ref().map_or(0, String::len));
+                .saturating_add(each.recipient.subject.as_ref().map_or(0, String::len))
+                .saturating_add(each.recipient.dsn.orcpt.as_ref().map_or(0, String::len));
             bytes = bytes.saturating_add(length_u64(text));
         }
         Ok(Self {
@@ -95,6 +99,7 @@ impl Prepared {
             body,
             content,
             file,
+            owed,
             recipients,
         })
     }
@@ -117,7 +122,40 @@ pub(super) enum StoredBody<'a> {
         /// Of the file, where the content is in one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sha256: Option<String>,
+        /// Absent in format 1.
+        #[serde(default, skip_serializing_if = "is_default")]
+        submitted: Submitted,
     },
+}
+
+fn is_default(submitted: &Submitted) -> bool {
+    *submitted == Submitted::default()
+}
+
+/// Whether a message has a sender who is told what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owed {
+    Yes,
+    No,
+}
+
+impl Owed {
+    fn by(reverse_path: Option<&str>, reports: Reports) -> Self {
+        match (reverse_path, reports) {
+            (Some(_), Reports::Owed) => Self::Yes,
+            (None, _) | (_, Reports::None) => Self::No,
+        }
+    }
+
+    /// Whether a failure of this recipient is reported: then it may not fail without its report.
+    pub(super) fn failure(self, dsn: &RecipientDsn) -> bool {
+        self == Self::Yes && dsn.notify().wants_failure()
+    }
+
+    /// When its sender is told that a copy is late, where that is wanted.
+    pub(super) fn delay(self, dsn: &RecipientDsn, accepted_at: Timestamp) -> Option<Timestamp> {
+        (self == Self::Yes && dsn.notify().wants_delay()).then(|| later(accepted_at, DELAYED_AFTER))
+    }
 }
 
 pub(super) fn encode(body: &StoredBody<'_>) -> String {
@@ -216,6 +254,12 @@ pub(super) fn name(row: &Row<'_>, column: usize) -> rusqlite::Result<Destination
     parsed(row, column, |text| DestinationName::new(text).ok())
 }
 
+/// The two columns `notify` and `orcpt`. Values that are none any more do not keep a message from its recipient.
+pub(super) fn dsn(row: &Row<'_>, notify: usize, orcpt: usize) -> rusqlite::Result<RecipientDsn> {
+    let text: Option<String> = row.get(notify)?;
+    Ok(RecipientDsn { notify: text.and_then(|text| text.parse().ok()), orcpt: row.get(orcpt)? })
+}
+
 pub(super) fn rule(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<RuleName>> {
     // The rule is for people only: one that is no name any more does not keep a message from its recipients.
     Ok(row.get::<_, Option<String>>(column)?.and_then(|text| RuleName::new(&text).ok()))
@@ -246,3 +290,7 @@ fn parsed<T>(row: &Row<'_>, column: usize, parse: impl FnOnce(&str) -> Option<T>
     let wrong = || rusqlite::Error::InvalidColumnType(column, text.clone(), Type::Text);
     parse(&text).ok_or_else(wrong)
 }
+
+/// A mail that is late for so long is reported, where its sender asked for that (NOTIFY=DELAY): as long as most MTAs wait,
+/// and well before `retry.expire`.
+const DELAYED_AFTER: Duration = Duration::from_secs(4 * 60 * 60);

@@ -49,19 +49,19 @@ pub(super) fn stamp() -> String {
 
 /// What could be read.
 #[derive(Debug, Clone, Copy, Default)]
-struct Found {
+pub(super) struct Found {
     messages: i64,
     /// Messages of which nobody knows any more where they go.
     without_recipients: usize,
 }
 
-fn copy_all(damaged: &Connection, rebuilt: &Connection) -> rusqlite::Result<Found> {
+pub(super) fn copy_all(damaged: &Connection, rebuilt: &Connection) -> rusqlite::Result<Found> {
     rebuilt.execute_batch("BEGIN IMMEDIATE")?;
-    copy_table(damaged, rebuilt, "recipient", "message, number", 14)?;
-    copy_table(damaged, rebuilt, "message", "id", 11)?;
+    copy_table(damaged, rebuilt, "recipient", "message, number")?;
+    copy_table(damaged, rebuilt, "message", "id")?;
     copy_between(damaged, rebuilt)?;
-    copy_table(damaged, rebuilt, "gathering", "group_key", 5)?;
-    copy_table(damaged, rebuilt, "paused", "destination", 3)?;
+    copy_table(damaged, rebuilt, "gathering", "group_key")?;
+    copy_table(damaged, rebuilt, "paused", "destination")?;
     rebuilt.execute("DELETE FROM recipient WHERE message NOT IN (SELECT id FROM message)", [])?;
     let without_recipients = rebuilt.execute(
         "INSERT INTO recipient (message, number, destination, address, state, rank, due, expires_at, attempts, text)
@@ -76,22 +76,18 @@ fn copy_all(damaged: &Connection, rebuilt: &Connection) -> rusqlite::Result<Foun
     Ok(Found { messages: tally.messages, without_recipients })
 }
 
-/// Copies from the front up to the first unreadable place, then from the end back to it.
-fn copy_table(
-    damaged: &Connection,
-    rebuilt: &Connection,
-    table: &str,
-    key: &str,
-    columns: usize,
-) -> rusqlite::Result<()> {
+/// Copies from the front up to the first unreadable place, then from the end back to it. An earlier format has fewer
+/// columns: those that it lacks have their defaults.
+fn copy_table(damaged: &Connection, rebuilt: &Connection, table: &str, key: &str) -> rusqlite::Result<()> {
     let backwards = key.split(", ").map(|column| format!("{column} DESC")).collect::<Vec<_>>().join(", ");
     for order in [key, &backwards] {
-        let mut target = rebuilt.prepare(&insert(table, columns))?;
         // What cannot even be asked for has nothing readable behind it.
         let Ok(mut source) = damaged.prepare(&format!("SELECT * FROM {table} NOT INDEXED ORDER BY {order}"))
         else {
             continue;
         };
+        let mut target = rebuilt.prepare(&insert(table, &source))?;
+        let columns = source.column_count();
         let Ok(mut rows) = source.query([]) else { continue };
         loop {
             match rows.next() {
@@ -115,18 +111,20 @@ fn copy_between(damaged: &Connection, rebuilt: &Connection) -> rusqlite::Result<
         .prepare("SELECT DISTINCT message FROM recipient WHERE message NOT IN (SELECT id FROM message)")?;
     let missing = missing.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
     let Ok(mut source) = damaged.prepare("SELECT * FROM message WHERE id = ?1") else { return Ok(()) };
-    let mut target = rebuilt.prepare(&insert("message", 11))?;
+    let mut target = rebuilt.prepare(&insert("message", &source))?;
+    let columns = source.column_count();
     for id in missing {
-        if let Ok(values) = source.query_row([id], |row| Ok(values(row, 11))) {
+        if let Ok(values) = source.query_row([id], |row| Ok(values(row, columns))) {
             copy_row(&mut target, values)?;
         }
     }
     Ok(())
 }
 
-fn insert(table: &str, columns: usize) -> String {
-    let places = vec!["?"; columns].join(", ");
-    format!("INSERT OR IGNORE INTO {table} VALUES ({places})")
+fn insert(table: &str, source: &rusqlite::Statement<'_>) -> String {
+    let columns: Vec<&str> = source.column_names().collect();
+    let places = vec!["?"; columns.len()].join(", ");
+    format!("INSERT OR IGNORE INTO {table} ({}) VALUES ({places})", columns.join(", "))
 }
 
 fn values(row: &rusqlite::Row<'_>, columns: usize) -> Option<Vec<Value>> {

@@ -252,4 +252,34 @@ SELECT r.message, r.number, r.destination, r.address, r.state, r.attempts, r.sta
        datetime(r.expires_at / 1000000, 'unixepoch') AS expires_at,
        m.rule, m.bytes, m.body
 FROM recipient AS r JOIN message AS m ON m.id = r.message;
+", "
+ALTER TABLE recipient ADD COLUMN notify TEXT;              -- NOTIFY as RCPT said it (RFC 3461)
+ALTER TABLE recipient ADD COLUMN orcpt TEXT;               -- ORCPT, in xtext
+ALTER TABLE recipient ADD COLUMN report_failure INTEGER NOT NULL DEFAULT 0;   -- 1: fails only together with a report
+ALTER TABLE recipient ADD COLUMN report_delay_at INTEGER;  -- when its sender is told that it is late; NULL: never, or told
+CREATE INDEX recipient_delay ON recipient (report_delay_at) WHERE state = 'queued' AND report_delay_at IS NOT NULL;
+
+DROP VIEW queue;
+CREATE VIEW queue AS
+SELECT r.message, r.number, r.destination, r.address, r.state, r.attempts, r.status, r.text, r.notify, r.orcpt,
+       datetime(m.accepted_at / 1000000, 'unixepoch') AS accepted_at,
+       datetime(r.due / 1000000, 'unixepoch') AS due,
+       datetime(r.expires_at / 1000000, 'unixepoch') AS expires_at,
+       m.rule, m.bytes, m.body
+FROM recipient AS r JOIN message AS m ON m.id = r.message;
 "];
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Leaves a database of an earlier format behind, as the version of then did.
+    pub(crate) fn make_format(path: &Path, format: usize) -> Connection {
+        let connection = Connection::open(path).unwrap();
+        connection.execute_batch(SETTINGS).unwrap();
+        connection.execute_batch(&MIGRATIONS[..format].concat()).unwrap();
+        let owner = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {format};");
+        connection.execute_batch(&owner).unwrap();
+        connection
+    }
+}

@@ -14,7 +14,7 @@ use super::rows::{self, Prepared, StoredBody, later, length_u64, micros};
 use super::tally::Tally;
 use crate::message::id::{DestinationName, QueueId};
 use crate::message::mail::{Class, Gathered};
-use crate::message::recipient::{EnhancedStatus, RecipientNumber};
+use crate::message::recipient::{EnhancedStatus, Recipient, RecipientNumber};
 use crate::telemetry::metrics::SpoolState;
 
 /// The running transaction.
@@ -205,13 +205,13 @@ impl<'w> Transaction<'w> {
     fn keep_copies(&mut self, id: QueueId, message: &Prepared, due: Timestamp) -> rusqlite::Result<()> {
         let mut statement = self.connection.prepare_cached(
             "INSERT INTO recipient (message, number, destination, address, subject, state, rank, due, expires_at,
-                                    attempts, standby_of)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?7, ?8, 0, ?9)",
+                                    attempts, standby_of, notify, orcpt, report_failure, report_delay_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?7, ?8, 0, ?9, ?10, ?11, ?12, ?13)",
         )?;
         let expires_at = micros(later(due, message.expire));
         for (number, copy) in (0_u32..).zip(&message.recipients) {
             let due = copy.standby.map_or(due, |(after, _)| later(due, after));
-            let destination = &copy.recipient.via;
+            let Recipient { via: destination, dsn, .. } = &copy.recipient;
             statement.execute(params![
                 id.as_row(),
                 number,
@@ -222,6 +222,10 @@ impl<'w> Transaction<'w> {
                 micros(due),
                 expires_at,
                 copy.standby.map(|(_, before)| before),
+                dsn.notify.map(|notify| notify.to_string()),
+                dsn.orcpt,
+                message.owed.failure(dsn),
+                message.owed.delay(dsn, message.accepted_at).map(micros),
             ])?;
             self.tally.add(SpoolState::Queued, destination, 1);
             if !self.effects.woken.contains(destination) {

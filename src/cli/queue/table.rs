@@ -57,6 +57,9 @@ pub(super) fn show(shown: &Shown, troubles: &BTreeMap<DestinationName, String>) 
         if let Some(rule) = &copy.rule {
             answer(format_args!("  rule      {rule}"));
         }
+        if let Some(reports) = reports(copy) {
+            answer(format_args!("  reports   {reports}"));
+        }
         if let Some(due) = copy.due {
             answer(format_args!("  next try  {due}   after {} attempts", copy.attempts));
         }
@@ -139,6 +142,14 @@ fn columns_of(c: char) -> usize {
     }
 }
 
+/// What the sender said of reports at RCPT.
+fn reports(copy: &Copy) -> Option<String> {
+    let notify = copy.dsn.notify.map(|notify| format!("NOTIFY={notify}"));
+    let orcpt = copy.dsn.orcpt.as_ref().map(|orcpt| format!("ORCPT={}", plain(orcpt)));
+    let words: Vec<String> = [notify, orcpt].into_iter().flatten().collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
 fn to(copy: &Copy) -> String {
     format!("{}:{}", copy.destination, plain(&copy.address))
 }
@@ -174,7 +185,7 @@ mod tests {
     use super::*;
     use crate::message::id::{DestinationName, QueueId};
     use crate::message::mail::{Class, Priority};
-    use crate::message::recipient::RecipientNumber;
+    use crate::message::recipient::{RecipientDsn, RecipientNumber};
     use crate::spool::SpoolState;
 
     fn copy(address: &str, text: &str) -> Copy {
@@ -197,6 +208,7 @@ mod tests {
             accepted_at: at(0),
             expires_at: at(3600),
             bytes: 1,
+            dsn: RecipientDsn::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::settings;
 use crate::delivery::maildir::Maildir;
 use crate::message::compose::Identity;
-use crate::message::mail::{Body, Content, Message, Priority};
+use crate::message::mail::{Body, Content, Message, Priority, Submitted};
 use crate::message::recipient::Recipient;
 use crate::spool::Limits as SpoolLimits;
 
@@ -24,18 +24,14 @@ async fn lane(scratch: &std::path::Path) -> (Lane, Spool, Arc<Metrics>) {
         body: Body::Mail {
             reverse_path: None,
             content: Content::Inline(b"Subject: x\r\n\r\n".as_slice().into()),
+            submitted: Submitted::default(),
         },
         accepted_at: Timestamp::now(),
         expire: None,
         priority: Priority::Normal,
         rule: None,
         group: None,
-        recipients: vec![Recipient {
-            via: name.clone(),
-            to: String::new(),
-            subject: None,
-            otherwise: Vec::new(),
-        }],
+        recipients: vec![Recipient::new(name.clone(), "")],
     };
     spool.accept(mail).await.unwrap();
     let settings = settings::Maildir { path: scratch.join("inbox"), max_size: None, keep: None };

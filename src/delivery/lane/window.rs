@@ -106,10 +106,8 @@ mod tests {
             id: QueueId::from_row(id).unwrap(),
             number: RecipientNumber(number),
             recipient: Recipient {
-                via,
-                to: format!("{number}@corp.example"),
                 subject: subject.map(str::to_owned),
-                otherwise: Vec::new(),
+                ..Recipient::new(via, format!("{number}@corp.example"))
             },
             attempts: 0,
             accepted_at: Timestamp::UNIX_EPOCH,

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, ToSpan as _};
 
 use super::*;
 use crate::message::id::QueueId;
-use crate::message::mail::{Content, Gathered, Priority};
+use crate::message::mail::{Content, Gathered, Priority, Submitted};
 use crate::message::notice::{Arrival, Encoding, Kind, Listener, Name, Notice};
 use crate::wire::netbios_name::NameType;
 use crate::wire::oem_text::CodePage;
@@ -95,7 +95,7 @@ fn message(number: i64, at: Timestamp) -> Spooled {
 fn attempt(message: Spooled, to: &[&str]) -> Attempt {
     let recipients = to.iter().zip(0..).map(|(to, number)| {
         let via = DestinationName::new("inbox").unwrap();
-        let recipient = Recipient { via, to: (*to).to_owned(), subject: None, otherwise: Vec::new() };
+        let recipient = Recipient::new(via, *to);
         (RecipientNumber(number), recipient)
     });
     Attempt { message, recipients: recipients.collect() }
@@ -299,7 +299,11 @@ async fn a_mail_gets_its_return_path_and_its_content_from_the_spools_file() {
     let length = fs::metadata(&file).unwrap().len();
     let mut mail = message(7, now());
     let content = Content::File { path: file.clone(), length };
-    mail.body = Body::Mail { reverse_path: Some("scanner@corp.example".to_owned()), content };
+    mail.body = Body::Mail {
+        reverse_path: Some("scanner@corp.example".to_owned()),
+        content,
+        submitted: Submitted::default(),
+    };
     assert_delivered(&inbox.maildir.deliver(attempt(mail.clone(), &[""])).await, 1);
     let name = inbox.files("new").remove(0);
     let text = fs::read_to_string(inbox.settings.path.join("new").join(name)).unwrap();
@@ -312,7 +316,11 @@ async fn a_mail_gets_its_return_path_and_its_content_from_the_spools_file() {
     assert!(matches!(report.outcomes.as_slice(), [(_, Outcome::Delayed { .. })]), "{report:?}");
     assert_eq!((report.health, inbox.files("tmp")), (Health::Up, vec![]));
     mail.id = QueueId::from_row(9).unwrap();
-    mail.body = Body::Mail { reverse_path: None, content: Content::Inline(Bytes::from_static(b"x\r\n")) };
+    mail.body = Body::Mail {
+        reverse_path: None,
+        content: Content::Inline(Bytes::from_static(b"x\r\n")),
+        submitted: Submitted::default(),
+    };
     assert_delivered(&inbox.maildir.deliver(attempt(mail, &[""])).await, 1);
     let name = inbox.files("new").remove(1);
     let path: &Path = &inbox.settings.path.join("new").join(name);

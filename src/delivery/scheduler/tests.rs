@@ -11,7 +11,7 @@ use crate::delivery::submission::Submission;
 use crate::delivery::view::DestinationView;
 use crate::message::compose::Identity;
 use crate::message::id::{QueueId, RuleName};
-use crate::message::mail::{Body, Content, Gathered, Message, Priority};
+use crate::message::mail::{Body, Content, Gathered, Message, Priority, Submitted};
 use crate::message::notice::{Arrival, Encoding, Kind, Listener, Name, Notice};
 use crate::message::recipient::Recipient;
 use crate::policy::availability::Backoff;
@@ -132,7 +132,12 @@ fn identity() -> Identity {
 }
 
 fn recipient(via: &str, to: &str) -> Recipient {
-    Recipient { via: destination(via), to: to.to_owned(), subject: None, otherwise: Vec::new() }
+    Recipient::new(destination(via), to)
+}
+
+fn mail(content: Content) -> Body {
+    let reverse_path = Some("alerts@corp.example".to_owned());
+    Body::Mail { reverse_path, content, submitted: Submitted::default() }
 }
 
 fn message(via: &str, text: &str) -> Message {
@@ -352,8 +357,7 @@ async fn a_reply_before_the_end_of_the_content_delivers_nothing() {
         world.retry.max = world.retry.first;
         // More than the buffers between both sides hold.
         let content = Content::Inline("Subject: scan\r\n\r\nx\r\n".repeat(500_000).into_bytes().into());
-        let body = Body::Mail { reverse_path: Some("alerts@corp.example".to_owned()), content };
-        world.spool.accept(Message { body, ..message("hop", "scan") }).await.unwrap();
+        world.spool.accept(Message { body: mail(content), ..message("hop", "scan") }).await.unwrap();
         let scheduler = world.start();
         eventually(said, async || {
             let copies = world.copies(Some(state)).await;
@@ -387,17 +391,16 @@ async fn urgent_goes_before_bulk_and_notices_before_mail() {
     let mut world = World::new();
     let mut hop = NextHop::start(Manner::Kind).await;
     world.hop("hop", hop.address, 1);
-    let mail = |text: &str| {
+    let letter = |text: &str| {
         let content = format!("Subject: UPS-07: {text}\r\n\r\nx\r\n");
         let content = Content::Inline(content.into_bytes().into());
-        let reverse_path = Some("alerts@corp.example".to_owned());
-        Message { body: Body::Mail { reverse_path, content }, ..message("hop", text) }
+        Message { body: mail(content), ..message("hop", text) }
     };
     let ranked = |message: Message, priority| Message { priority, ..message };
     for message in [
         ranked(message("hop", "bulk notice"), Priority::Bulk),
-        mail("normal mail"),
-        ranked(mail("urgent mail"), Priority::Urgent),
+        letter("normal mail"),
+        ranked(letter("urgent mail"), Priority::Urgent),
         message("hop", "normal notice"),
         ranked(message("hop", "urgent notice"), Priority::Urgent),
     ] {

@@ -279,10 +279,8 @@ fn recipient(
     values: Values<'_>,
 ) -> Recipient {
     Recipient {
-        via: via.clone(),
-        to: to.render_line(values),
         subject: subject.map(|subject| subject.render_line(values)),
-        otherwise: Vec::new(),
+        ..Recipient::new(via.clone(), to.render_line(values))
     }
 }
 

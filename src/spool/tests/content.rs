@@ -41,7 +41,7 @@ async fn a_large_mail_comes_back_as_a_file_after_a_restart_and_its_file_goes_wit
     let id = bench.spool.accept(mail(content, second(0))).await.unwrap();
     drop(draft);
     let bench = bench.reopened(|_| ()).await;
-    let Some(Spooled { body: Body::Mail { reverse_path, content }, .. }) =
+    let Some(Spooled { body: Body::Mail { reverse_path, content, .. }, .. }) =
         bench.spool.load(id).await.unwrap()
     else {
         panic!("the mail is gone")

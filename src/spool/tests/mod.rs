@@ -4,6 +4,7 @@ mod content;
 mod damage;
 mod delivery;
 mod groups;
+mod migration;
 mod operator;
 mod room;
 mod standby;
@@ -15,7 +16,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use tempfile::TempDir;
 
 use super::*;
-use crate::message::mail::{Gathered, Group, Priority};
+use crate::message::mail::{Gathered, Group, Priority, Submitted};
 use crate::message::notice::{Arrival, Encoding, Kind as NoticeKind, Listener, Name, Notice};
 use crate::message::recipient::{EnhancedStatus, Recipient, Standby};
 use crate::wire::netbios_name::NameType;
@@ -92,7 +93,7 @@ fn destination(name: &str) -> DestinationName {
 }
 
 fn recipient(via: &str, to: &str) -> Recipient {
-    Recipient { via: destination(via), to: to.to_owned(), subject: None, otherwise: Vec::new() }
+    Recipient::new(destination(via), to)
 }
 
 fn notice(text: &str, at: Timestamp) -> Notice<'static> {
@@ -132,7 +133,8 @@ fn alarm(text: &str, at: Timestamp) -> Message {
 
 fn mail(content: Content, at: Timestamp) -> Message {
     let reverse_path = Some("scanner@corp.example".to_owned());
-    Message { body: Body::Mail { reverse_path, content }, ..alarm("", at) }
+    let submitted = Submitted::default();
+    Message { body: Body::Mail { reverse_path, content, submitted }, ..alarm("", at) }
 }
 
 fn deferred(due: Timestamp) -> Fate {
