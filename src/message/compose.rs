@@ -30,6 +30,7 @@ use super::mail::{Body, Content, Gathered, Priority, Spooled};
 use crate::wire::oem_text::CodePage;
 use crate::wire::smtp::path::Mailbox;
 use crate::wire::smtp::status::EnhancedStatus;
+pub(super) use line::encoded_words;
 use line::{DISPLAY_LIMIT, LINE_LIMIT, line};
 
 /// The domain of addresses and Message-IDs where no hostname is configured (RFC 2606 §2: never resolves).
@@ -188,7 +189,7 @@ fn from<'a>(originator: &str, identity: &'a Identity) -> Result<HeaderType<'a>, 
         "" => Address::from(identity.from.as_str()).into(),
         // In quotes it is no encoded-word (RFC 2047 §5), but many readers decode it there all the same.
         name if name.contains("=?") => {
-            Raw::new(format!("{} <{}>", line::encoded_words(name), identity.from)).into()
+            Raw::new(format!("{} <{}>", encoded_words(name), identity.from)).into()
         }
         _ => Address::new_address(Some(name), identity.from.as_str()).into(),
     })
@@ -254,7 +255,7 @@ fn subject_text(gathered: &Gathered, subject: Option<&str>, identity: &Identity)
 fn text<'a>(value: &str) -> HeaderType<'a> {
     if value.is_ascii() && value.contains("=?") {
         // Written as it is, a reader would decode it, and what comes out never passed `line`.
-        Raw::new(line::encoded_words(value)).into()
+        Raw::new(encoded_words(value)).into()
     } else {
         Text::new(value.to_owned()).into()
     }

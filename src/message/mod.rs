@@ -2,6 +2,8 @@
 
 pub mod compose;
 pub mod id;
+pub mod intake;
 pub mod mail;
 pub mod notice;
 pub mod recipient;
+pub mod trace;

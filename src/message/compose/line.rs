@@ -48,7 +48,7 @@ pub(super) fn lines(text: &str) -> String {
 }
 
 /// `text` as encoded-words with blanks between (RFC 2047 §2): none over 52 characters, no character split.
-pub(super) fn encoded_words(text: &str) -> String {
+pub(in crate::message) fn encoded_words(text: &str) -> String {
     let mut words = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {

@@ -66,10 +66,13 @@ async fn of_a_damaged_spool_of_format_1_the_rows_are_taken_over_too() {
     format_1(&old);
     let bench = Bench::new();
     let new = folder.path().join("new.db");
-    let rebuilt = crate::spool::schema::open_writer(&new, crate::spool::schema::Readers::Foreign).unwrap();
-    crate::spool::salvage::copy_all(&rusqlite::Connection::open(&old).unwrap(), &rebuilt).unwrap();
+    let rebuilt = schema::open_writer(&new, schema::Readers::Foreign).unwrap();
+    salvage::copy_all(&rusqlite::Connection::open(&old).unwrap(), &rebuilt).unwrap();
     drop(rebuilt);
-    let bench = bench.reopened(|dir| drop(std::fs::copy(&new, dir.join("spool.db")).unwrap())).await;
+    let replaced = |dir: &Path| {
+        std::fs::copy(&new, dir.join("spool.db")).unwrap();
+    };
+    let bench = bench.reopened(replaced).await;
     delivers(&bench).await;
 }
 
