@@ -230,10 +230,8 @@ fn message() -> Message {
         rule: Some("ups-alarms".parse().unwrap()),
         group: None,
         recipients: vec![Recipient {
-            via: destination(),
-            to: "oncall@corp.example".to_owned(),
             subject: Some("UPS UPS-1: on battery".to_owned()),
-            otherwise: Vec::new(),
+            ..Recipient::new(destination(), "oncall@corp.example")
         }],
     }
 }

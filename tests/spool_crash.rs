@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use mailslotd::message::id::{DestinationName, QueueId};
-use mailslotd::message::mail::{Body, Content, Message, Priority, Submitted};
+use mailslotd::message::mail::{Body, Content, Message, Priority};
 use mailslotd::message::recipient::{Recipient, RecipientNumber};
 use mailslotd::spool::{Fate, Filter, Limits, Settled, Spool, SpoolError};
 use mailslotd::telemetry::metrics::Metrics;
@@ -150,7 +150,7 @@ fn content(name: &str) -> Vec<u8> {
 
 fn letter(name: &str, content: Content) -> Message {
     Message {
-        body: Body::Mail { reverse_path: Some(name.to_owned()), content, submitted: Submitted::default() },
+        body: Body::Mail { reverse_path: Some(name.to_owned()), content, submitted: Box::default() },
         accepted_at: Timestamp::now(),
         expire: None,
         priority: Priority::Normal,

@@ -13,7 +13,7 @@ use mailslotd::delivery::outcome::{Attempt, Health, Outcome, RecipientNumber, Re
 use mailslotd::delivery::submission::Submission;
 use mailslotd::message::compose::Identity;
 use mailslotd::message::id::{DestinationName, QueueId};
-use mailslotd::message::mail::{Body, Content, Gathered, Priority, Spooled, Submitted};
+use mailslotd::message::mail::{Body, Content, Gathered, Priority, Spooled};
 use mailslotd::message::notice::{Arrival, Encoding, Kind, Listener, Name, Notice};
 use mailslotd::message::recipient::Recipient;
 use mailslotd::wire::netbios_name::NameType;
@@ -386,7 +386,7 @@ fn notice(id: i64, mailboxes: &[&str]) -> Attempt {
 fn mail(id: i64, content: Content, mailboxes: &[&str]) -> Attempt {
     attempt(
         id,
-        Body::Mail { reverse_path: Some(SENDER.to_owned()), content, submitted: Submitted::default() },
+        Body::Mail { reverse_path: Some(SENDER.to_owned()), content, submitted: Box::default() },
         mailboxes,
     )
 }

@@ -191,7 +191,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::message::mail::{Content, Priority, Submitted};
+    use crate::message::mail::{Content, Priority};
 
     #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
     fn start() -> Instant {
@@ -201,7 +201,7 @@ mod tests {
     fn mail(number: u8, length: usize) -> Message {
         let content = Content::Inline(Bytes::from(vec![number; length]));
         Message {
-            body: Body::Mail { reverse_path: None, content, submitted: Submitted::default() },
+            body: Body::Mail { reverse_path: None, content, submitted: Box::default() },
             accepted_at: jiff::Timestamp::UNIX_EPOCH,
             expire: None,
             priority: Priority::Normal,

@@ -334,7 +334,7 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::mail::{Body, Content, Message, Priority, Submitted};
+    use crate::message::mail::{Body, Content, Message, Priority};
 
     const BAD: u8 = 4;
 
@@ -343,7 +343,7 @@ mod tests {
             body: Body::Mail {
                 reverse_path: None,
                 content: Content::Inline(vec![number].into()),
-                submitted: Submitted::default(),
+                submitted: Box::default(),
             },
             accepted_at: jiff::Timestamp::UNIX_EPOCH,
             expire: None,

@@ -68,7 +68,7 @@ pub enum Body {
         /// Header and body with CRLF line ends.
         content: Content,
         /// What its submission said besides.
-        submitted: Submitted,
+        submitted: Box<Submitted>,
     },
 }
 

@@ -124,7 +124,7 @@ pub(super) enum StoredBody<'a> {
         sha256: Option<String>,
         /// Absent in format 1.
         #[serde(default, skip_serializing_if = "is_default")]
-        submitted: Submitted,
+        submitted: Box<Submitted>,
     },
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::settings;
 use crate::delivery::maildir::Maildir;
 use crate::message::compose::Identity;
-use crate::message::mail::{Body, Content, Message, Priority, Submitted};
+use crate::message::mail::{Body, Content, Message, Priority};
 use crate::message::recipient::Recipient;
 use crate::spool::Limits as SpoolLimits;
 
@@ -24,7 +24,7 @@ async fn lane(scratch: &std::path::Path) -> (Lane, Spool, Arc<Metrics>) {
         body: Body::Mail {
             reverse_path: None,
             content: Content::Inline(b"Subject: x\r\n\r\n".as_slice().into()),
-            submitted: Submitted::default(),
+            submitted: Box::default(),
         },
         accepted_at: Timestamp::now(),
         expire: None,

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, ToSpan as _};
 
 use super::*;
 use crate::message::id::QueueId;
-use crate::message::mail::{Content, Gathered, Priority, Submitted};
+use crate::message::mail::{Content, Gathered, Priority};
 use crate::message::notice::{Arrival, Encoding, Kind, Listener, Name, Notice};
 use crate::wire::netbios_name::NameType;
 use crate::wire::oem_text::CodePage;
@@ -302,7 +302,7 @@ async fn a_mail_gets_its_return_path_and_its_content_from_the_spools_file() {
     mail.body = Body::Mail {
         reverse_path: Some("scanner@corp.example".to_owned()),
         content,
-        submitted: Submitted::default(),
+        submitted: Box::default(),
     };
     assert_delivered(&inbox.maildir.deliver(attempt(mail.clone(), &[""])).await, 1);
     let name = inbox.files("new").remove(0);
@@ -319,7 +319,7 @@ async fn a_mail_gets_its_return_path_and_its_content_from_the_spools_file() {
     mail.body = Body::Mail {
         reverse_path: None,
         content: Content::Inline(Bytes::from_static(b"x\r\n")),
-        submitted: Submitted::default(),
+        submitted: Box::default(),
     };
     assert_delivered(&inbox.maildir.deliver(attempt(mail, &[""])).await, 1);
     let name = inbox.files("new").remove(1);

@@ -11,7 +11,7 @@ use crate::delivery::submission::Submission;
 use crate::delivery::view::DestinationView;
 use crate::message::compose::Identity;
 use crate::message::id::{QueueId, RuleName};
-use crate::message::mail::{Body, Content, Gathered, Message, Priority, Submitted};
+use crate::message::mail::{Body, Content, Gathered, Message, Priority};
 use crate::message::notice::{Arrival, Encoding, Kind, Listener, Name, Notice};
 use crate::message::recipient::Recipient;
 use crate::policy::availability::Backoff;
@@ -137,7 +137,7 @@ fn recipient(via: &str, to: &str) -> Recipient {
 
 fn mail(content: Content) -> Body {
     let reverse_path = Some("alerts@corp.example".to_owned());
-    Body::Mail { reverse_path, content, submitted: Submitted::default() }
+    Body::Mail { reverse_path, content, submitted: Box::default() }
 }
 
 fn message(via: &str, text: &str) -> Message {

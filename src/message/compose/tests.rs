@@ -5,7 +5,6 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::*;
 use crate::message::id::RuleName;
-use crate::message::mail::Submitted;
 use crate::message::notice::{Arrival, Encoding, Kind, Listener, Name, Notice};
 use crate::wire::netbios_name::NameType;
 
@@ -472,7 +471,6 @@ fn a_quoted_local_part_stands_in_the_header_as_it_is() {
 fn a_mail_passes_as_it_is() {
     let content = Content::Inline(Bytes::from_static(b"Subject: x\r\n\r\ny\r\n"));
     let mut message = spooled(Gathered::one(notice("UPS-07", "x")));
-    message.body =
-        Body::Mail { reverse_path: None, content: content.clone(), submitted: Submitted::default() };
+    message.body = Body::Mail { reverse_path: None, content: content.clone(), submitted: Box::default() };
     assert_eq!(compose(&message, TO_ONCALL, None, &identity()), Ok(content));
 }

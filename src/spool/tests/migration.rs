@@ -44,7 +44,7 @@ async fn delivers(bench: &Bench) {
     let loaded = bench.spool.load(due.id).await.unwrap().unwrap();
     let Body::Mail { reverse_path, content, submitted } = loaded.body else { panic!("{loaded:?}") };
     assert_eq!(reverse_path.as_deref(), Some("scanner@corp.example"));
-    assert_eq!((content, submitted), (Content::Inline(CONTENT.into()), Submitted::default()));
+    assert_eq!((content, submitted), (Content::Inline(CONTENT.into()), Box::default()));
     bench.settle(due.id, 0, Fate::Delivered, second(1)).await;
     assert!(bench.spool.load(due.id).await.unwrap().is_none());
 }
@@ -79,7 +79,7 @@ async fn of_a_damaged_spool_of_format_1_the_rows_are_taken_over_too() {
 #[tokio::test]
 async fn what_a_submission_said_of_reports_is_there_after_a_restart_and_shown() {
     let bench = Bench::new();
-    let submitted = Submitted {
+    let submitted = Box::new(Submitted {
         ret: Some(Ret::Headers),
         envid: Some("QQ+2B314159".to_owned()),
         smtputf8: true,
@@ -89,7 +89,7 @@ async fn what_a_submission_said_of_reports_is_there_after_a_restart_and_shown() 
             address: "192.0.2.31".parse().unwrap(),
             principal: Some("scanner".to_owned()),
         }),
-    };
+    });
     let dsn = RecipientDsn {
         notify: Some(Notify::On { success: false, failure: true, delay: true }),
         orcpt: Some("rfc822;a+2Bb@corp.example".to_owned()),

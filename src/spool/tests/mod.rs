@@ -133,7 +133,7 @@ fn alarm(text: &str, at: Timestamp) -> Message {
 
 fn mail(content: Content, at: Timestamp) -> Message {
     let reverse_path = Some("scanner@corp.example".to_owned());
-    let submitted = Submitted::default();
+    let submitted = Box::default();
     Message { body: Body::Mail { reverse_path, content, submitted }, ..alarm("", at) }
 }
 
