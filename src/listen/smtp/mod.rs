@@ -1,3 +1,7 @@
 //! The SMTP front-end: sockets and TLS around [`crate::session::smtp_server`].
 
+pub mod certificate;
 pub mod socket;
+pub mod stream;
+mod tap;
+pub mod tls;
