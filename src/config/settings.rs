@@ -16,7 +16,7 @@ use crate::message::id::DestinationName;
 use crate::policy::mapping::RuleSet;
 use crate::policy::rate::Rate;
 use crate::policy::retry::Retry;
-pub use crate::policy::route::{Route, RouteDomain};
+pub use crate::policy::route::{FolderName, Route, RouteDomain, RouteTo};
 use crate::wire::oem_text::SenderText;
 pub use crate::wire::smtp::mechanism::Mechanism;
 pub use sender::{DisplayName, DisplayNameError, Sender};

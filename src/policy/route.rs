@@ -13,7 +13,97 @@ pub struct Route {
     pub domain: RouteDomain,
     /// The destination.
     pub via: DestinationName,
+    /// What the destination is told.
+    pub to: RouteTo,
 }
+
+impl Route {
+    /// The address of a copy at the destination, in its own terms: what [`Recipient::to`](crate::message::recipient::Recipient)
+    /// holds.
+    #[must_use]
+    pub fn address<'a>(&'a self, recipient: &'a Mailbox) -> &'a str {
+        match &self.to {
+            RouteTo::Recipient => recipient.as_str(),
+            RouteTo::Folder(folder) => folder.as_str(),
+        }
+    }
+}
+
+/// What the destination is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteTo {
+    /// The recipient: it is a next hop.
+    Recipient,
+    /// A folder: it is a Maildir. The operator names it; nothing that a recipient's address says makes folders.
+    Folder(FolderName),
+}
+
+/// A folder of a Maildir: a plain word of at most 60 characters, one step below the Maildir.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderName(String);
+
+impl FolderName {
+    /// Checks and takes a name.
+    ///
+    /// # Errors
+    /// [`NotAFolder`], whose text goes on after "cannot be a folder: it".
+    pub fn new(text: &str) -> Result<Self, NotAFolder> {
+        if text.is_empty() {
+            Err(NotAFolder::Empty)
+        } else if text.contains(['/', '\\']) {
+            Err(NotAFolder::Separator)
+        } else if text.starts_with('.') {
+            Err(NotAFolder::Dot)
+        } else if matches!(text, "cur" | "new" | "tmp") {
+            Err(NotAFolder::Reserved)
+        } else if text.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
+            Err(NotAFolder::Blank)
+        } else if text.chars().count() > MAX_FOLDER {
+            Err(NotAFolder::TooLong)
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for FolderName {
+    /// `mail`.
+    fn default() -> Self {
+        Self("mail".to_owned())
+    }
+}
+
+/// Why a text cannot be a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAFolder {
+    /// Nothing is there.
+    #[error("is empty")]
+    Empty,
+    /// It would be a path.
+    #[error("has a separator; a folder is one step below its Maildir")]
+    Separator,
+    /// It would be hidden, or the Maildir's own.
+    #[error("begins with a dot")]
+    Dot,
+    /// `cur`, `new` or `tmp`.
+    #[error("is a part that every Maildir has")]
+    Reserved,
+    /// A character that shells and clients stumble over.
+    #[error("has a blank or a control character")]
+    Blank,
+    /// More than a file name holds, whatever the letters.
+    #[error("is longer than 60 characters")]
+    TooLong,
+}
+
+/// A Maildir cuts longer ones.
+const MAX_FOLDER: usize = 60;
 
 /// The recipient's domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +145,21 @@ mod tests {
                     text => RouteDomain::Domain(DomainPattern::parse(text).unwrap()),
                 },
                 via: DestinationName::new(via).unwrap(),
+                to: RouteTo::Recipient,
             })
             .collect()
+    }
+
+    #[test]
+    fn a_copy_is_addressed_to_the_recipient_or_put_into_the_folder_that_the_operator_named() {
+        let recipient = Mailbox::parse("../cur@corp.example").unwrap();
+        let mut route = routes(&[("*", "inbox")]).remove(0);
+        assert_eq!(route.address(&recipient), "../cur@corp.example");
+        route.to = RouteTo::Folder(FolderName::new("scans").unwrap());
+        assert_eq!(route.address(&recipient), "scans");
+        for text in ["", "../x", "a\\b", ".hidden", "cur", "a b", &"x".repeat(61)] {
+            assert!(FolderName::new(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

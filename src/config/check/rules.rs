@@ -12,6 +12,7 @@ use crate::message::id::{DestinationName, DiscardReason, RuleName};
 use crate::policy::mapping::{
     Action, Context, Delivery, Glob, Grouping, Keys, Match, Otherwise, Rule, RuleSet,
 };
+use crate::policy::route::FolderName;
 use crate::policy::spelling::nearest;
 use crate::policy::template::{Field, Origin, Template};
 use crate::wire::smtp::path::Mailbox;
@@ -267,19 +268,7 @@ impl Checking<'_> {
     /// A folder is one step below its Maildir. What senders write into its name, the Maildir makes harmless.
     fn folder(&mut self, to: &At<Template>, rule: &RuleName, context: &Context) {
         let name = to.value.constant(rule, context).unwrap_or_else(|| to.value.as_str().to_owned());
-        let fault = if name.contains(['/', '\\']) {
-            "has a separator; a folder is one step below its Maildir"
-        } else if name.starts_with('.') {
-            "begins with a dot"
-        } else if matches!(&*name, "cur" | "new" | "tmp") {
-            "is a part that every Maildir has"
-        } else if name.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
-            "has a blank or a control character"
-        } else if name.chars().count() > MAX_FOLDER {
-            "is longer than 60 characters"
-        } else {
-            return;
-        };
+        let Err(fault) = FolderName::new(&name) else { return };
         let fix = "write a plain word, for example `operator`";
         self.problem(to.problem(format!("{name:?} cannot be a folder: it {fault}"), fix));
     }
@@ -374,5 +363,3 @@ fn constant(name: &str) -> RuleName {
 const DEFAULT_WAIT: Duration = Duration::from_secs(20);
 const DEFAULT_REPEAT_AFTER: Duration = Duration::from_secs(10 * 60);
 const DEFAULT_AFTER: Duration = Duration::from_secs(10 * 60);
-/// A Maildir cuts longer ones.
-const MAX_FOLDER: usize = 60;

@@ -3,7 +3,7 @@
 use super::decide::{Account, Client, relay, sender};
 use super::*;
 use crate::message::id::DestinationName;
-use crate::policy::route::{Route, RouteDomain};
+use crate::policy::route::{Route, RouteDomain, RouteTo};
 use crate::wire::smtp::path::{ForwardPath, Mailbox, ReversePath};
 
 fn policy() -> RelayPolicy {
@@ -12,7 +12,11 @@ fn policy() -> RelayPolicy {
         accepted_domains: AcceptedDomains::new(
             patterns.map(|text| DomainPattern::parse(text).unwrap()).to_vec(),
         ),
-        routes: vec![Route { domain: RouteDomain::Any, via: DestinationName::new("smarthost").unwrap() }],
+        routes: vec![Route {
+            domain: RouteDomain::Any,
+            via: DestinationName::new("smarthost").unwrap(),
+            to: RouteTo::Recipient,
+        }],
     }
 }
 
@@ -310,6 +314,7 @@ fn where_no_route_leads_is_refused_whoever_asks_but_a_refusal_for_another_reason
     let onprem = Route {
         domain: RouteDomain::Domain(DomainPattern::parse("corp.example").unwrap()),
         via: DestinationName::new("onprem").unwrap(),
+        to: RouteTo::Recipient,
     };
     let policy = RelayPolicy { routes: vec![onprem], ..policy() };
     for (who, to, verdict) in [
