@@ -119,6 +119,25 @@ const SUCCESS: &str = "SUCCESS";
 const FAILURE: &str = "FAILURE";
 const DELAY: &str = "DELAY";
 
+/// Whether a text is xtext (RFC 3461 §4): printable ASCII without `=`, and `+` only before two hexadecimal digits in
+/// upper case.
+#[must_use]
+pub fn is_xtext(text: &str) -> bool {
+    let mut octets = text.bytes();
+    while let Some(octet) = octets.next() {
+        let is_hex = |octet: Option<u8>| octet.is_some_and(|o| matches!(o, b'0'..=b'9' | b'A'..=b'F'));
+        let fits = match octet {
+            b'+' => is_hex(octets.next()) && is_hex(octets.next()),
+            b'=' => false,
+            _ => octet.is_ascii_graphic(),
+        };
+        if !fits {
+            return false;
+        }
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,5 +157,15 @@ mod tests {
     fn without_a_word_only_failure_is_reported() {
         let notify = RecipientDsn::default().notify();
         assert!(notify.wants_failure() && !notify.wants_delay() && !notify.wants_success());
+    }
+
+    #[test]
+    fn xtext_has_no_spaces_and_no_broken_escapes() {
+        for text in ["", "QQ314159", "a+2Bb@example.com", "+3D+3d".get(..3).unwrap()] {
+            assert!(is_xtext(text), "{text:?}");
+        }
+        for text in ["a b", "a=b", "+", "+2", "+2b", "+GG", "a\u{7f}", "ü"] {
+            assert!(!is_xtext(text), "{text:?}");
+        }
     }
 }

@@ -27,6 +27,14 @@ impl Mechanism {
         }
     }
 
+    /// The mechanism of this name, in any case; `None` for one that this program does not know.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::ScramSha256, Self::Plain, Self::Login, Self::CramMd5]
+            .into_iter()
+            .find(|mechanism| mechanism.as_str().eq_ignore_ascii_case(name))
+    }
+
     /// Whether the other side learns the password itself, so that only TLS may carry it.
     #[must_use]
     pub const fn sends_password(self) -> bool {

@@ -1,5 +1,7 @@
 //! Mailboxes, as reverse-paths and forward-paths carry them (RFC 5321 §4.1.2, RFC 6531 §3.3).
 
+mod envelope;
+
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -7,6 +9,7 @@ use std::str::FromStr;
 use unicode_normalization::char::is_combining_mark;
 
 use super::reply::is_unprintable;
+pub use envelope::{ForwardPath, ReversePath};
 
 /// A mailbox `local-part@domain` that may stand between the angle brackets of MAIL and RCPT as it is.
 ///
@@ -82,43 +85,6 @@ impl fmt::Debug for Mailbox {
     }
 }
 
-/// Where reports go: the argument of MAIL (RFC 5321 §4.1.1.2).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum ReversePath {
-    /// `<>`: of a report, which nobody may report about.
-    Null,
-    /// A mailbox.
-    Mailbox(Mailbox),
-}
-
-/// Whom a message is for: the argument of RCPT (RFC 5321 §4.1.1.3). A source route that stood before the mailbox is
-/// gone: nothing is decided by it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum ForwardPath {
-    /// `<postmaster>` in any case, without a domain: always local (§4.5.1).
-    Postmaster,
-    /// A mailbox.
-    Mailbox(Mailbox),
-}
-
-impl fmt::Display for ReversePath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Null => Ok(()),
-            Self::Mailbox(mailbox) => mailbox.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for ForwardPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Postmaster => f.write_str("postmaster"),
-            Self::Mailbox(mailbox) => mailbox.fmt(f),
-        }
-    }
-}
-
 impl FromStr for Mailbox {
     type Err = PathError;
 
@@ -161,6 +127,10 @@ pub enum PathFault {
     Literal,
     /// A character outside ASCII, where only ASCII can be used.
     NotAscii(char),
+    /// In a command, the angle brackets are missing, do not close, or something else than a space follows them.
+    Brackets,
+    /// In a command, the source route before the mailbox is none.
+    SourceRoute,
 }
 
 impl PathError {
@@ -192,6 +162,8 @@ impl PathError {
             }
             PathFault::Literal => "write [192.0.2.1] or [IPv6:2001:db8::1], or a domain name",
             PathFault::NotAscii(_) => "write an alias in ASCII, and a domain in its xn-- form",
+            PathFault::Brackets => "write the address between angle brackets, for example <ops@example.com>",
+            PathFault::SourceRoute => "leave the source route away: nothing is decided by it",
         }
     }
 }
@@ -220,6 +192,8 @@ impl fmt::Display for PathError {
             PathFault::Domain => f.write_str("has a domain that cannot exist"),
             PathFault::Literal => f.write_str("has square brackets without an IP address"),
             PathFault::NotAscii(found) => write!(f, "has {found:?}, and notices use addresses in ASCII only"),
+            PathFault::Brackets => f.write_str("does not stand between angle brackets"),
+            PathFault::SourceRoute => f.write_str("has a source route that is none"),
         }
     }
 }
