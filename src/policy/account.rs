@@ -1,6 +1,17 @@
 //! Accounts of clients that authenticate, and the only way to become a [`Principal`].
 
+mod accounts;
+mod cram_md5;
 pub(crate) mod keys;
+mod name;
+mod password;
+mod scram;
+
+pub use accounts::{Account, AccountState, Accounts, DuplicateName, ServerSecret};
+pub use cram_md5::{CramMd5Fault, CramMd5Secret};
+pub use name::{AccountName, NameFault};
+pub use password::{Cost, HashFault, OutOfMemory, PasswordHash};
+pub use scram::{ScramFault, ScramVerifier};
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,13 +29,13 @@ use crate::wire::smtp::mechanism::Mechanism;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Principal {
     permissions: Arc<Permissions>,
-    proved_by: Arc<str>,
+    proved_by: Arc<Permissions>,
 }
 
 /// What an account may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permissions {
-    name: String,
+    name: AccountName,
     may_send_as: Option<Vec<AddressPattern>>,
     rate: Option<Rate>,
 }
@@ -57,7 +68,7 @@ impl Principal {
     /// The account whose password was proved: another one's name where that may act for this one.
     #[must_use]
     pub fn proved_by(&self) -> &str {
-        &self.proved_by
+        self.proved_by.name()
     }
 }
 
@@ -71,7 +82,7 @@ impl Permissions {
     /// The account's name as the operator spells it: never empty.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        self.name.as_str()
     }
 
     /// The reverse-paths it may use; `None`: any.
