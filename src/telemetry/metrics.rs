@@ -1,8 +1,10 @@
 //! Every metric, declared once. Labels are enums of this program or names from the configuration, never from a peer.
 
+pub mod smtp;
+
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Counter, Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::message::id::{DestinationName, RuleName};
@@ -225,6 +227,30 @@ metrics! {
         "1 for the state that a destination is in, 0 for the others.";
     maildir_removed: IntCounterVec, "mailslotd_maildir_removed_total", ["destination"],
         "Mail removed from a Maildir because of its size or age limit.";
+    smtp_connections: IntGaugeVec, "mailslotd_smtp_connections", ["listener"],
+        "SMTP connections that are open now.";
+    smtp_connections_refused: IntCounterVec, "mailslotd_smtp_connections_refused_total", ["listener", "reason"],
+        "SMTP connections that were turned away before their session began, by reason.";
+    smtp_sessions_ended: IntCounterVec, "mailslotd_smtp_sessions_ended_total", ["listener", "ending"],
+        "SMTP sessions that ended, by how.";
+    smtp_replies: IntCounterVec, "mailslotd_smtp_replies_total", ["listener", "class"],
+        "Replies to SMTP clients, by the first digit of their code.";
+    smtp_messages: IntCounterVec, "mailslotd_smtp_messages_total", ["listener", "outcome"],
+        "Messages whose content SMTP clients began to send, by what became of them.";
+    smtp_relay_denied: IntCounterVec, "mailslotd_smtp_relay_denied_total", ["listener", "reason"],
+        "Recipients and senders that the relay policy refused, by reason.";
+    smtp_tls_handshakes: IntCounterVec, "mailslotd_smtp_tls_handshakes_total", ["listener", "outcome"],
+        "TLS handshakes with SMTP clients: the version agreed on, or why there was none; the log says what the client offered.";
+    tarpit_delayed: IntGauge, "mailslotd_tarpit_delayed", [],
+        "SMTP sessions that the tar pit makes wait now.";
+    tarpit_replies: IntCounter, "mailslotd_tarpit_replies_total", [],
+        "Replies that the tar pit held back.";
+    tarpit_seconds: Counter, "mailslotd_tarpit_seconds_total", [],
+        "Seconds for which the tar pit held replies back, in all.";
+    tarpit_gave_up: IntCounter, "mailslotd_tarpit_gave_up_total", [],
+        "Clients that hung up while they waited.";
+    tarpit_proved_good: IntCounter, "mailslotd_tarpit_proved_good_total", [],
+        "Clients that had to wait and then authenticated or had mail accepted: each was an honest one.";
     panics: IntCounter, "mailslotd_panics_total", [],
         "Tasks that ended by a defect in this program; please report it.";
 }
@@ -402,6 +428,12 @@ trait Declare: Sized {
 }
 
 impl Declare for IntCounter {
+    fn declare(name: &str, help: &str, _: &[&str]) -> prometheus::Result<Self> {
+        Self::new(name, help)
+    }
+}
+
+impl Declare for Counter {
     fn declare(name: &str, help: &str, _: &[&str]) -> prometheus::Result<Self> {
         Self::new(name, help)
     }
