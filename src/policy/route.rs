@@ -38,7 +38,7 @@ pub enum RouteTo {
     Folder(FolderName),
 }
 
-/// A folder of a Maildir: a plain word of at most 60 characters, one step below the Maildir.
+/// A folder of a Maildir: a plain word of at most 60 characters, one step below the Maildir. Empty: the Maildir's inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FolderName(String);
 
@@ -48,9 +48,7 @@ impl FolderName {
     /// # Errors
     /// [`NotAFolder`], whose text goes on after "cannot be a folder: it".
     pub fn new(text: &str) -> Result<Self, NotAFolder> {
-        if text.is_empty() {
-            Err(NotAFolder::Empty)
-        } else if text.contains(['/', '\\']) {
+        if text.contains(['/', '\\']) {
             Err(NotAFolder::Separator)
         } else if text.starts_with('.') {
             Err(NotAFolder::Dot)
@@ -82,9 +80,6 @@ impl Default for FolderName {
 /// Why a text cannot be a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAFolder {
-    /// Nothing is there.
-    #[error("is empty")]
-    Empty,
     /// It would be a path.
     #[error("has a separator; a folder is one step below its Maildir")]
     Separator,
@@ -152,12 +147,12 @@ mod tests {
 
     #[test]
     fn a_copy_is_addressed_to_the_recipient_or_put_into_the_folder_that_the_operator_named() {
-        let recipient = Mailbox::parse("../cur@corp.example").unwrap();
+        let recipient = Mailbox::parse("etc/cur@corp.example").unwrap();
         let mut route = routes(&[("*", "inbox")]).remove(0);
-        assert_eq!(route.address(&recipient), "../cur@corp.example");
+        assert_eq!(route.address(&recipient), "etc/cur@corp.example");
         route.to = RouteTo::Folder(FolderName::new("scans").unwrap());
         assert_eq!(route.address(&recipient), "scans");
-        for text in ["", "../x", "a\\b", ".hidden", "cur", "a b", &"x".repeat(61)] {
+        for text in ["../x", "a\\b", ".hidden", "cur", "a b", &"x".repeat(61)] {
             assert!(FolderName::new(text).is_err(), "{text:?}");
         }
     }
