@@ -7,3 +7,4 @@ pub mod problem;
 mod raw;
 pub mod settings;
 pub mod show;
+pub mod users;

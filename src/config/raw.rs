@@ -6,9 +6,10 @@
 
 mod read;
 mod scalar;
+pub(super) mod users;
 
 pub(super) use read::{At, Lost, Many, OneOrMany, Read};
-pub(super) use scalar::{Network, OrOff, Size};
+pub(super) use scalar::{Network, OrOff, Size, rate};
 
 use std::net::SocketAddr;
 use std::time::Duration;

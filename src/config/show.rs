@@ -418,7 +418,7 @@ fn size(bytes: u64) -> String {
         .map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))
 }
 
-fn rate(rate: Rate) -> String {
+pub(super) fn rate(rate: Rate) -> String {
     let period = match rate.period {
         period if period <= Duration::from_secs(1) => "s",
         period if period <= Duration::from_secs(60) => "min",

@@ -149,6 +149,15 @@ pub(super) fn unknown_key(
         problems.push(Problem::new(&place, "this version does not have it yet", fix));
         return "";
     }
+    if entry.key == "password" && known.contains(&"password_hash") {
+        let fix = "remove it, and run `mailslotd user passwd` for this account";
+        problems.push(Problem::new(
+            &place,
+            "passwords do not stand in this file, only what is made of them",
+            fix,
+        ));
+        return "password_hash";
+    }
     if entry.key == "password" {
         let fix = "put it into a file of its own that only the service may read, and name that: `password_file: /etc/mailslotd/smarthost.pw`";
         problems.push(Problem::new(&place, "secrets do not stand in the configuration", fix));

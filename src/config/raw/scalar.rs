@@ -403,7 +403,7 @@ fn size(text: &str) -> Result<Size, Refusal> {
         .ok_or_else(|| (format!("{text} is more than any disk has"), "write a smaller size".to_owned()))
 }
 
-fn rate(text: &str) -> Result<Rate, Refusal> {
+pub(in crate::config) fn rate(text: &str) -> Result<Rate, Refusal> {
     const EXAMPLE: &str = "write a number and a period, for example 30/min; the periods are s, min, h and d";
     let (number, period) = split_number(text);
     let Some(count) = number.parse::<u32>().ok().filter(|count| *count > 0) else {

@@ -75,7 +75,7 @@ impl fmt::Debug for ServerSecret {
 /// Two accounts have the same name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there are two accounts {0}")]
-pub struct DuplicateName(AccountName);
+pub struct DuplicateName(pub AccountName);
 
 /// All accounts.
 ///

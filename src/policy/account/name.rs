@@ -31,8 +31,8 @@ pub enum NameFault {
     /// PLAIN need not carry more (RFC 4616 §2).
     #[error("it has more than 255 octets")]
     TooLong,
-    /// NUL separates the parts of PLAIN; others cannot be typed.
-    #[error("it has a control character")]
+    /// NUL separates the parts of PLAIN; others cannot be typed, and some end lines.
+    #[error("it has a control character or a line break")]
     Control,
     /// Nobody sees them.
     #[error("it begins or ends with a blank")]
@@ -52,7 +52,7 @@ impl AccountName {
         if text.len().max(key.0.len()) > 255 {
             return Err(NameFault::TooLong);
         }
-        if text.chars().any(char::is_control) {
+        if text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')) {
             return Err(NameFault::Control);
         }
         if text.trim() != text {
@@ -135,6 +135,7 @@ mod tests {
             (" \u{a0}", NameFault::Empty),
             ("a\0b", NameFault::Control),
             ("a\n", NameFault::Control),
+            ("a\u{2028}b", NameFault::Control),
             (" a", NameFault::OuterBlank),
             (&"a".repeat(256), NameFault::TooLong),
         ] {
