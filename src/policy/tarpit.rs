@@ -1,10 +1,22 @@
 //! How long a reply is held back, and whose turn it is: the tar pit (KB842851).
+//!
+//! [`TarpitPolicy`] is the operator's choice, [`Tarpit`] what is remembered of the client networks. Only unauthenticated
+//! sessions that [`TarpitPolicy::exemption`] does not exempt have to do with it.
 
+mod facts;
+mod line;
+mod memory;
+mod pit;
+
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use self::facts::{Delayed, Responsible, TarpitFacts};
+pub use self::pit::{Hold, Place, Tarpit, Ticket, Woken};
 use crate::policy::client_network::Prefixes;
+use crate::policy::relay::ListenerPolicy;
 
 /// The operator's choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +52,43 @@ pub enum Trusted {
     Delay,
 }
 
+/// Why a client's replies are not held, failed AUTH apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exemption {
+    /// The tar pit is off.
+    Off,
+    /// It is in this trusted network of the listener.
+    TrustedNetwork(IpNet),
+    /// It is in this exempt network.
+    Network(IpNet),
+}
+
+impl TarpitPolicy {
+    /// Why the replies to a client of this listener are not held; `None`: they are, until it authenticates.
+    #[must_use]
+    pub fn exemption(&self, listener: &ListenerPolicy, client: IpAddr) -> Option<Exemption> {
+        let client = client.to_canonical();
+        let trusted = || match self.trusted {
+            Trusted::Exempt => listener.trusted_network_of(client).map(|trusted| trusted.network),
+            Trusted::Delay => None,
+        };
+        let exempt = || self.exempt.iter().find(|network| network.contains(&client)).copied();
+        if self.time.is_zero() {
+            Some(Exemption::Off)
+        } else {
+            trusted().map(Exemption::TrustedNetwork).or_else(|| exempt().map(Exemption::Network))
+        }
+    }
+
+    /// How long a refusal is held that comes after so many others of the same network.
+    fn hold(&self, refusals_before: u32) -> Duration {
+        if self.time.is_zero() {
+            return Duration::ZERO;
+        }
+        self.time.saturating_add(self.step.saturating_mul(refusals_before)).min(self.max.max(self.time))
+    }
+}
+
 impl Default for TarpitPolicy {
     /// Off, with the other values as they count once `time` is set.
     fn default() -> Self {
@@ -56,3 +105,6 @@ impl Default for TarpitPolicy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
