@@ -3,4 +3,5 @@
 //! Shared by what asks (the recipient filter, DNS block lists) and what delivers.
 
 pub mod connect;
+pub mod question;
 pub mod tls;

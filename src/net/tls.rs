@@ -43,6 +43,14 @@ pub enum TlsSetupError {
 /// # Errors
 /// [`TlsSetupError`], each a sentence for the operator.
 pub fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, TlsSetupError> {
+    Ok(client_config(ca_file)?.into())
+}
+
+/// The same for what makes its connections itself.
+///
+/// # Errors
+/// [`TlsSetupError`], each a sentence for the operator.
+pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsSetupError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
@@ -51,7 +59,7 @@ pub fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, TlsSetupError> 
         Some(path) => builder.with_root_certificates(roots(path)?),
         None => builder.with_platform_verifier().map_err(TlsSetupError::System)?,
     };
-    Ok(Arc::new(builder.with_no_client_auth()).into())
+    Ok(Arc::new(builder.with_no_client_auth()))
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, TlsSetupError> {

@@ -17,6 +17,7 @@ pub mod mapping;
 pub mod own_datagrams;
 pub mod rate;
 pub mod relay;
+pub mod remembered;
 pub mod retry;
 pub mod route;
 pub mod spelling;
