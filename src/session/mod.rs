@@ -13,6 +13,7 @@
     )
 )]
 
+pub mod call_forward;
 pub mod reassembly;
 pub mod sasl;
 pub mod smtp_client;

@@ -1,0 +1,333 @@
+//! Call-forward: a next hop is asked with RCPT whether it knows a recipient. One connection, many questions.
+//!
+//! EHLO, then for each question MAIL FROM:<>, RCPT, RSET (RFC 5321 §4.1.1), all at once where the next hop has PIPELINING
+//! (RFC 2920); no message is ever sent. The null reverse-path is the one that every host must take (§4.5.5).
+//!
+//! The caller owns the socket: it feeds what comes in with `handle_input`, calls `handle_timeout` when `poll_timeout` has
+//! passed, and does what `poll_output` says until that returns `None`.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::session::smtp_server::Existence;
+use crate::wire::smtp::extensions::Extensions;
+use crate::wire::smtp::path::Mailbox;
+use crate::wire::smtp::reply::{Reply, ReplyParser, Severity};
+use crate::wire::smtp::status::EnhancedStatus;
+
+/// What happens to the session.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Octets from the next hop.
+    Bytes(&'a [u8]),
+    /// The connection was closed or broke.
+    Disconnected,
+    /// After [`Output::Idle`]: does it know this recipient?
+    Ask(&'a Mailbox),
+    /// After [`Output::Idle`]: take leave.
+    Quit,
+}
+
+/// What the caller must do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Write this.
+    Send(Vec<u8>),
+    /// The answer to [`Input::Ask`], and the reply that says so, escaped.
+    Answer(Existence, String),
+    /// Ready for a question.
+    Idle,
+    /// Close the connection. A question without an answer was not decided.
+    Closed(Ending),
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// By QUIT.
+    Quit,
+    /// The next hop refused to talk, to the greeting or to EHLO and HELO; its reply, escaped.
+    Refused(String),
+    /// The connection was lost, or closed with 421, before the question was decided: on a connection that was kept, a
+    /// fresh one may decide it.
+    Lost,
+    /// No answer in time.
+    TimedOut,
+    /// What came is no SMTP, or came unasked.
+    NotSmtp,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Quit => f.write_str("it took leave"),
+            Self::Refused(reply) => write!(f, "it refuses to talk: {reply}"),
+            Self::Lost => f.write_str("it closed the connection"),
+            Self::TimedOut => f.write_str("it did not answer in time"),
+            Self::NotSmtp => f.write_str("it does not speak SMTP"),
+        }
+    }
+}
+
+/// The session.
+#[derive(Debug)]
+pub struct CallForward {
+    /// Our name in EHLO.
+    hostname: String,
+    /// From a question to its answer, and from the connection to the first question.
+    timeout: Duration,
+    state: State,
+    extensions: Extensions,
+    parser: ReplyParser,
+    outputs: VecDeque<Output>,
+    deadline: Option<Instant>,
+    /// Until [`Output::Closed`] was said.
+    is_open: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Greeting,
+    Ehlo,
+    Helo,
+    Idle,
+    Asking(Asking),
+    Quitting,
+    Closed,
+}
+
+/// A question under way.
+#[derive(Debug)]
+struct Asking {
+    /// Commands that are not sent yet; none where all were sent at once.
+    to_send: VecDeque<Vec<u8>>,
+    /// What the next reply is to.
+    awaited: Command,
+    /// MAIL was refused, so that the reply to RCPT means nothing.
+    refused: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Command {
+    Mail,
+    Rcpt,
+    Rset,
+}
+
+impl CallForward {
+    /// A session on a connection that was just made.
+    #[must_use]
+    pub fn new(now: Instant, hostname: String, timeout: Duration) -> Self {
+        Self {
+            hostname,
+            timeout,
+            state: State::Greeting,
+            extensions: Extensions::default(),
+            parser: ReplyParser::new(),
+            outputs: VecDeque::new(),
+            deadline: now.checked_add(timeout),
+            is_open: true,
+        }
+    }
+
+    /// What to do next; call until `None` after every input and timeout.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Self::handle_timeout`]. `None`: nothing is waited for.
+    #[must_use]
+    pub const fn poll_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Time has passed. Harmless when called early.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.close(Ending::TimedOut);
+        }
+    }
+
+    /// Something happened.
+    pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Bytes(bytes) => self.on_bytes(bytes),
+            Input::Disconnected => self.close(Ending::Lost),
+            Input::Ask(mailbox) if matches!(self.state, State::Idle) => self.on_ask(now, mailbox),
+            Input::Quit if matches!(self.state, State::Idle) => {
+                self.state = State::Quitting;
+                self.deadline = now.checked_add(self.timeout);
+                self.send(b"QUIT\r\n".to_vec());
+            }
+            Input::Ask(_) | Input::Quit => {}
+        }
+    }
+
+    fn on_ask(&mut self, now: Instant, mailbox: &Mailbox) {
+        if mailbox.needs_smtputf8() && !self.extensions.smtputf8 {
+            let why = "it does not offer SMTPUTF8 (RFC 6531), which this address needs".to_owned();
+            self.outputs.push_back(Output::Answer(Existence::Unavailable, why));
+            self.outputs.push_back(Output::Idle);
+            return;
+        }
+        let parameter = if mailbox.needs_smtputf8() { " SMTPUTF8" } else { "" };
+        let mail = format!("MAIL FROM:<>{parameter}\r\n").into_bytes();
+        let rest = [format!("RCPT TO:<{mailbox}>\r\n").into_bytes(), b"RSET\r\n".to_vec()];
+        self.deadline = now.checked_add(self.timeout);
+        if self.extensions.pipelining {
+            self.send([&[mail], &rest[..]].concat().concat());
+            self.state = State::Asking(Asking::new(VecDeque::new()));
+        } else {
+            self.send(mail);
+            self.state = State::Asking(Asking::new(rest.into()));
+        }
+    }
+
+    fn on_bytes(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && !matches!(self.state, State::Closed) {
+            match self.parser.parse(&mut bytes) {
+                Ok(Some(reply)) => self.on_reply(&reply),
+                Ok(None) => {}
+                Err(_) => self.close(Ending::NotSmtp),
+            }
+        }
+    }
+
+    fn on_reply(&mut self, reply: &Reply) {
+        let is_positive = reply.severity() == Severity::Positive;
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Greeting if is_positive => self.hello("EHLO", State::Ehlo),
+            State::Ehlo if is_positive => {
+                self.extensions = Extensions::parse(reply);
+                self.idle();
+            }
+            State::Ehlo if reply.severity() == Severity::Permanent => self.hello("HELO", State::Helo),
+            State::Helo if is_positive => self.idle(),
+            State::Greeting | State::Ehlo | State::Helo => self.close(Ending::Refused(reply.to_string())),
+            State::Asking(asking) => self.on_reply_to_question(asking, reply),
+            State::Quitting => self.close(Ending::Quit),
+            // What comes unasked would be taken for the next answer: 421 before it closes, or nonsense.
+            State::Idle if reply.code().number() == SERVICE_NOT_AVAILABLE => self.close(Ending::Lost),
+            State::Idle => self.close(Ending::NotSmtp),
+            State::Closed => {}
+        }
+    }
+
+    fn on_reply_to_question(&mut self, mut asking: Asking, reply: &Reply) {
+        if reply.code().number() == SERVICE_NOT_AVAILABLE {
+            return self.close(Ending::Lost);
+        }
+        let is_positive = reply.severity() == Severity::Positive;
+        match asking.awaited {
+            Command::Mail => {
+                asking.refused = !is_positive;
+                if asking.refused {
+                    self.outputs.push_back(Output::Answer(Existence::Unavailable, reply.to_string()));
+                    // Where RCPT was not sent yet it need not be.
+                    asking.to_send.pop_front();
+                    asking.awaited = if asking.to_send.is_empty() { Command::Rcpt } else { Command::Rset };
+                } else {
+                    asking.awaited = Command::Rcpt;
+                }
+            }
+            Command::Rcpt => {
+                if !asking.refused {
+                    self.outputs.push_back(Output::Answer(existence(reply), reply.to_string()));
+                }
+                asking.awaited = Command::Rset;
+            }
+            Command::Rset if is_positive => return self.idle(),
+            Command::Rset => return self.close(Ending::NotSmtp),
+        }
+        if let Some(command) = asking.to_send.pop_front() {
+            self.send(command);
+        }
+        self.state = State::Asking(asking);
+    }
+
+    fn hello(&mut self, verb: &str, state: State) {
+        self.send(format!("{verb} {}\r\n", self.hostname).into_bytes());
+        self.state = state;
+    }
+
+    fn idle(&mut self) {
+        self.state = State::Idle;
+        self.deadline = None;
+        self.outputs.push_back(Output::Idle);
+    }
+
+    fn send(&mut self, bytes: Vec<u8>) {
+        self.outputs.push_back(Output::Send(bytes));
+    }
+
+    fn close(&mut self, ending: Ending) {
+        if std::mem::replace(&mut self.is_open, false) {
+            self.deadline = None;
+            let ending = if matches!(self.state, State::Quitting) { Ending::Quit } else { ending };
+            self.state = State::Closed;
+            self.outputs.push_back(Output::Closed(ending));
+        }
+    }
+}
+
+impl Asking {
+    const fn new(to_send: VecDeque<Vec<u8>>) -> Self {
+        Self { to_send, awaited: Command::Mail, refused: false }
+    }
+}
+
+/// What a reply to RCPT says about the recipient.
+///
+/// *Known*: 250, 251 (will forward). *Unknown*, which becomes a 550 of ours: only what says that this very mailbox is not
+/// there, that is 550, 551 or 553 with a status of the class "address of the recipient" (RFC 3463 §3.2), or 550 with no
+/// status and no word of another reason. Everything else, 4yz or a block or a wish for TLS or a login, is about
+/// ourselves or about now: *not available*.
+fn existence(reply: &Reply) -> Existence {
+    // Of whatever class: 550 with a status of class 4 contradicts itself, and is no plain 550.
+    let status =
+        reply.lines().first().and_then(|line| EnhancedStatus::leading(line)).map(|(status, _)| status);
+    match (reply.code().number(), status) {
+        (250 | 251, _) => Existence::Known,
+        (550 | 551 | 553, Some(status)) if BAD_RECIPIENT.contains(&status) => Existence::Unknown,
+        (550, None) if !OTHER_REASONS.iter().any(|words| reply.mentions(words)) => Existence::Unknown,
+        _ => Existence::Unavailable,
+    }
+}
+
+/// Other address status, bad mailbox, bad mailbox syntax, moved, recipient without a mail host (Exchange says so of a
+/// recipient it does not find). Not X.1.2 and X.1.4, which speak of domain and configuration, nor X.1.7 and X.1.8, which
+/// speak of the sender.
+const BAD_RECIPIENT: [EnhancedStatus; 5] = [
+    EnhancedStatus::new(5, 1, 0),
+    EnhancedStatus::new(5, 1, 1),
+    EnhancedStatus::new(5, 1, 3),
+    EnhancedStatus::new(5, 1, 6),
+    EnhancedStatus::new(5, 1, 10),
+];
+/// Words of a plain 550 that is not about the recipient.
+const OTHER_REASONS: [&str; 17] = [
+    "relay",
+    "block",
+    "spam",
+    "denied",
+    "prohibit",
+    "policy",
+    "blacklist",
+    "reputation",
+    "sender",
+    "helo",
+    "reverse",
+    "dns",
+    "listed",
+    "authenticat",
+    "not allowed",
+    "permi",
+    "quota",
+];
+/// RFC 5321 §3.8: may answer anything, and closes.
+const SERVICE_NOT_AVAILABLE: u16 = 421;
+
+#[cfg(test)]
+mod tests;
