@@ -10,7 +10,8 @@
 //! 6. [`config`]: YAML becomes valid settings, or every problem at once.
 //! 7. [`telemetry`]: metrics and logs.
 //! 8. [`spool`]: a message becomes durable; accepted means after fsync.
-//! 9. [`net`]: how other hosts are reached. [`delivery`]: a durable message becomes attempts.
+//! 9. [`net`]: how other hosts are reached. [`directory`]: does a recipient exist? [`delivery`]: a durable message
+//!    becomes attempts.
 //! 10. [`listen`]: sockets. [`admin`]: HTTP and the control socket.
 //! 11. [`app`]: wiring. [`cli`]: the commands.
 //!
@@ -32,6 +33,8 @@ pub mod telemetry;
 pub mod net;
 
 pub mod spool;
+
+pub mod directory;
 
 pub mod delivery;
 

@@ -1,5 +1,6 @@
 //! Every metric, declared once. Labels are enums of this program or names from the configuration, never from a peer.
 
+mod lookups;
 pub mod smtp;
 
 use prometheus::{
@@ -9,6 +10,7 @@ use prometheus::{
 
 use crate::message::id::{DestinationName, RuleName};
 use crate::message::mail::Class;
+pub use lookups::{DirectoryAnswer, DnsblOutcome, SourceKind};
 
 /// Why a datagram did not become a message. Every increase may be a message lost: legacy senders do not repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -251,6 +253,14 @@ metrics! {
         "Clients that hung up while they waited.";
     tarpit_proved_good: IntCounter, "mailslotd_tarpit_proved_good_total", [],
         "Clients that had to wait and then authenticated or had mail accepted: each was an honest one.";
+    directory_lookups: IntCounterVec, "mailslotd_directory_lookups_total", ["source", "answer"],
+        "Questions whether a recipient exists, by the source that answered.";
+    directory_lookup_seconds: Histogram, "mailslotd_directory_lookup_seconds", [],
+        "Time until it was known whether a recipient exists.";
+    directory_remembered: IntGauge, "mailslotd_directory_remembered", [],
+        "Answers of LDAP directories and next hops that are remembered.";
+    dnsbl_lookups: IntCounterVec, "mailslotd_dnsbl_lookups_total", ["list", "outcome"],
+        "Questions to DNS block lists about clients; only listed refuses mail.";
     panics: IntCounter, "mailslotd_panics_total", [],
         "Tasks that ended by a defect in this program; please report it.";
 }
