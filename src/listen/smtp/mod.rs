@@ -1,6 +1,7 @@
 //! The SMTP front-end: sockets and TLS around [`crate::session::smtp_server`].
 
 pub mod certificate;
+pub mod dnsbl;
 pub mod socket;
 pub mod stream;
 mod tap;
