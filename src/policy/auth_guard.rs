@@ -1,0 +1,256 @@
+//! Guessing passwords is stopped by client network, and checking them may not cost more than the machine can spare.
+//!
+//! A network that fails too often is refused at once for a while, without a computation. Computations wait in a line,
+//! which is bounded for all and for each network. How long the reply to a single failure is held, the tar pit says.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::policy::client_network::ClientNetwork;
+
+/// How many failures are too many, and how long the line may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuthGuardPolicy {
+    /// So many failures of one network …
+    pub failures: u32,
+    /// … within this time, counted from the first, …
+    pub within: Duration,
+    /// … and it is refused for so long.
+    pub refused_for: Duration,
+    /// Networks with failures that are remembered; then the oldest is forgotten, refused ones last.
+    pub networks: usize,
+    /// Computations that may wait, in all.
+    pub line: usize,
+    /// Computations of one network that may wait.
+    pub line_of_network: usize,
+}
+
+impl Default for AuthGuardPolicy {
+    /// 10 failures in 10 minutes, then refused for 5: fewer than 3000 guesses a day. 10 000 networks. A line of 256, of
+    /// one network 64: with 20 ms for each and two at once, nobody waits longer than some 3 s.
+    fn default() -> Self {
+        Self {
+            failures: 10,
+            within: Duration::from_secs(10 * 60),
+            refused_for: Duration::from_secs(5 * 60),
+            networks: 10_000,
+            line: 256,
+            line_of_network: 64,
+        }
+    }
+}
+
+/// Whether a network may try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// It may.
+    Allowed,
+    /// It failed too often.
+    TooManyFailures,
+    /// Too many wait already.
+    LineFull,
+}
+
+/// What a failure brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// It was counted.
+    Counted,
+    /// It was one too many: the network is refused from now on.
+    Refused,
+}
+
+/// Failures and the line, for all networks.
+#[derive(Debug)]
+pub struct AuthGuard {
+    policy: AuthGuardPolicy,
+    records: HashMap<ClientNetwork, Record>,
+    /// Of each network that has any.
+    waiting: HashMap<ClientNetwork, usize>,
+    waiting_in_all: usize,
+}
+
+/// The failures of one network.
+#[derive(Debug, Clone, Copy)]
+struct Record {
+    failures: u32,
+    first: Instant,
+    refused_at: Option<Instant>,
+}
+
+impl AuthGuard {
+    /// Nobody has failed yet.
+    #[must_use]
+    pub fn new(policy: AuthGuardPolicy) -> Self {
+        Self { policy, records: HashMap::new(), waiting: HashMap::new(), waiting_in_all: 0 }
+    }
+
+    /// Whether a client of this network may try now. To be asked again when its turn in the line comes, so that those
+    /// that wait together do not get around the limit.
+    #[must_use]
+    pub fn may_try(&self, network: ClientNetwork, now: Instant) -> Attempt {
+        let refused = self.records.get(&network).is_some_and(|record| record.is_refused(&self.policy, now));
+        if refused { Attempt::TooManyFailures } else { Attempt::Allowed }
+    }
+
+    /// A client of this network wants a computation. If it is [`Attempt::Allowed`], [`Self::leave`] must follow.
+    pub fn join(&mut self, network: ClientNetwork, now: Instant) -> Attempt {
+        match self.may_try(network, now) {
+            Attempt::Allowed => {}
+            refused @ (Attempt::TooManyFailures | Attempt::LineFull) => return refused,
+        }
+        let of_network = self.waiting.get(&network).copied().unwrap_or_default();
+        if self.waiting_in_all >= self.policy.line || of_network >= self.policy.line_of_network {
+            return Attempt::LineFull;
+        }
+        self.waiting.insert(network, of_network.saturating_add(1));
+        self.waiting_in_all = self.waiting_in_all.saturating_add(1);
+        Attempt::Allowed
+    }
+
+    /// A computation of this network is done, or nobody waits for it any more.
+    pub fn leave(&mut self, network: ClientNetwork) {
+        let Some(of_network) = self.waiting.get_mut(&network) else { return };
+        *of_network = of_network.saturating_sub(1);
+        if *of_network == 0 {
+            self.waiting.remove(&network);
+        }
+        self.waiting_in_all = self.waiting_in_all.saturating_sub(1);
+    }
+
+    /// A client of this network proved to be somebody: its failures were slips.
+    pub fn proved(&mut self, network: ClientNetwork) {
+        self.records.remove(&network);
+    }
+
+    /// A client of this network did not.
+    pub fn failed(&mut self, network: ClientNetwork, now: Instant) -> Failure {
+        let policy = self.policy;
+        if !self.records.contains_key(&network) {
+            self.make_room(now);
+        }
+        let fresh = Record { failures: 0, first: now, refused_at: None };
+        let record = self.records.entry(network).or_insert(fresh);
+        if record.is_over(&policy, now) {
+            *record = fresh;
+        }
+        record.failures = record.failures.saturating_add(1);
+        if record.failures >= policy.failures && record.refused_at.is_none() {
+            record.refused_at = Some(now);
+            return Failure::Refused;
+        }
+        Failure::Counted
+    }
+
+    /// Room for one more network.
+    fn make_room(&mut self, now: Instant) {
+        if self.records.len() < self.policy.networks {
+            return;
+        }
+        let policy = self.policy;
+        self.records.retain(|_, record| !record.is_over(&policy, now));
+        while self.records.len() >= policy.networks {
+            let oldest =
+                self.records.iter().min_by_key(|(_, record)| (record.refused_at.is_some(), record.first));
+            let Some((&network, _)) = oldest else { return };
+            self.records.remove(&network);
+        }
+    }
+}
+
+impl Record {
+    fn is_refused(&self, policy: &AuthGuardPolicy, now: Instant) -> bool {
+        self.refused_at.is_some_and(|at| now.saturating_duration_since(at) < policy.refused_for)
+    }
+
+    /// Whether it counts no more.
+    fn is_over(&self, policy: &AuthGuardPolicy, now: Instant) -> bool {
+        match self.refused_at {
+            Some(_) => !self.is_refused(policy, now),
+            None => now.saturating_duration_since(self.first) >= policy.within,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::client_network::Prefixes;
+
+    fn network(number: u8) -> ClientNetwork {
+        Prefixes::default().network_of(std::net::IpAddr::from([203, 0, number, 1]))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn fail(guard: &mut AuthGuard, number: u8, times: u32, now: Instant) -> Failure {
+        (0..times).map(|_| guard.failed(network(number), now)).last().unwrap()
+    }
+
+    #[test]
+    fn a_network_that_fails_too_often_is_refused_for_a_while_and_no_other_one_notices() {
+        let (mut guard, now) = (AuthGuard::new(AuthGuardPolicy::default()), start());
+        assert_eq!(fail(&mut guard, 1, 9, now), Failure::Counted);
+        assert_eq!(guard.may_try(network(1), now), Attempt::Allowed);
+        assert_eq!(guard.failed(network(1), now), Failure::Refused);
+        let end = now + Duration::from_secs(300);
+        assert_eq!(guard.may_try(network(1), end - Duration::from_millis(1)), Attempt::TooManyFailures);
+        assert_eq!(guard.join(network(1), now), Attempt::TooManyFailures);
+        assert_eq!(guard.may_try(network(2), now), Attempt::Allowed);
+        assert_eq!(guard.may_try(network(1), end), Attempt::Allowed);
+        assert_eq!(fail(&mut guard, 1, 9, end), Failure::Counted, "and it begins anew");
+        assert_eq!(guard.failed(network(1), end), Failure::Refused);
+    }
+
+    #[test]
+    fn failures_under_way_when_a_network_is_refused_do_not_lengthen_it() {
+        let (mut guard, now) = (AuthGuard::new(AuthGuardPolicy::default()), start());
+        fail(&mut guard, 1, 10, now);
+        assert_eq!(fail(&mut guard, 1, 5, now + Duration::from_secs(200)), Failure::Counted);
+        assert_eq!(guard.may_try(network(1), now + Duration::from_secs(300)), Attempt::Allowed);
+    }
+
+    #[test]
+    fn slips_are_forgotten_by_a_success_and_by_time() {
+        let (mut guard, now) = (AuthGuard::new(AuthGuardPolicy::default()), start());
+        for _ in 0..5 {
+            assert_eq!(fail(&mut guard, 1, 9, now), Failure::Counted);
+            guard.proved(network(1));
+        }
+        fail(&mut guard, 1, 9, now);
+        assert_eq!(fail(&mut guard, 1, 9, now + Duration::from_secs(600)), Failure::Counted);
+    }
+
+    #[test]
+    fn the_line_is_bounded_for_all_and_for_each_network() {
+        let policy = AuthGuardPolicy { line: 5, line_of_network: 3, ..AuthGuardPolicy::default() };
+        let (mut guard, now) = (AuthGuard::new(policy), start());
+        let mut join = |number| guard.join(network(number), now);
+        assert_eq!([1, 1, 1, 1].map(&mut join).map(|a| a == Attempt::Allowed), [true, true, true, false]);
+        assert_eq!([2, 2, 3].map(&mut join), [Attempt::Allowed, Attempt::Allowed, Attempt::LineFull]);
+        guard.leave(network(1));
+        assert_eq!(guard.join(network(3), now), Attempt::Allowed);
+        for number in [1, 1, 2, 2, 3] {
+            guard.leave(network(number));
+        }
+        guard.leave(network(3));
+        assert_eq!((guard.waiting.len(), guard.waiting_in_all), (0, 0));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_refused_networks_are_forgotten_last() {
+        let policy = AuthGuardPolicy { networks: 3, ..AuthGuardPolicy::default() };
+        let (mut guard, now) = (AuthGuard::new(policy), start());
+        fail(&mut guard, 0, 10, now);
+        for number in 1..=200 {
+            guard.failed(network(number), now + Duration::from_secs(u64::from(number)));
+            assert!(guard.records.len() <= 3);
+        }
+        let now = now + Duration::from_secs(200);
+        assert_eq!(guard.may_try(network(0), now), Attempt::TooManyFailures);
+        assert!(guard.records.contains_key(&network(200)) && guard.records.contains_key(&network(199)));
+    }
+}
