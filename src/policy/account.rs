@@ -225,6 +225,21 @@ pub enum Refusal {
     MayNotActFor,
 }
 
+impl Refusal {
+    /// The word in the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::UnknownAccount => "unknown_account",
+            Self::Disabled => "disabled",
+            Self::WrongPassword => "wrong_password",
+            Self::NoVerifier => "no_verifier",
+            Self::MayNotActFor => "may_not_act_for",
+        }
+    }
+}
+
 /// Whether passwords may be sent without TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cleartext {

@@ -241,6 +241,8 @@ metrics! {
         "Messages whose content SMTP clients began to send, by what became of them.";
     smtp_relay_denied: IntCounterVec, "mailslotd_smtp_relay_denied_total", ["listener", "reason"],
         "Recipients and senders that the relay policy refused, by reason.";
+    smtp_auth: IntCounterVec, "mailslotd_smtp_auth_total", ["listener", "mechanism", "outcome"],
+        "AUTH of SMTP clients that was decided, by mechanism and outcome.";
     smtp_tls_handshakes: IntCounterVec, "mailslotd_smtp_tls_handshakes_total", ["listener", "outcome"],
         "TLS handshakes with SMTP clients: the version agreed on, or why there was none; the log says what the client offered.";
     tarpit_delayed: IntGauge, "mailslotd_tarpit_delayed", [],

@@ -1,5 +1,6 @@
 //! The SMTP front-end: sockets and TLS around [`crate::session::smtp_server`].
 
+pub mod authenticator;
 pub mod certificate;
 pub mod dnsbl;
 pub mod socket;

@@ -161,6 +161,13 @@ impl Accounts {
         (entry.account.state == AccountState::Enabled).then_some(&*entry.permissions)
     }
 
+    /// The name of this account, enabled or not, as the operator spells it. What clients give for a user may be a
+    /// password in the wrong field: only what this knows may be logged.
+    #[must_use]
+    pub fn name_of(&self, user: &str) -> Option<&str> {
+        self.by_name.get(&Key::of(user)).map(|entry| entry.account.name.as_str())
+    }
+
     /// Checks a claim. For a password that takes some 20 ms of a core and 19 MiB; everything else is quick.
     #[must_use]
     pub fn answer(&self, check: &Check) -> CheckAnswer {

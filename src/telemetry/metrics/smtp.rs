@@ -85,6 +85,39 @@ impl MessageOutcome {
     }
 }
 
+/// How an AUTH was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AuthOutcome {
+    /// The client is who it claims to be.
+    Proved,
+    /// It is not.
+    Refused,
+    /// Its network failed too often of late: nothing was computed.
+    TooManyFailures,
+    /// Too many waited already: nothing was computed.
+    LineFull,
+    /// It could not be computed.
+    Failed,
+}
+
+impl AuthOutcome {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Proved, Self::Refused, Self::TooManyFailures, Self::LineFull, Self::Failed];
+
+    /// The label, and the word in the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proved => "proved",
+            Self::Refused => "refused",
+            Self::TooManyFailures => "too_many_failures",
+            Self::LineFull => "line_full",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// The handles of one listener; made once and shared by its connections.
 #[derive(Debug)]
 pub struct ListenerMetrics {
@@ -123,6 +156,11 @@ impl Metrics {
     /// A TLS handshake ended; `outcome` is the version that was agreed on, or a word of the program's for its failure.
     pub fn smtp_tls_handshake(&self, listener: &ListenerMetrics, outcome: &'static str) {
         self.declared.smtp_tls_handshakes.with_label_values(&[listener.name.as_str(), outcome]).inc();
+    }
+
+    /// An AUTH was decided; `mechanism` is the name of one that the listener offers.
+    pub fn smtp_auth(&self, listener: &ListenerName, mechanism: &'static str, outcome: AuthOutcome) {
+        self.declared.smtp_auth.with_label_values(&[listener.as_str(), mechanism, outcome.as_str()]).inc();
     }
 
     /// A recipient was refused by the relay policy; `reason` is the verdict's word.
