@@ -57,7 +57,9 @@ enum Fault {
     Refused(std::net::SocketAddr, std::io::Error),
     #[error("{cause}; {fix}")]
     Certificate { cause: String, fix: &'static str },
-    #[error("TLS failed: {0}")]
+    #[error(
+        "TLS failed: {0}; ldaps:// begins with TLS, ldap:// asks for it with StartTLS: is the port right?"
+    )]
     Tls(String),
     #[error("it did not answer within {0:?}")]
     TimedOut(Duration),
@@ -192,7 +194,8 @@ impl Ldap {
             connection = connection.set_config(Arc::clone(config)).set_starttls(true);
         }
         let opened = LdapConnAsync::with_settings(connection, &self.server.to_string()).await;
-        let (driver, mut ldap) = opened.map_err(tls_fault)?;
+        let (driver, mut ldap) =
+            opened.map_err(if self.tls.is_some() { tls_fault } else { Fault::Connection })?;
         // Ends with the last handle; what it dies of, the search that was under way reports.
         tokio::spawn(async move { drop(driver.drive().await) });
         if let Some((bind_dn, password)) = &self.settings.bind {
@@ -265,7 +268,7 @@ impl std::fmt::Debug for Ldap {
 fn tls_fault(error: LdapError) -> Fault {
     let LdapError::Io { source } = error else { return Fault::Connection(error) };
     match HandshakeFault::of(source) {
-        HandshakeFault::Io(source) => Fault::Connection(source.into()),
+        HandshakeFault::Io(error) => Fault::Tls(error.to_string()),
         HandshakeFault::Certificate { cause, fix } => Fault::Certificate { cause, fix },
         HandshakeFault::NotTls => Fault::Tls("what it sends is no TLS".to_owned()),
         HandshakeFault::Incompatible(error) => Fault::Tls(error.to_string()),

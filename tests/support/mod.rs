@@ -9,7 +9,9 @@ pub(crate) mod lan_gateway;
 pub(crate) mod messngr;
 pub(crate) mod namespace;
 pub(crate) mod postfix;
+pub(crate) mod recipients;
 pub(crate) mod samba;
+pub(crate) mod slapd;
 
 /// What this machine lacks for a test.
 #[derive(Debug)]

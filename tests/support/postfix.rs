@@ -17,6 +17,8 @@ use super::{Missing, free_port, has_program};
 pub(crate) const DOMAIN: &str = "plant.example";
 /// Local parts that exist, also with an extension (`ops+x`); any other is refused with 550 5.1.1.
 pub(crate) const MAILBOXES: [&str; 3] = ["ops", "night", "archive"];
+/// A domain of which every address exists.
+pub(crate) const CATCH_ALL: &str = "all.example";
 /// What [`USER`] may send as, and nothing else.
 pub(crate) const SENDER: &str = "gw@plant.example";
 /// The user that may log in.
@@ -29,6 +31,7 @@ pub(crate) struct Postfix {
     dir: TempDir,
     starttls_port: u16,
     implicit_port: u16,
+    mx_port: u16,
 }
 
 impl Postfix {
@@ -36,7 +39,8 @@ impl Postfix {
     pub(crate) fn start() -> Result<Self, Missing> {
         check_machine()?;
         let dir = tempfile::Builder::new().prefix("postfix").tempdir().unwrap();
-        let postfix = Self { dir, starttls_port: free_port(), implicit_port: free_port() };
+        let postfix =
+            Self { dir, starttls_port: free_port(), implicit_port: free_port(), mx_port: free_port() };
         postfix.build();
         postfix.start_again();
         Ok(postfix)
@@ -52,6 +56,11 @@ impl Postfix {
         self.implicit_port
     }
 
+    /// The port that asks for neither TLS nor a login and takes mail for its own domains, as 25 does.
+    pub(crate) const fn mx_port(&self) -> u16 {
+        self.mx_port
+    }
+
     /// PEM file with the authority that signed the certificate for `localhost` and 127.0.0.1.
     pub(crate) fn ca_file(&self) -> PathBuf {
         self.path("tls/ca.pem")
@@ -65,7 +74,7 @@ impl Postfix {
     /// Starts it after [`Postfix::stop`] on the same ports.
     pub(crate) fn start_again(&self) {
         self.control("start");
-        for port in [self.starttls_port, self.implicit_port] {
+        for port in [self.starttls_port, self.implicit_port, self.mx_port] {
             let listening = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
             assert!(wait_until(listening), "no Postfix on port {port}:\n{}", self.maillog());
         }
@@ -143,9 +152,9 @@ impl Postfix {
         }
         chown(dir.join("mail"), Some(nobody), None).unwrap();
         self.write("conf/main.cf", &main_cf(dir, nobody));
-        self.write("conf/master.cf", &master_cf(self.starttls_port, self.implicit_port));
+        self.write("conf/master.cf", &master_cf(self.starttls_port, self.implicit_port, self.mx_port));
         let mailboxes = MAILBOXES.map(|name| format!("{name}@{DOMAIN} {name}/\n")).concat();
-        self.write("conf/mailboxes", &mailboxes);
+        self.write("conf/mailboxes", &format!("{mailboxes}@{CATCH_ALL} archive/\n"));
         self.write("conf/senders", &format!("{SENDER} {USER}@{HOST}, {USER}\n"));
         let sasldb = dir.join("sasl/sasldb2");
         self.write(
@@ -232,7 +241,7 @@ local_transport = error:5.1.1 no local mailboxes here
 alias_maps =
 notify_classes =
 recipient_delimiter = +
-virtual_mailbox_domains = {DOMAIN}
+virtual_mailbox_domains = {DOMAIN}, {CATCH_ALL}
 virtual_mailbox_base = {dir}/mail
 virtual_mailbox_maps = texthash:{dir}/conf/mailboxes
 virtual_uid_maps = static:{mail_owner}
@@ -256,11 +265,16 @@ message_size_limit = 2000000
     )
 }
 
-fn master_cf(starttls_port: u16, implicit_port: u16) -> String {
+fn master_cf(starttls_port: u16, implicit_port: u16, mx_port: u16) -> String {
     format!(
         "127.0.0.1:{starttls_port} inet n - n - - smtpd
 127.0.0.1:{implicit_port} inet n - n - - smtpd
   -o smtpd_tls_wrappermode=yes
+127.0.0.1:{mx_port} inet n - n - - smtpd
+  -o smtpd_tls_security_level=none
+  -o smtpd_sasl_auth_enable=no
+  -o smtpd_sender_restrictions=
+  -o smtpd_relay_restrictions=reject_unauth_destination
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
