@@ -8,6 +8,7 @@
 mod address;
 mod decide;
 mod domain;
+mod exposure;
 
 use std::net::IpAddr;
 
@@ -18,6 +19,9 @@ pub use self::decide::{
     Facts, RelayRefusal, RelayVerdict, SenderRefusal, SenderVerdict, decide_relay, decide_sender,
 };
 pub use self::domain::{AcceptedDomains, DomainName, DomainPattern, NotADomain};
+pub use self::exposure::{
+    OpenRelayFault, TrustedProxy, domains_of_everybody, open_relay_faults, trusted_proxies,
+};
 use crate::message::id::ListenerName;
 use crate::policy::rate::Rate;
 use crate::policy::route::Route;
