@@ -11,6 +11,7 @@
 )]
 
 pub mod account;
+pub mod admission;
 pub mod auth_guard;
 pub mod availability;
 pub mod client_network;

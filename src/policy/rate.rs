@@ -42,6 +42,14 @@ impl TokenBucket {
             Err(Duration::try_from_secs_f64((1.0 - self.tokens) / per_second).unwrap_or(self.rate.period))
         }
     }
+
+    /// When it is full again, if nothing more is taken: from then on it is no different from a new one.
+    #[must_use]
+    pub fn full_at(&self) -> Instant {
+        let missing = (f64::from(self.rate.count) - self.tokens) / f64::from(self.rate.count);
+        let wait = self.rate.period.mul_f64(missing.clamp(0.0, 1.0));
+        self.filled_at.checked_add(wait).unwrap_or(self.filled_at)
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,279 @@
+//! Who may connect, and how many messages one may send: pure state, the time is an argument.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::message::id::ListenerName;
+use crate::policy::client_network::ClientNetwork;
+use crate::policy::rate::{Rate, TokenBucket};
+
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// Of one client network at once, trusted clients apart.
+    pub per_network: Option<usize>,
+    /// Of one client network in a time, trusted clients apart.
+    pub rate: Option<Rate>,
+    /// In all, of everybody.
+    pub in_all: usize,
+}
+
+/// Whether the limits of client networks hold for a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acquaintance {
+    /// It is in a trusted network: only the limit in all holds.
+    Trusted,
+    /// They hold.
+    Stranger,
+}
+
+/// Whether a connection is taken. All refusals are 421 4.7.0 and close, but for the limit in all: 421 4.3.2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionVerdict {
+    /// It is, and counts until [`Connections::closed`].
+    Admitted,
+    /// There are too many in all.
+    TooManyInAll,
+    /// Its network has too many open.
+    TooManyOfNetwork,
+    /// Its network has made too many lately.
+    TooFast,
+}
+
+/// The connections that are open.
+#[derive(Debug)]
+pub struct Connections {
+    limits: ConnectionLimits,
+    open: usize,
+    of_network: HashMap<ClientNetwork, usize>,
+    rates: Rates<ClientNetwork>,
+}
+
+impl Connections {
+    /// None yet.
+    #[must_use]
+    pub fn new(limits: ConnectionLimits) -> Self {
+        Self { limits, open: 0, of_network: HashMap::new(), rates: Rates::default() }
+    }
+
+    /// Changes the limits; what is open stays open.
+    pub const fn set_limits(&mut self, limits: ConnectionLimits) {
+        self.limits = limits;
+    }
+
+    /// How many are open.
+    #[must_use]
+    pub const fn open(&self) -> usize {
+        self.open
+    }
+
+    /// A client wants to connect.
+    pub fn admit(
+        &mut self,
+        network: ClientNetwork,
+        acquaintance: Acquaintance,
+        now: Instant,
+    ) -> ConnectionVerdict {
+        if self.open >= self.limits.in_all {
+            return ConnectionVerdict::TooManyInAll;
+        }
+        if acquaintance == Acquaintance::Stranger {
+            let of_network = self.of_network.get(&network).copied().unwrap_or_default();
+            if self.limits.per_network.is_some_and(|most| of_network >= most) {
+                return ConnectionVerdict::TooManyOfNetwork;
+            }
+            if self.limits.rate.is_some_and(|rate| self.rates.take(network, rate, now).is_err()) {
+                return ConnectionVerdict::TooFast;
+            }
+        }
+        self.open = self.open.saturating_add(1);
+        let of_network = self.of_network.entry(network).or_default();
+        *of_network = of_network.saturating_add(1);
+        ConnectionVerdict::Admitted
+    }
+
+    /// A connection that was admitted is closed.
+    pub fn closed(&mut self, network: ClientNetwork) {
+        self.open = self.open.saturating_sub(1);
+        if let Some(open) = self.of_network.get_mut(&network) {
+            *open = open.saturating_sub(1);
+            if *open == 0 {
+                self.of_network.remove(&network);
+            }
+        }
+    }
+}
+
+/// Whose messages are counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MessageSource {
+    /// Those of a client network, by the limit for strangers.
+    Network(ClientNetwork),
+    /// Those of one client in a trusted network of this listener, by that network's rate.
+    TrustedClient(ListenerName, IpAddr),
+    /// Those of an account, by its rate, wherever it sends from.
+    Account(String),
+}
+
+/// A token bucket for each key: `Rates<MessageSource>` says who sends too much. Bounded: a bucket that is full again is forgotten, since a fresh one is no different.
+#[derive(Debug)]
+pub struct Rates<K> {
+    buckets: HashMap<K, Entry>,
+    /// By when they are full again.
+    full: BTreeSet<(Instant, K)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    rate: Rate,
+    bucket: TokenBucket,
+    full_at: Instant,
+}
+
+impl<K> Default for Rates<K> {
+    fn default() -> Self {
+        Self { buckets: HashMap::new(), full: BTreeSet::new() }
+    }
+}
+
+impl<K: Clone + Ord + std::hash::Hash> Rates<K> {
+    /// Takes one token of this key's bucket. A rate that has changed begins with a full one.
+    ///
+    /// # Errors
+    /// When none is there: how long until one is.
+    pub fn take(&mut self, key: K, rate: Rate, now: Instant) -> Result<(), Duration> {
+        self.forget_full(now);
+        let known = self.buckets.remove(&key).filter(|entry| {
+            self.full.remove(&(entry.full_at, key.clone()));
+            entry.rate == rate
+        });
+        let mut bucket = known.map_or_else(|| TokenBucket::new(rate, now), |entry| entry.bucket);
+        let taken = bucket.take(now);
+        if self.buckets.len() >= MAX_KEYS {
+            self.forget_fullest();
+        }
+        let full_at = bucket.full_at();
+        self.full.insert((full_at, key.clone()));
+        self.buckets.insert(key, Entry { rate, bucket, full_at });
+        taken
+    }
+
+    /// How many are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// Whether none is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buckets.is_empty()
+    }
+
+    fn forget_full(&mut self, now: Instant) {
+        while self.full.first().is_some_and(|(full_at, _)| *full_at <= now) {
+            self.forget_fullest();
+        }
+    }
+
+    /// The one that is soonest full again: it has the least to be remembered for.
+    fn forget_fullest(&mut self) {
+        if let Some((_, key)) = self.full.pop_first() {
+            self.buckets.remove(&key);
+        }
+    }
+}
+
+/// Keys that are remembered, of about 250 octets each.
+const MAX_KEYS: usize = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::client_network::Prefixes;
+
+    #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
+    fn origin() -> Instant {
+        Instant::now()
+    }
+
+    fn network(address: &str) -> ClientNetwork {
+        Prefixes::default().network_of(address.parse().unwrap())
+    }
+
+    fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    #[test]
+    fn a_network_has_so_many_connections_at_once_and_gets_room_when_one_closes() {
+        let limits = ConnectionLimits { per_network: Some(2), rate: None, in_all: 100 };
+        let (mut connections, now) = (Connections::new(limits), origin());
+        let mut admit = |address: &str| connections.admit(network(address), Acquaintance::Stranger, now);
+        assert_eq!(admit("203.0.113.1"), ConnectionVerdict::Admitted);
+        assert_eq!(admit("203.0.113.2"), ConnectionVerdict::Admitted);
+        assert_eq!(admit("203.0.113.3"), ConnectionVerdict::TooManyOfNetwork);
+        assert_eq!(admit("203.0.114.1"), ConnectionVerdict::Admitted);
+        connections.closed(network("203.0.113.2"));
+        let verdict = connections.admit(network("203.0.113.3"), Acquaintance::Stranger, now);
+        assert_eq!(verdict, ConnectionVerdict::Admitted);
+        // Trusted clients are not counted against their network, only in all.
+        let verdict = connections.admit(network("203.0.113.3"), Acquaintance::Trusted, now);
+        assert_eq!((verdict, connections.open()), (ConnectionVerdict::Admitted, 4));
+    }
+
+    #[test]
+    fn past_the_limit_in_all_nobody_connects_and_a_refused_one_costs_nothing() {
+        let rate = Some(Rate { count: 1, period: seconds(60) });
+        let limits = ConnectionLimits { per_network: None, rate, in_all: 1 };
+        let (mut connections, now) = (Connections::new(limits), origin());
+        let (one, other) = (network("203.0.113.1"), network("203.0.114.1"));
+        assert_eq!(connections.admit(one, Acquaintance::Stranger, now), ConnectionVerdict::Admitted);
+        assert_eq!(connections.admit(other, Acquaintance::Stranger, now), ConnectionVerdict::TooManyInAll);
+        assert_eq!(connections.admit(other, Acquaintance::Trusted, now), ConnectionVerdict::TooManyInAll);
+        connections.closed(one);
+        assert_eq!(connections.admit(one, Acquaintance::Stranger, now), ConnectionVerdict::TooFast);
+        assert_eq!(connections.admit(other, Acquaintance::Stranger, now), ConnectionVerdict::Admitted);
+        connections.closed(other);
+        let later = now + seconds(61);
+        assert_eq!(connections.admit(one, Acquaintance::Stranger, later), ConnectionVerdict::Admitted);
+    }
+
+    #[test]
+    fn each_source_has_messages_of_its_own() {
+        let (mut rates, now) = (Rates::<MessageSource>::default(), origin());
+        let rate = Rate { count: 2, period: seconds(60) };
+        let sources = [
+            MessageSource::Network(network("203.0.113.1")),
+            MessageSource::TrustedClient(ListenerName::new("devices").unwrap(), "192.0.2.7".parse().unwrap()),
+            MessageSource::TrustedClient(ListenerName::new("devices").unwrap(), "192.0.2.8".parse().unwrap()),
+            MessageSource::Account("ups".to_owned()),
+        ];
+        for source in &sources {
+            assert_eq!(rates.take(source.clone(), rate, now), Ok(()));
+            assert_eq!(rates.take(source.clone(), rate, now), Ok(()));
+            let wait = rates.take(source.clone(), rate, now).unwrap_err();
+            assert!((wait.as_secs_f64() - 30.0).abs() < 0.1, "{wait:?}");
+        }
+        assert_eq!(rates.take(sources[0].clone(), rate, now + seconds(31)), Ok(()));
+        // A changed rate begins anew.
+        assert_eq!(rates.take(sources[1].clone(), Rate { count: 3, ..rate }, now), Ok(()));
+    }
+
+    #[test]
+    fn what_is_full_again_is_forgotten_and_the_emptiest_is_never_pushed_out() {
+        let (mut rates, now) = (Rates::<u32>::default(), origin());
+        let rate = Rate { count: 10, period: seconds(60) };
+        for _ in 0..10 {
+            rates.take(0, rate, now).unwrap();
+        }
+        for key in 1..70_000 {
+            rates.take(key, rate, now).unwrap();
+        }
+        assert_eq!(rates.len(), MAX_KEYS);
+        assert!(rates.take(0, rate, now).is_err());
+        rates.take(1, rate, now + seconds(61)).unwrap();
+        assert_eq!(rates.len(), 1);
+    }
+}
