@@ -27,6 +27,8 @@ pub struct SmtpFrontEnd {
     pub recipients: Vec<RecipientSource>,
     /// What an answer is worth when a directory cannot be asked.
     pub on_directory_failure: OnFailure,
+    /// The DNS server that is asked about block lists; `None`: those of the system. Lists turn away public resolvers.
+    pub dns_server: Option<SocketAddr>,
     /// For clients that are neither trusted nor authenticated.
     pub limits: SmtpLimits,
     /// Whose senders are told that a message could not be delivered.
@@ -206,6 +208,7 @@ impl Default for SmtpFrontEnd {
             relay: Arc::default(),
             recipients: Vec::new(),
             on_directory_failure: OnFailure::Defer,
+            dns_server: None,
             limits: SmtpLimits::default(),
             bounces: Bounces::OwnUsers,
             postmaster: None,

@@ -32,6 +32,13 @@ pub enum NameServers {
     At(SocketAddr),
 }
 
+impl From<Option<SocketAddr>> for NameServers {
+    /// As the configuration says it.
+    fn from(configured: Option<SocketAddr>) -> Self {
+        configured.map_or(Self::System, Self::At)
+    }
+}
+
 /// Why block lists cannot be asked; each a sentence for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::answer::{self, Answer};
 use super::name;
-use super::resolver::Resolver;
+use super::resolver::{Fault, Resolver};
 use super::{NameServers, SetupError, TIME_LIMIT};
 use crate::net::question::OpenQuestions;
 use crate::policy::remembered::Remembered;
@@ -123,8 +123,8 @@ impl Asking {
         let addresses = tokio::time::timeout_at(deadline, self.resolver.addresses(&name)).await;
         let mut answer = match addresses {
             Ok(Ok(addresses)) => Answer::of(&addresses),
-            Ok(Err(fault)) => Answer::Failed(fault),
-            Err(_) => Answer::TimedOut,
+            Ok(Err(Fault::Other(fault))) => Answer::Failed(fault),
+            Ok(Err(Fault::TimedOut)) | Err(_) => Answer::TimedOut,
         };
         if let Answer::Listed(text) = &mut answer {
             let reason = tokio::time::timeout_at(deadline, self.resolver.text(&name)).await.ok().flatten();

@@ -17,6 +17,15 @@ pub(super) struct Resolver(Arc<Inner>);
 
 struct Inner(TokioResolver);
 
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// No server answered in time.
+    TimedOut,
+    /// What the resolver says.
+    Other(String),
+}
+
 impl Resolver {
     pub(super) fn new(servers: NameServers) -> Result<Self, SetupError> {
         let system = |error: NetError| SetupError::System(error.to_string());
@@ -43,7 +52,7 @@ impl Resolver {
     }
 
     /// The A records of a name; none if there is no such name.
-    pub(super) async fn addresses(&self, name: &str) -> Result<Vec<Ipv4Addr>, String> {
+    pub(super) async fn addresses(&self, name: &str) -> Result<Vec<Ipv4Addr>, Fault> {
         match self.0.0.lookup(name, RecordType::A).await {
             Ok(found) => Ok(found
                 .answers()
@@ -53,7 +62,8 @@ impl Resolver {
                 )
                 .collect()),
             Err(error) if error.is_no_records_found() => Ok(Vec::new()),
-            Err(error) => Err(error.to_string()),
+            Err(NetError::Timeout) => Err(Fault::TimedOut),
+            Err(error) => Err(Fault::Other(error.to_string())),
         }
     }
 
