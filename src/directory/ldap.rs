@@ -16,6 +16,7 @@ use ldap3::{
 use rustls::ClientConfig;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::SourceKind;
 use super::back_off::BackOff;
@@ -42,10 +43,16 @@ pub(super) struct Ldap {
 /// The connection.
 #[derive(Default)]
 struct Link {
-    open: Option<ldap3::Ldap>,
+    open: Option<Open>,
     /// Counts connections, so that only the one that failed is dropped.
     number: u64,
     back_off: BackOff,
+}
+
+/// An open connection. Dropping it ends the task that drives it, even one that hangs in a write.
+struct Open {
+    ldap: ldap3::Ldap,
+    _driver: AbortOnDropHandle<()>,
 }
 
 /// Why there is no answer; each a cause and, where it can be known, a fix.
@@ -117,6 +124,15 @@ impl Ldap {
         }
     }
 
+    /// Takes leave of the server.
+    pub(super) async fn close(&self) {
+        let open = self.link.lock().await.open.take();
+        if let Some(mut open) = open {
+            let left = timeout(UNBIND_TIMEOUT, open.ldap.unbind()).await;
+            tracing::debug!(in_time = left.is_ok(), "Took leave of an LDAP server.");
+        }
+    }
+
     /// What is wrong now.
     pub(super) fn fault(&self) -> Option<String> {
         self.trouble.cause()
@@ -147,18 +163,17 @@ impl Ldap {
     /// The open connection, or a new one; its number, and whether it is new.
     async fn connection(&self) -> Result<(ldap3::Ldap, u64, bool), Fault> {
         let mut link = self.link.lock().await;
-        if let Some(open) = link.open.take().filter(|open| !open.clone().is_closed()) {
-            return Ok((link.open.insert(open).clone(), link.number, false));
+        if let Some(open) = link.open.take().filter(|open| !open.ldap.clone().is_closed()) {
+            return Ok((link.open.insert(open).ldap.clone(), link.number, false));
         }
         if !link.back_off.is_over(Instant::now()) {
             return Err(Fault::Away);
         }
         match timeout(self.settings.timeout, self.open()).await.unwrap_or(Err(self.timed_out())) {
-            Ok(ldap) => {
+            Ok(open) => {
                 link.back_off.succeeded();
                 link.number = link.number.wrapping_add(1);
-                link.open = Some(ldap.clone());
-                Ok((ldap, link.number, true))
+                Ok((link.open.insert(open).ldap.clone(), link.number, true))
             }
             Err(fault) => {
                 link.back_off.failed(Instant::now());
@@ -181,7 +196,7 @@ impl Ldap {
         }
     }
 
-    async fn open(&self) -> Result<ldap3::Ldap, Fault> {
+    async fn open(&self) -> Result<Open, Fault> {
         let stream = connect(self.server.host(), self.server.port(), self.settings.timeout).await;
         let stream = stream.map_err(|fault| match fault {
             ConnectFault::Resolve(error) => Fault::Resolve(error),
@@ -196,8 +211,8 @@ impl Ldap {
         let opened = LdapConnAsync::with_settings(connection, &self.server.to_string()).await;
         let (driver, mut ldap) =
             opened.map_err(if self.tls.is_some() { tls_fault } else { Fault::Connection })?;
-        // Ends with the last handle; what it dies of, the search that was under way reports.
-        tokio::spawn(async move { drop(driver.drive().await) });
+        // What it dies of, the search that was under way reports.
+        let driver = AbortOnDropHandle::new(tokio::spawn(async move { drop(driver.drive().await) }));
         if let Some((bind_dn, password)) = &self.settings.bind {
             let bound = ldap.simple_bind(bind_dn, password).await.map_err(Fault::Connection)?;
             if bound.rc != SUCCESS {
@@ -205,7 +220,7 @@ impl Ldap {
             }
         }
         self.see_base(&mut ldap).await?;
-        Ok(ldap)
+        Ok(Open { ldap, _driver: driver })
     }
 
     /// An account that may not read finds nothing, and some servers call that success. So a connection counts only once
@@ -275,6 +290,7 @@ fn tls_fault(error: LdapError) -> Fault {
     }
 }
 
+const UNBIND_TIMEOUT: Duration = Duration::from_secs(1);
 /// RFC 4511 §4.1.9.
 const SUCCESS: u32 = 0;
 /// §4.5.1.8: the entries without any attribute.

@@ -175,7 +175,7 @@ impl Directory {
         findings
     }
 
-    /// Takes leave of next hops whose connections are kept.
+    /// Takes leave of the servers to which connections are kept.
     pub async fn close(&self) {
         for source in &self.remote {
             source.close().await;

@@ -116,7 +116,7 @@ impl Remote {
     pub(super) async fn close(&self) {
         match &self.server {
             #[cfg(feature = "ldap")]
-            Server::Ldap(_) => {}
+            Server::Ldap(ldap) => ldap.close().await,
             Server::CallForward(next_hop) => next_hop.close().await,
         }
     }
