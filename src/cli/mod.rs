@@ -14,6 +14,7 @@ pub mod queue;
 pub mod replay;
 pub mod run;
 pub mod send;
+pub mod user;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -105,6 +106,8 @@ enum Command {
     Replay(replay::Args),
     /// Show and change the queue
     Queue(queue::Args),
+    /// Show and change the accounts of clients that authenticate
+    User(user::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -130,6 +133,7 @@ pub fn run() -> Exit {
         Command::Decode(args) => decode::run(args, &global),
         Command::Replay(args) => replay::run(&args, &global),
         Command::Queue(args) => queue::run(args, &global),
+        Command::User(args) => user::run(args, &global),
     }
 }
 

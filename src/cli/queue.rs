@@ -15,6 +15,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde::Serialize;
 
 use self::access::{Access, Failure};
+pub(in crate::cli) use self::table::columns;
 use super::exit::Exit;
 use super::load::{self, Reading};
 use super::output::{answer, note};

@@ -121,7 +121,8 @@ fn shortened(text: &str) -> String {
     short
 }
 
-fn columns(text: &str) -> usize {
+/// Columns of a terminal that a text takes.
+pub(in crate::cli) fn columns(text: &str) -> usize {
     text.chars().map(columns_of).sum()
 }
 
