@@ -30,8 +30,8 @@ use super::mail::{Body, Content, Gathered, Priority, Spooled};
 use crate::wire::oem_text::CodePage;
 use crate::wire::smtp::path::Mailbox;
 use crate::wire::smtp::status::EnhancedStatus;
-pub(super) use line::encoded_words;
-use line::{DISPLAY_LIMIT, LINE_LIMIT, line};
+use line::LINE_LIMIT;
+pub(super) use line::{DISPLAY_LIMIT, encoded_words, line};
 
 /// The domain of addresses and Message-IDs where no hostname is configured (RFC 2606 §2: never resolves).
 pub const NO_HOSTNAME: &str = "localhost.invalid";

@@ -1,9 +1,11 @@
 //! The product's nouns: what was heard, what is sent, and to whom.
 
 pub mod compose;
+pub mod dsn;
 pub mod id;
 pub mod intake;
 pub mod mail;
 pub mod notice;
 pub mod recipient;
+pub mod rewrite;
 pub mod trace;

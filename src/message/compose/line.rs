@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 /// Characters of a display name. NetBIOS names have 15; a From inside a message may have any length.
-pub(super) const DISPLAY_LIMIT: usize = 64;
+pub(in crate::message) const DISPLAY_LIMIT: usize = 64;
 
 /// Characters of any other value in a header.
 pub(super) const LINE_LIMIT: usize = 250;
@@ -12,7 +12,7 @@ pub(super) const LINE_LIMIT: usize = 250;
 /// `text` as one line of at most `limit` characters: control characters and line separators become blanks, runs of
 /// blanks one, and characters that reorder or hide what stands around them are left out (UAX #9 §2). A longer text is
 /// cut and ends in `…`.
-pub(super) fn line(text: &str, limit: usize) -> String {
+pub(in crate::message) fn line(text: &str, limit: usize) -> String {
     let mut line = String::new();
     let mut length: usize = 0;
     let mut blank = false;

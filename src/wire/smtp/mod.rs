@@ -11,3 +11,4 @@ pub mod path;
 pub mod reply;
 pub mod status;
 pub mod tolerance;
+pub mod xtext;
