@@ -141,7 +141,7 @@ async fn dequeue(spool: &Spool) -> f64 {
             break;
         }
         count += u64::try_from(settled.len()).unwrap();
-        spool.record(settled).await.unwrap();
+        spool.record(settled, Vec::new()).await.unwrap();
     }
     rate(count, started.elapsed())
 }

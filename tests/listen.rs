@@ -310,7 +310,7 @@ impl Gateway {
             .iter()
             .map(|(copy, _)| Settled { id: copy.id, number: copy.number, fate: Fate::Delivered, at })
             .collect();
-        self.spool.record(settled).await.unwrap();
+        self.spool.record(settled, Vec::new()).await.unwrap();
         due.into_iter().map(|(_, notice)| notice).collect()
     }
 

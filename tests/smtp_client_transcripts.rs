@@ -6,7 +6,7 @@
 //! * `S: text`: the server sends this line; lines that follow each other arrive together. `S> text`: without CRLF, with
 //!   escapes.
 //! * `TLS OK`, `LOST`, `TIME +5s`, `QUIT`
-//! * `BEGIN from=… to=a,b [sender=message] [length=n] [coding=8bit] [notify=…] [original=…] [envid=…]`
+//! * `BEGIN from=… to=a,b [sender=message] [length=n] [coding=8bit] [letters=utf8] [notify=…] [orcpt=…] [envid=…]`
 //! * `CONTENT text` (with escapes), `END`, `UNREADABLE`
 //!
 //! What the machine must do, in this order and nothing else: `C: line`, `C> text` (no line end), `STARTTLS`, `IDLE`,
@@ -23,10 +23,11 @@ use std::time::{Duration, Instant};
 use mailslotd::session::sasl::Nonce;
 use mailslotd::session::sasl::client::Identity;
 use mailslotd::session::smtp_client::{
-    Dsn, Ending, Fate, ForwardPath, Input, Notify, OperatorFault, Output, Profile, Ret, Security, Sender,
+    Dsn, Ending, Fate, ForwardPath, Input, Letters, OperatorFault, Output, Profile, Ret, Security, Sender,
     SmtpClient, Timeouts, Transaction,
 };
 use mailslotd::wire::smtp::content::Coding;
+use mailslotd::wire::smtp::dsn::RecipientDsn;
 use mailslotd::wire::smtp::mechanism::Mechanism;
 use mailslotd::wire::smtp::path::Mailbox;
 use zeroize::Zeroizing;
@@ -265,22 +266,20 @@ fn describe_fault(fault: &OperatorFault) -> String {
 
 fn transaction(fields: &BTreeMap<&str, &str>) -> Transaction {
     let mailbox = |text: &str| Mailbox::parse(text).unwrap();
-    let notify = fields.get("notify").map(|text| match *text {
-        "never" => Notify::Never,
-        "failure" => Notify::Failure,
-        "delay" => Notify::FailureAndDelay,
-        "everything" => Notify::Everything,
-        other => panic!("notify={other}"),
-    });
-    let original = fields.get("original").map(|text| mailbox(text));
-    let forward_path = |text| ForwardPath { mailbox: mailbox(text), notify, original: original.clone() };
+    let dsn = RecipientDsn {
+        notify: fields.get("notify").map(|text| text.parse().unwrap()),
+        orcpt: fields.get("orcpt").map(|text| (*text).to_owned()),
+    };
+    let forward_path = |text| ForwardPath { mailbox: mailbox(text), dsn: dsn.clone() };
+    let envid = fields.get("envid").map(|text| (*text).to_owned());
     Transaction {
         reverse_path: Some(fields["from"]).filter(|text| !text.is_empty()).map(mailbox),
         sender: if fields.contains_key("sender") { Sender::OfMessage } else { Sender::Configured },
         forward_paths: fields["to"].split(',').map(forward_path).collect(),
         length: fields.get("length").map_or(100, |text| text.parse().unwrap()),
         coding: if fields.contains_key("coding") { Coding::EightBit } else { Coding::SevenBit },
-        dsn: fields.get("envid").map(|envid| Dsn { ret: Ret::Headers, envid: (*envid).to_owned() }),
+        letters: if fields.contains_key("letters") { Letters::Utf8 } else { Letters::Ascii },
+        dsn: Dsn { ret: envid.as_ref().map(|_| Ret::Headers), envid },
     }
 }
 

@@ -200,7 +200,7 @@ async fn accept_forever(spool: Spool, prefix: String) {
             tell(&format!("? {id} .\n"));
             let settled =
                 Settled { id, number: RecipientNumber(0), fate: Fate::Delivered, at: Timestamp::now() };
-            spool.record(vec![settled]).await.unwrap();
+            spool.record(vec![settled], Vec::new()).await.unwrap();
             tell(&format!("- {id} .\n"));
         }
     }

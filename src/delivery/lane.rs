@@ -19,6 +19,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::outcome::{Attempt, Health, Outcome, Report};
+use super::reports::Reporter;
 use super::transport::{Limits, Transport};
 use super::view::{DestinationView, Views, label};
 use crate::message::id::DestinationName;
@@ -26,7 +27,7 @@ use crate::message::recipient::EnhancedStatus;
 use crate::policy::availability::{Availability, Errand, Finding, Pace, Permit, State};
 use crate::policy::rate::TokenBucket;
 use crate::policy::retry::Retry;
-use crate::spool::{Due, Fate, Settled, Spool, SpoolError};
+use crate::spool::{Due, Fate, SenderReport, Settled, Spool, SpoolError};
 use crate::telemetry::metrics::{DeliveryResult, Metrics};
 use ledger::Ledger;
 use window::{Extent, Window, copies};
@@ -42,6 +43,7 @@ pub(super) struct Parts {
     pub(super) spool: Spool,
     pub(super) metrics: Arc<Metrics>,
     pub(super) views: Views,
+    pub(super) reporter: Arc<Reporter>,
     /// The operator did something that may concern this destination.
     pub(super) poke: Arc<Notify>,
     /// No new attempts from here on.
@@ -89,10 +91,17 @@ enum Access {
 /// How the task of an attempt ended.
 #[derive(Debug)]
 enum Ended {
-    Reported(Report),
+    Reported(Box<Attempted>),
     /// The message is not there any more, or was set aside as corrupt: nothing to deliver.
     Gone,
     Unreadable(SpoolError),
+}
+
+/// What came of an attempt, and what the sender is told of it.
+#[derive(Debug)]
+struct Attempted {
+    report: Report,
+    told: Option<SenderReport>,
 }
 
 impl Lane {
@@ -201,7 +210,8 @@ impl Lane {
             self.availability.probe_started();
         }
         self.ledger.begin(copies(&rows));
-        let attempt = attempt(self.parts.spool.clone(), self.parts.transport.clone(), rows.clone());
+        let Parts { spool, transport, reporter, .. } = &self.parts;
+        let attempt = attempt(spool.clone(), transport.clone(), Arc::clone(reporter), rows.clone());
         let task = self.running.spawn(attempt);
         self.sent.insert(task.id(), Sent { errand, rows });
     }
@@ -243,7 +253,14 @@ impl Lane {
         let Some(Sent { errand, rows }) = self.sent.remove(&id) else { return };
         let now = Instant::now();
         let finding = match ended {
-            Ok((_, Ended::Reported(report))) => self.reported(&rows, report),
+            Ok((_, Ended::Reported(attempted))) => {
+                let Attempted { report, told } = *attempted;
+                let finding = self.reported(&rows, report);
+                if let Some(told) = told {
+                    self.ledger.report(told);
+                }
+                finding
+            }
             Ok((_, Ended::Gone)) => {
                 self.release(&rows);
                 Finding::Nothing
@@ -289,7 +306,7 @@ impl Lane {
         let Parts { name, metrics, retry, .. } = &self.parts;
         let at = Timestamp::now();
         let (fate, result) = match outcome {
-            Outcome::Delivered { text } => {
+            Outcome::Delivered { text, .. } => {
                 tell::delivered(name, row, &text);
                 self.last_delivery = Some(at);
                 (Fate::Delivered, DeliveryResult::Delivered)
@@ -417,15 +434,19 @@ impl Lane {
     }
 }
 
-async fn attempt(spool: Spool, transport: Transport, rows: Vec<Due>) -> Ended {
+async fn attempt(spool: Spool, transport: Transport, reporter: Arc<Reporter>, rows: Vec<Due>) -> Ended {
     let Some(id) = rows.first().map(|row| row.id) else { return Ended::Gone };
     let message = match spool.load(id).await {
         Ok(Some(message)) => message,
         Ok(None) | Err(SpoolError::Corrupt { .. }) => return Ended::Gone,
         Err(error) => return Ended::Unreadable(error),
     };
-    let recipients = rows.into_iter().map(|row| (row.number, row.recipient)).collect();
-    Ended::Reported(transport.deliver(Attempt { message, recipients }).await)
+    let recipients: Vec<_> = rows.into_iter().map(|row| (row.number, row.recipient)).collect();
+    let attempt = Attempt { message: message.clone(), recipients: recipients.clone() };
+    let report = transport.deliver(attempt).await;
+    let (outcomes, host) = (&report.outcomes, transport.host());
+    let told = reporter.on_outcomes(&message, &recipients, outcomes, host, Timestamp::now()).await;
+    Ended::Reported(Box::new(Attempted { report, told }))
 }
 
 fn delayed(text: &str) -> Outcome {

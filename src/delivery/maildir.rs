@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::outcome::{Attempt, Health, Outcome, Report};
+use super::outcome::{Attempt, Handoff, Health, Outcome, Report};
 use crate::config::settings;
 use crate::message::compose::{Addressees, Identity, compose, message_id};
 use crate::message::id::DestinationName;
@@ -125,7 +125,7 @@ impl Shared {
         let mut outcomes = Vec::with_capacity(attempt.recipients.len());
         let mut done: BTreeMap<String, Outcome> = BTreeMap::new();
         for (number, recipient) in &attempt.recipients {
-            let folder = match self.folder(&recipient.to) {
+            let folder = match self.folder(folder_of(&attempt.message, recipient)) {
                 Ok(folder) => folder,
                 Err(error) => return Report { outcomes, health: self.health(&error) },
             };
@@ -165,9 +165,8 @@ impl Shared {
         };
         let key = Key::new(message.accepted_at, &self.file_name(message, subject), folder);
         if self.books()?.as_ref().is_some_and(|books| books.index.contains(&key)) {
-            return Ok(Outcome::Delivered {
-                text: format!("is in {} already", self.place(folder).display()),
-            });
+            let text = format!("is in {} already", self.place(folder).display());
+            return Ok(Outcome::Delivered { text, handoff: Handoff::Final });
         }
         let return_path = match &message.body {
             Body::Mail { reverse_path, .. } => Some(reverse_path.as_deref().unwrap_or_default()),
@@ -193,7 +192,8 @@ impl Shared {
             books.index.insert(key.clone(), size, Place::New);
             self.trim(books, Some(&key));
         }
-        Ok(Outcome::Delivered { text: format!("written to {}", self.place(folder).display()) })
+        let text = format!("written to {}", self.place(folder).display());
+        Ok(Outcome::Delivered { text, handoff: Handoff::Final })
     }
 
     /// `accepted.QUEUEID.notice.host`: the time first, as Maildir asks for; stable over repeats.
@@ -339,11 +339,20 @@ impl Shared {
     }
 }
 
+/// A rule names a folder for a notice. Mail that a route brings here has an address instead: all of it lies in the inbox,
+/// for an address is the sender's to choose and no sender makes folders here.
+fn folder_of<'a>(message: &Spooled, recipient: &'a Recipient) -> &'a str {
+    match message.body {
+        Body::Mail { .. } if recipient.to.contains('@') => "",
+        Body::Mail { .. } | Body::Notice(_) => &recipient.to,
+    }
+}
+
 /// What came of a mail in the Maildir itself, and why it is not in its folder.
 fn although(outcome: Outcome, error: &FileError) -> Outcome {
     match outcome {
-        Outcome::Delivered { text } => {
-            Outcome::Delivered { text: format!("{text}, as its folder is unusable: {error}") }
+        Outcome::Delivered { text, handoff } => {
+            Outcome::Delivered { text: format!("{text}, as its folder is unusable: {error}"), handoff }
         }
         Outcome::Delayed { .. } | Outcome::Failed { .. } => outcome,
     }

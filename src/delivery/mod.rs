@@ -7,6 +7,7 @@
 mod lane;
 pub mod maildir;
 pub mod outcome;
+pub mod reports;
 pub mod scheduler;
 pub mod submission;
 mod sweep;

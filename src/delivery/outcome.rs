@@ -24,6 +24,8 @@ pub enum Outcome {
     Delivered {
         /// What it said, for the log; generic text where there is no next hop.
         text: String,
+        /// Who tells the sender, where it wants to know.
+        handoff: Handoff,
     },
     /// The next hop may accept later (4.y.z), or did not answer before the deadline.
     Delayed {
@@ -34,13 +36,24 @@ pub enum Outcome {
         /// How long the next hop asked to wait.
         retry_after: Option<Duration>,
     },
-    /// The next hop never will (5.y.z). Kept as `failed` for the operator; nothing is bounced to a NetBIOS name.
+    /// The next hop never will (5.y.z). Kept as `failed` for the operator; the sender of a mail is told, a NetBIOS name has no address.
     Failed {
         /// The enhanced status code.
         status: EnhancedStatus,
         /// What the next hop said, escaped and cut to one line.
         text: String,
     },
+}
+
+/// Who tells the sender of a mail that it was delivered (RFC 3461 §5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handoff {
+    /// We do: it lies where its recipient reads it.
+    Final,
+    /// The next hop does: it offers DSN, and was told what the sender wants.
+    Reporting,
+    /// We do, and can only say that a next hop has it that gives no reports.
+    Silent,
 }
 
 /// What an attempt learned about the destination itself.
@@ -80,7 +93,7 @@ pub struct Report {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Delivered { text } => write!(f, "delivered: {text}"),
+            Self::Delivered { text, .. } => write!(f, "delivered: {text}"),
             Self::Delayed { status, text, .. } => write!(f, "delayed: {status} {text}"),
             Self::Failed { status, text } => write!(f, "failed: {status} {text}"),
         }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::lane::{Lane, Parts};
+use super::reports::Reporter;
 use super::submission::SetupError;
 use super::sweep::Sweep;
 use super::transport::{Limits, Transport};
@@ -54,6 +55,8 @@ pub struct Plan {
     pub pace: Pace,
     /// Between two looks for what has expired.
     pub sweep: Duration,
+    /// What tells senders of mail what became of it.
+    pub reporter: Reporter,
 }
 
 /// A destination cannot be set up.
@@ -80,6 +83,7 @@ impl Plan {
             retry: settings.retry,
             pace: Pace::default(),
             sweep: SWEEP,
+            reporter: Reporter::of(settings),
         })
     }
 }
@@ -104,8 +108,14 @@ impl Scheduler {
         let (tasks, views) = (TaskTracker::new(), Views::default());
         let (stop, broke) = (CancellationToken::new(), CancellationToken::new());
         let transports = plan.destinations.iter().map(|(_, transport, _)| transport.clone()).collect();
-        let sweep =
-            Sweep { spool: spool.clone(), metrics: Arc::clone(metrics), transports, every: plan.sweep };
+        let reporter = Arc::new(plan.reporter);
+        let sweep = Sweep {
+            spool: spool.clone(),
+            metrics: Arc::clone(metrics),
+            transports,
+            reporter: Arc::clone(&reporter),
+            every: plan.sweep,
+        };
         let sweep = tasks.spawn(sweep.run(stop.clone())).abort_handle();
         let mut lanes = BTreeMap::new();
         for (name, transport, limits) in plan.destinations {
@@ -119,6 +129,7 @@ impl Scheduler {
                 spool: spool.clone(),
                 metrics: Arc::clone(metrics),
                 views: views.clone(),
+                reporter: Arc::clone(&reporter),
                 poke: Arc::clone(&poke),
                 stop: stop.clone(),
             });

@@ -13,6 +13,7 @@ mod connection;
 mod content;
 mod endpoint;
 mod health;
+mod senders;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,19 +21,22 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::outcome::{Attempt, Health, Outcome, RecipientNumber, Report};
+use super::outcome::{Attempt, Handoff, Health, Outcome, RecipientNumber, Report};
 
 use crate::config::settings;
 use crate::message::compose::{Addressees, ComposeError, Identity, compose};
 use crate::message::id::DestinationName;
-use crate::message::mail::{Body, Content};
+use crate::message::mail::Body;
 use crate::message::recipient::Recipient;
 use crate::net::tls::TlsSetupError;
-use crate::session::smtp_client::{Dsn, Fate, ForwardPath, MAX_RECIPIENTS, Ret, Sender, Transaction};
+use crate::session::smtp_client::{Dsn, Fate, ForwardPath, Letters, MAX_RECIPIENTS, Ret, Transaction};
+use crate::wire::smtp::content::Coding;
 use crate::wire::smtp::path::{Mailbox, PathError};
 use crate::wire::smtp::status::EnhancedStatus;
 use connection::{Carried, Connection};
+use content::Outgoing;
 use endpoint::Endpoint;
+use senders::{From, Senders};
 
 /// An SMTP next hop. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -45,7 +49,11 @@ struct Shared {
     identity: Identity,
     /// MAIL FROM of notices.
     from: Mailbox,
+    /// Which senders mail may have here.
+    senders: Senders,
     message_size: Option<u64>,
+    /// Of one transaction.
+    max_recipients: usize,
     /// One permit for each connection that may exist; the idle ones are counted by whoever would make another.
     permits: Semaphore,
     idle: Mutex<Vec<Connection>>,
@@ -83,13 +91,15 @@ impl Submission {
             endpoint: Endpoint::new(settings, &identity.hostname)?,
             from: Mailbox::parse(&identity.from).map_err(SetupError::From)?,
             identity,
+            senders: Senders::of(settings.from.clone()),
             message_size: settings.message_size,
+            max_recipients: settings.max_recipients.unwrap_or(MAX_RECIPIENTS).clamp(1, MAX_RECIPIENTS),
             permits: Semaphore::new(settings.max_connections.max(1)),
             idle: Mutex::new(Vec::new()),
         })))
     }
 
-    /// Makes one attempt: a kept connection or a new one, and a transaction for each hundred recipients.
+    /// Makes one attempt: a kept connection or a new one, and a transaction for each hundred recipients, or fewer where configured.
     ///
     /// Ends within the timeouts of the session. Recipients that the report does not name were not decided.
     pub async fn deliver(&self, attempt: Attempt) -> Report {
@@ -111,13 +121,14 @@ impl Submission {
         // Never closed, so it always gives one.
         let _permit = self.0.permits.acquire().await;
         let mut health = Health::Up;
-        for (numbers, paths) in numbers.chunks(MAX_RECIPIENTS).zip(paths.chunks(MAX_RECIPIENTS)) {
+        let most = self.0.max_recipients;
+        for (numbers, paths) in numbers.chunks(most).zip(paths.chunks(most)) {
             let transaction = Transaction { forward_paths: paths.to_vec(), ..transaction.clone() };
             let carried = self.0.carry(transaction, &mail).await;
-            let decided = carried.fates.into_iter();
-            outcomes.extend(
-                decided.filter_map(|(index, fate)| numbers.get(index).map(|number| (*number, outcome(fate)))),
-            );
+            let handoff = carried.handoff;
+            outcomes.extend(carried.fates.into_iter().filter_map(|(index, fate)| {
+                numbers.get(index).map(|number| (*number, outcome(fate, handoff)))
+            }));
             health = carried.ended.map_or(Health::Up, |ended| health::health(&self.0.endpoint, ended));
             if health != Health::Up {
                 break;
@@ -125,6 +136,12 @@ impl Submission {
         }
         tracing::debug!(destination = %self.0.name, decided = outcomes.len(), health = ?health, "An attempt ended.");
         Report { outcomes, health }
+    }
+
+    /// The next hop, as configured.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.0.endpoint.host
     }
 
     /// Ends connections that idle too long. Due about once a minute.
@@ -175,35 +192,46 @@ impl Unfit {
 }
 
 impl Shared {
-    /// The content and what is the same for all its recipients.
-    async fn prepare(&self, attempt: &Attempt) -> Result<(Content, Transaction), Unfit> {
+    /// The mail and what is the same for all its recipients.
+    async fn prepare(&self, attempt: &Attempt) -> Result<(Outgoing, Transaction), Unfit> {
         let message = &attempt.message;
         let addresses: Vec<&str> =
             attempt.recipients.iter().map(|(_, recipient)| recipient.to.as_str()).collect();
         let subject = attempt.recipients.first().and_then(|(_, recipient)| recipient.subject.as_deref());
-        let mail = compose(message, Addressees::Mailboxes(&addresses), subject, &self.identity)
+        let content = compose(message, Addressees::Mailboxes(&addresses), subject, &self.identity)
             .map_err(Unfit::of)?;
-        if let Some(limit) = self.message_size.filter(|limit| mail.length() > *limit) {
-            let text = format!("the message has {} octets, message_size allows {limit}", mail.length());
-            return Err(Unfit::Message(Outcome::Failed { status: EnhancedStatus::new(5, 3, 4), text }));
-        }
-        let (sender, reverse_path) = match &message.body {
-            Body::Notice(_) => (Sender::Configured, Some(self.from.clone())),
-            Body::Mail { reverse_path, .. } => {
-                (Sender::OfMessage, checked(reverse_path.as_deref()).map_err(Unfit::Message)?)
+        let mut letters = Letters::Ascii;
+        let (mail, from, dsn) = match &message.body {
+            Body::Notice(_) => {
+                let dsn = Dsn { ret: Some(Ret::Headers), envid: Some(message.id.to_string()) };
+                (Outgoing::unchanged(content), From::configured(self.from.clone()), dsn)
+            }
+            Body::Mail { reverse_path, submitted, .. } => {
+                let path = checked(reverse_path.as_deref()).map_err(Unfit::Message)?;
+                let (mail, from) = self.senders.apply(content, path).await.map_err(unreadable)?;
+                if submitted.smtputf8 {
+                    letters = Letters::Utf8;
+                }
+                (mail, from, Dsn { ret: submitted.ret, envid: submitted.envid.clone() })
             }
         };
-        let coding = content::coding(&mail).await.map_err(|error| {
-            let text = format!("the content could not be read from the spool: {error}");
-            Unfit::Message(Outcome::Delayed { status: EnhancedStatus::new(4, 3, 0), text, retry_after: None })
-        })?;
-        let dsn = Some(Dsn { ret: Ret::Headers, envid: message.id.to_string() });
         let length = mail.length();
-        Ok((mail, Transaction { reverse_path, sender, forward_paths: Vec::new(), length, coding, dsn }))
+        if let Some(limit) = self.message_size.filter(|limit| length > *limit) {
+            let text = format!("the message has {length} octets, message_size allows {limit}");
+            return Err(Unfit::Message(Outcome::Failed { status: EnhancedStatus::new(5, 3, 4), text }));
+        }
+        let codings = content::codings(&mail).await.map_err(unreadable)?;
+        if codings.header == Coding::SevenBit {
+            letters = Letters::Ascii;
+        }
+        let From { reverse_path, sender } = from;
+        let coding = codings.whole;
+        let forward_paths = Vec::new();
+        Ok((mail, Transaction { reverse_path, sender, forward_paths, length, coding, letters, dsn }))
     }
 
     /// One transaction, on a kept connection if there is one that still works.
-    async fn carry(&self, transaction: Transaction, mail: &Content) -> Carried {
+    async fn carry(&self, transaction: Transaction, mail: &Outgoing) -> Carried {
         while let Some(mut connection) = self.take_idle() {
             if !is_fresh(&connection) {
                 connection.quit(&self.endpoint).await;
@@ -264,7 +292,7 @@ fn forward_paths(
         match Mailbox::parse(&recipient.to) {
             Ok(mailbox) => {
                 numbers.push(*number);
-                paths.push(ForwardPath::new(mailbox));
+                paths.push(ForwardPath { mailbox, dsn: recipient.dsn.clone() });
             }
             Err(error) => {
                 let text = format!("{error}; {}", error.fix());
@@ -283,9 +311,14 @@ fn checked(reverse_path: Option<&str>) -> Result<Option<Mailbox>, Outcome> {
     })
 }
 
-fn outcome(fate: Fate) -> Outcome {
+fn unreadable(error: std::io::Error) -> Unfit {
+    let text = format!("the content could not be read from the spool: {error}");
+    Unfit::Message(Outcome::Delayed { status: EnhancedStatus::new(4, 3, 0), text, retry_after: None })
+}
+
+fn outcome(fate: Fate, handoff: Handoff) -> Outcome {
     match fate {
-        Fate::Delivered { text } => Outcome::Delivered { text },
+        Fate::Delivered { text } => Outcome::Delivered { text, handoff },
         Fate::Delayed { status, text, retry_after } => Outcome::Delayed { status, text, retry_after },
         Fate::Failed { status, text } => Outcome::Failed { status, text },
     }

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::reports::Reporter;
 use super::transport::Transport;
-use crate::spool::{Expired, Spool, SpoolError, Swept};
+use crate::spool::{Expired, Fate, Lateness, Overdue, Settled, Spool, SpoolError, Swept};
 use crate::telemetry::metrics::{DeliveryResult, Metrics};
 
 /// What a sweep works with.
@@ -18,6 +19,7 @@ pub(super) struct Sweep {
     pub(super) spool: Spool,
     pub(super) metrics: Arc<Metrics>,
     pub(super) transports: Vec<Transport>,
+    pub(super) reporter: Arc<Reporter>,
     pub(super) every: Duration,
 }
 
@@ -43,6 +45,7 @@ impl Sweep {
     }
 
     async fn sweep(&self) -> Result<(), SpoolError> {
+        while self.tell_senders(Timestamp::now()).await? {}
         loop {
             let now = Timestamp::now();
             let swept = self.spool.sweep(now).await?;
@@ -53,6 +56,29 @@ impl Sweep {
                 return Ok(());
             }
         }
+    }
+
+    /// Tells senders what is late and what is given up; whether there was any.
+    async fn tell_senders(&self, now: Timestamp) -> Result<bool, SpoolError> {
+        let overdue = self.spool.overdue(now).await?;
+        for copies in overdue.chunk_by(|one, next| one.id == next.id && one.lateness == next.lateness) {
+            let Some(id) = copies.first().map(|copy| copy.id) else { continue };
+            let message = match self.spool.load(id).await {
+                Ok(Some(message)) => message,
+                Ok(None) | Err(SpoolError::Corrupt { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            let report = self.reporter.on_overdue(&message, copies, now).await;
+            self.spool
+                .record(copies.iter().map(|copy| settled(copy, now)).collect(), report.into_iter().collect())
+                .await?;
+            for copy in copies.iter().filter(|copy| copy.lateness == Lateness::Expired) {
+                let Overdue { id, number, attempts, .. } = *copy;
+                self.tell(now, &Expired { id, number, destination: copy.recipient.via.clone(), attempts })
+                    .await;
+            }
+        }
+        Ok(!overdue.is_empty())
     }
 
     async fn tell(&self, now: Timestamp, expired: &Expired) {
@@ -71,4 +97,15 @@ impl Sweep {
              again."
         );
     }
+}
+
+fn settled(copy: &Overdue, at: Timestamp) -> Settled {
+    let fate = match copy.lateness {
+        Lateness::Late => Fate::LateTold,
+        Lateness::Expired => {
+            let last = copy.text.as_ref().map(|text| format!("; the last attempt met: {text}"));
+            Fate::Expired { text: format!("expired{}", last.unwrap_or_default()) }
+        }
+    };
+    Settled { id: copy.id, number: copy.number, fate, at }
 }

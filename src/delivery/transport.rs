@@ -8,6 +8,7 @@ use super::submission::{SetupError, Submission};
 use crate::config::settings::{Destination, DestinationKind, Settings};
 use crate::message::compose::Identity;
 use crate::policy::rate::Rate;
+use crate::session::smtp_client::MAX_RECIPIENTS;
 use crate::telemetry::metrics::Metrics;
 
 /// How one destination is reached. Clones share what is behind it.
@@ -63,6 +64,15 @@ impl Transport {
         }
     }
 
+    /// The next hop's host, where there is one.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Submission(submission) => Some(submission.host()),
+            Self::Maildir(_) => None,
+        }
+    }
+
     /// Does what is due without a message: connections that idle, mail that is too old. Due about once a minute.
     pub async fn tend(&self) {
         match self {
@@ -87,8 +97,8 @@ impl Limits {
         match kind {
             DestinationKind::Submission(submission) => Self {
                 concurrency: submission.max_connections,
-                // RFC 5321 §4.5.3.1.8: every server takes 100.
-                recipients: 100,
+                // RFC 5321 §4.5.3.1.8: every server takes 100, in one transaction. One attempt may make several.
+                recipients: MAX_RECIPIENTS,
                 rate: submission.rate,
             },
             // So that fsyncs overlap and share; one message in one attempt, as its copies in a folder are one file.

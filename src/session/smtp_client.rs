@@ -27,7 +27,7 @@ use crate::wire::smtp::reply::{Reply, ReplyParser};
 use crate::wire::smtp::status::EnhancedStatus;
 pub use profile::{Profile, Security, Timeouts};
 use transaction::Envelope;
-pub use transaction::{Dsn, ForwardPath, MAX_RECIPIENTS, Notify, Ret, Sender, Transaction};
+pub use transaction::{Dsn, ForwardPath, Letters, MAX_RECIPIENTS, Ret, Sender, Transaction};
 use verdict::Meaning;
 pub use verdict::{Ending, Fate, OperatorFault, Stage};
 

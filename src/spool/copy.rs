@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::message::id::{DestinationName, QueueId};
+use crate::message::mail::Message;
 use crate::message::recipient::{EnhancedStatus, Recipient, RecipientNumber};
 
 /// A copy of a message that is due for its destination.
@@ -56,12 +57,61 @@ pub enum Fate {
         /// Why, in the next hop's words; escaped, one line.
         text: String,
     },
+    /// Its time ran out: failed with 4.4.7, without a further attempt.
+    Expired {
+        /// What the last attempt met; escaped, one line.
+        text: String,
+    },
+    /// It is late, and its sender was told so: that happens once. Nothing else changes.
+    LateTold,
+}
+
+/// A mail of ours that tells a sender what became of copies. It is kept in the same transaction as their fates, and only
+/// if at least one of these was still to be recorded: a report is neither lost nor sent twice, whenever the power goes.
+#[derive(Debug, Clone)]
+pub struct SenderReport {
+    /// The report itself. It needs room as everything does, but no limit keeps it out.
+    pub message: Message,
+    /// The copies it is about; their fates are recorded with it.
+    pub about: Vec<(QueueId, RecipientNumber)>,
+}
+
+/// A copy about which its sender is to be told something that no attempt brings about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overdue {
+    /// The message.
+    pub id: QueueId,
+    /// Which of its recipients.
+    pub number: RecipientNumber,
+    /// Where it goes.
+    pub recipient: Recipient,
+    /// What happened.
+    pub lateness: Lateness,
+    /// When it is given up.
+    pub expires_at: Timestamp,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// When the last of them ended, where there was one.
+    pub settled_at: Option<Timestamp>,
+    /// The code of the last attempt.
+    pub status: Option<EnhancedStatus>,
+    /// What it met.
+    pub text: Option<String>,
+}
+
+/// How late a copy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lateness {
+    /// Its time has run out, and it must not fail without a report: [`Fate::Expired`].
+    Expired,
+    /// Its sender wants to hear of a delay and has not: [`Fate::LateTold`].
+    Late,
 }
 
 /// What a sweep did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Swept {
-    /// Copies whose time ran out, now failed with 4.4.7. At most [`Swept::BATCH`] in one sweep: sweep again until
+    /// Copies whose time ran out, now failed with 4.4.7, but for those whose sender is told. At most [`Swept::BATCH`] in one sweep: sweep again until
     /// there are none.
     pub expired: Vec<Expired>,
     /// Failed copies that were kept long enough and are gone now; at most [`Swept::BATCH`].

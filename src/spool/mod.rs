@@ -65,7 +65,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::content::Draft;
 use self::content::Drafts;
-pub use self::copy::{Due, Expired, Fate, Settled, Swept};
+pub use self::copy::{Due, Expired, Fate, Lateness, Overdue, SenderReport, Settled, Swept};
 pub use self::error::{Cause, FullReason, Holder, SpoolError};
 use self::files::{Lock, OrphanSweep};
 use self::gate::Gate;
@@ -236,17 +236,29 @@ impl Spool {
         self.read(id, Purpose::Delivery).await
     }
 
-    /// Makes durable what became of copies, with one commit. A copy that is gone meanwhile (deleted, or its standby
-    /// not needed any more) is passed over.
+    /// Makes durable what became of copies, and what their senders are told of that, with one commit. A copy that is gone
+    /// meanwhile (deleted, or its standby not needed any more) is passed over.
     ///
     /// # Errors
     /// [`SpoolError::Full`] and [`SpoolError::Io`] when the commit failed: nothing was recorded, and a delivered copy
     /// will be delivered again. [`SpoolError::Closed`].
-    pub async fn record(&self, settled: Vec<Settled>) -> Result<(), SpoolError> {
-        let change = move |transaction: &mut Transaction<'_>| {
-            settled.iter().try_for_each(|settled| transaction.settle(settled))
-        };
+    pub async fn record(&self, settled: Vec<Settled>, reports: Vec<SenderReport>) -> Result<(), SpoolError> {
+        let mut drafts = Vec::new();
+        let mut prepared = Vec::with_capacity(reports.len());
+        for SenderReport { message, about } in reports {
+            prepared.push((self.prepare(message, &mut drafts).await?, about));
+        }
+        let change = move |transaction: &mut Transaction<'_>| transaction.record(&settled, &prepared);
         self.change(Kind::Settle, change).await
+    }
+
+    /// Copies about which their senders are to be told that they are late or given up: at most [`Swept::BATCH`]. A
+    /// report about them goes with their fates to [`Self::record`]; until then they stay as they are.
+    ///
+    /// # Errors
+    /// As [`Self::due`].
+    pub async fn overdue(&self, now: Timestamp) -> Result<Vec<Overdue>, SpoolError> {
+        self.ask(move |connection| queries::overdue(connection, now)).await
     }
 
     /// Is notified after each commit that made a copy due for this destination, or changed when one is.
@@ -258,7 +270,7 @@ impl Spool {
         self.shared.subscribers.subscribe(destination)
     }
 
-    /// Fails what has run out of time, forgets failed copies after `failed_keep` and groups that are over, and gives
+    /// Fails what has run out of time (but for what [`Self::overdue`] has), forgets failed copies after `failed_keep` and groups that are over, and gives
     /// free pages back to the file system. Due about once a minute.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
-use super::copy::Due;
+use super::copy::{Due, Lateness, Overdue, Swept};
 use super::operator::{Copy, Filter, Pause, Shown};
 use super::rows;
 use crate::message::id::{DestinationName, QueueId, RuleName};
@@ -53,6 +53,45 @@ pub(super) fn due(
                 expires_at: rows::time(row, 5)?,
                 accepted_at: rows::time(row, 6)?,
             });
+        }
+    }
+    Ok(found)
+}
+
+/// See [`super::Spool::overdue`].
+pub(super) fn overdue(connection: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Overdue>> {
+    let expired =
+        "INDEXED BY recipient_expiry WHERE state = 'queued' AND expires_at <= ?1 AND report_failure = 1
+                   ORDER BY message LIMIT ?2";
+    let late = "INDEXED BY recipient_delay WHERE state = 'queued' AND report_delay_at IS NOT NULL
+                AND report_delay_at <= ?1 AND expires_at > ?1 ORDER BY message LIMIT ?2";
+    let mut found = Vec::new();
+    for (which, lateness) in [(expired, Lateness::Expired), (late, Lateness::Late)] {
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT message, number, destination, address, subject, notify, orcpt, expires_at, attempts, settled_at,
+                    status, text FROM recipient {which}"
+        ))?;
+        let rows = statement.query_map(params![rows::micros(now), Swept::BATCH], |row| {
+            Ok(Overdue {
+                id: rows::id(row, 0)?,
+                number: RecipientNumber(row.get(1)?),
+                recipient: Recipient {
+                    via: rows::name(row, 2)?,
+                    to: row.get(3)?,
+                    subject: row.get(4)?,
+                    otherwise: Vec::new(),
+                    dsn: rows::dsn(row, 5, 6)?,
+                },
+                lateness,
+                expires_at: rows::time(row, 7)?,
+                attempts: row.get(8)?,
+                settled_at: rows::maybe_time(row, 9)?,
+                status: row.get::<_, Option<String>>(10)?.and_then(|text| text.parse().ok()),
+                text: row.get(11)?,
+            })
+        })?;
+        for row in rows {
+            found.push(row?);
         }
     }
     Ok(found)

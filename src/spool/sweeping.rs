@@ -26,7 +26,7 @@ impl Transaction<'_> {
     fn expire(&mut self, now: Timestamp) -> rusqlite::Result<Vec<Expired>> {
         let mut statement = self.connection.prepare_cached(
             "SELECT message, number, destination, attempts FROM recipient INDEXED BY recipient_expiry
-             WHERE state = 'queued' AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2",
+             WHERE state = 'queued' AND expires_at <= ?1 AND report_failure = 0 ORDER BY expires_at LIMIT ?2",
         )?;
         let expired = statement
             .query_map(params![micros(now), Swept::BATCH], |row| {
@@ -63,5 +63,5 @@ impl Transaction<'_> {
 }
 
 /// RFC 3463 §3.5: delivery time expired.
-const EXPIRED: EnhancedStatus = EnhancedStatus::new(4, 4, 7);
+pub(super) const EXPIRED: EnhancedStatus = EnhancedStatus::new(4, 4, 7);
 const EXPIRED_TEXT: &str = "expired";

@@ -1,7 +1,7 @@
 //! What one transaction does: each change to the rows, with the figures that must stay in step.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -11,6 +11,7 @@ use super::error::SpoolError;
 use super::gate::Gate;
 use super::group::{self, Verdict};
 use super::rows::{self, Prepared, StoredBody, later, length_u64, micros};
+use super::sweeping::EXPIRED;
 use super::tally::Tally;
 use crate::message::id::{DestinationName, QueueId};
 use crate::message::mail::{Class, Gathered};
@@ -25,6 +26,13 @@ pub(super) struct Transaction<'w> {
     pub(super) effects: Effects,
     /// Messages that took repeats in this transaction; written once, at its end.
     pub(super) gathered: HashMap<QueueId, (usize, Gathered)>,
+}
+
+/// Whether a fate was still to be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Recorded,
+    PassedOver,
 }
 
 /// What must happen once the transaction has committed, and not before.
@@ -91,10 +99,30 @@ impl<'w> Transaction<'w> {
         Ok(kept)
     }
 
+    /// Records what became of copies, and keeps the reports about those of which that was still to be recorded.
+    pub(super) fn record(
+        &mut self,
+        settled: &[Settled],
+        reports: &[(Prepared, Vec<(QueueId, RecipientNumber)>)],
+    ) -> rusqlite::Result<()> {
+        let mut recorded = HashSet::new();
+        for settled in settled {
+            if self.settle(settled)? == Effect::Recorded {
+                recorded.insert((settled.id, settled.number));
+            }
+        }
+        for (report, about) in reports {
+            if about.iter().any(|copy| recorded.contains(copy)) {
+                self.insert(report, report.accepted_at)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Records what became of a copy. One that is gone, or failed meanwhile, is passed over unless it was delivered.
-    pub(super) fn settle(&mut self, settled: &Settled) -> rusqlite::Result<()> {
+    fn settle(&mut self, settled: &Settled) -> rusqlite::Result<Effect> {
         let (id, number) = (settled.id, settled.number);
-        let Some((state, destination)) = self.copy(id, number)? else { return Ok(()) };
+        let Some((state, destination)) = self.copy(id, number)? else { return Ok(Effect::PassedOver) };
         let waiting = matches!(state, SpoolState::Queued | SpoolState::Held);
         match &settled.fate {
             Fate::Delivered => {
@@ -122,9 +150,24 @@ impl<'w> Transaction<'w> {
                 self.fail((id, number), state, &destination, (*status, text), settled.at, 1)?;
                 self.call_standby(id, number, settled.at)?;
             }
-            Fate::Deferred { .. } | Fate::Failed { .. } => {}
+            Fate::Expired { text } if waiting => {
+                self.fail((id, number), state, &destination, (EXPIRED, text), settled.at, 0)?;
+            }
+            Fate::LateTold if waiting => {
+                let told = self
+                    .connection
+                    .prepare_cached(
+                        "UPDATE recipient SET report_delay_at = NULL
+                         WHERE message = ?1 AND number = ?2 AND report_delay_at IS NOT NULL",
+                    )?
+                    .execute(params![id.as_row(), number.0])?;
+                return Ok(if told == 0 { Effect::PassedOver } else { Effect::Recorded });
+            }
+            Fate::Deferred { .. } | Fate::Failed { .. } | Fate::Expired { .. } | Fate::LateTold => {
+                return Ok(Effect::PassedOver);
+            }
         }
-        Ok(())
+        Ok(Effect::Recorded)
     }
 
     /// Keeps a message that cannot be read back away from its destinations.
@@ -170,6 +213,10 @@ impl<'w> Transaction<'w> {
         if let Err(full) = self.gate.admit(message.class, message.bytes, self.tally.held()) {
             return Ok(Err(full));
         }
+        self.insert(message, due).map(Ok)
+    }
+
+    fn insert(&mut self, message: &Prepared, due: Timestamp) -> rusqlite::Result<QueueId> {
         let Some(id) = self.tally.next_id(message.accepted_at) else {
             return Err(rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX));
         };
@@ -197,7 +244,7 @@ impl<'w> Transaction<'w> {
             Class::Mail => &mut self.effects.accepted_mail,
         };
         *accepted = accepted.saturating_add(1);
-        Ok(Ok(id))
+        Ok(id)
     }
 
     /// The time of a message begins when its first copy is due, which for a group is when it closes: a repeat interval

@@ -6,19 +6,26 @@ use std::time::{Duration, Instant};
 use tokio::task::{JoinError, JoinSet};
 
 use super::window::CopyId;
-use crate::spool::{Settled, Spool, SpoolError};
+use crate::spool::{SenderReport, Settled, Spool, SpoolError};
 
 /// One commit at a time is under way; what ends meanwhile shares the next, so a slow disk makes fewer and larger ones.
 #[derive(Debug)]
 pub(super) struct Ledger {
     /// Every copy that is under way or whose fate is not durable yet: the spool must not hand it out again.
     open: HashSet<CopyId>,
-    waiting: Vec<Settled>,
+    waiting: Batch,
     /// What the commit under way is about.
-    committing: Vec<Settled>,
+    committing: Batch,
     commit: JoinSet<Result<(), SpoolError>>,
     /// After a commit that failed, none before this.
     not_before: Option<Instant>,
+}
+
+/// Fates, and what senders are told of them: one commit takes both.
+#[derive(Debug, Clone, Default)]
+struct Batch {
+    settled: Vec<Settled>,
+    reports: Vec<SenderReport>,
 }
 
 impl Ledger {
@@ -28,8 +35,8 @@ impl Ledger {
     pub(super) fn new() -> Self {
         Self {
             open: HashSet::new(),
-            waiting: Vec::new(),
-            committing: Vec::new(),
+            waiting: Batch::default(),
+            committing: Batch::default(),
             commit: JoinSet::new(),
             not_before: None,
         }
@@ -41,11 +48,11 @@ impl Ledger {
 
     /// Whether the spool keeps up.
     pub(super) fn has_room(&self) -> bool {
-        self.waiting.len() < Self::MOST_WAITING
+        self.waiting.settled.len() < Self::MOST_WAITING
     }
 
     pub(super) fn is_settled(&self) -> bool {
-        self.waiting.is_empty() && self.commit.is_empty()
+        self.waiting.settled.is_empty() && self.commit.is_empty()
     }
 
     /// A copy is under way from now on.
@@ -59,18 +66,23 @@ impl Ledger {
     }
 
     pub(super) fn settle(&mut self, settled: Settled) {
-        self.waiting.push(settled);
+        self.waiting.settled.push(settled);
+    }
+
+    /// A sender is told of what was settled since the last commit began.
+    pub(super) fn report(&mut self, report: SenderReport) {
+        self.waiting.reports.push(report);
     }
 
     /// Starts a commit, if there is something to commit and none is under way.
     pub(super) fn commit(&mut self, spool: &Spool, now: Instant) {
         let held = self.not_before.is_some_and(|at| now < at);
-        if held || self.waiting.is_empty() || !self.commit.is_empty() {
+        if held || self.waiting.settled.is_empty() || !self.commit.is_empty() {
             return;
         }
         self.committing = std::mem::take(&mut self.waiting);
-        let (spool, batch) = (spool.clone(), self.committing.clone());
-        self.commit.spawn(async move { spool.record(batch).await });
+        let (spool, Batch { settled, reports }) = (spool.clone(), self.committing.clone());
+        self.commit.spawn(async move { spool.record(settled, reports).await });
     }
 
     /// Waits for the commit under way; for ever when there is none.
@@ -83,7 +95,7 @@ impl Ledger {
 
     /// The commit under way made its batch durable.
     pub(super) fn close(&mut self) {
-        for settled in std::mem::take(&mut self.committing) {
+        for settled in std::mem::take(&mut self.committing).settled {
             self.open.remove(&(settled.id, settled.number));
         }
         self.not_before = None;
@@ -92,13 +104,15 @@ impl Ledger {
     /// The commit under way failed: its batch waits for the next. Delivered copies stay open, so they are not sent a
     /// second time while this process lives.
     pub(super) fn reopen(&mut self, now: Instant) {
-        self.waiting.splice(0..0, std::mem::take(&mut self.committing));
+        let Batch { settled, reports } = std::mem::take(&mut self.committing);
+        self.waiting.settled.splice(0..0, settled);
+        self.waiting.reports.splice(0..0, reports);
         self.not_before = now.checked_add(AFTER_FAILURE);
     }
 
     /// When a commit may be tried again, if one is held back.
     pub(super) const fn poll_timeout(&self) -> Option<Instant> {
-        if self.waiting.is_empty() { None } else { self.not_before }
+        if self.waiting.settled.is_empty() { None } else { self.not_before }
     }
 }
 

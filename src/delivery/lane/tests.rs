@@ -46,6 +46,7 @@ async fn lane(scratch: &std::path::Path) -> (Lane, Spool, Arc<Metrics>) {
         spool: spool.clone(),
         metrics: Arc::clone(&metrics),
         views: Views::default(),
+        reporter: Arc::new(Reporter::of(&settings::Settings::built_in(scratch, TimeZone::UTC))),
         poke: Arc::new(Notify::new()),
         stop: CancellationToken::new(),
     });
@@ -63,6 +64,10 @@ async fn send_instead(lane: &mut Lane, errand: Errand, task: impl Future<Output 
     lane.sent.insert(task.id(), Sent { errand, rows });
     let ended = lane.running.join_next_with_id().await.unwrap();
     lane.end(ended);
+}
+
+async fn reported(report: Report) -> Ended {
+    Ended::Reported(Box::new(Attempted { report, told: None }))
 }
 
 async fn commit(lane: &mut Lane) {
@@ -90,7 +95,7 @@ async fn recipients_that_a_down_destination_leaves_out_stay_due_at_no_cost() {
     let (mut lane, spool, _) = lane(scratch.path()).await;
     let health = Health::Down { reason: "connection refused".to_owned() };
     let report = Report { outcomes: Vec::new(), health };
-    send_instead(&mut lane, Errand::Deliver, async { Ended::Reported(report) }).await;
+    send_instead(&mut lane, Errand::Deliver, reported(report)).await;
     assert!(lane.ledger.is_settled() && lane.ledger.open().is_empty());
     let copies = spool.due(&lane.parts.name, Timestamp::now(), 10, lane.ledger.open()).await.unwrap();
     assert_eq!(copies.iter().map(|copy| copy.attempts).collect::<Vec<_>>(), [0]);
@@ -102,7 +107,7 @@ async fn a_transport_that_leaves_someone_out_although_it_works_is_not_asked_in_a
     let scratch = tempfile::tempdir().unwrap();
     let (mut lane, spool, _) = lane(scratch.path()).await;
     let report = Report { outcomes: Vec::new(), health: Health::Up };
-    send_instead(&mut lane, Errand::Deliver, async { Ended::Reported(report) }).await;
+    send_instead(&mut lane, Errand::Deliver, reported(report)).await;
     commit(&mut lane).await;
     let copies = spool.due(&lane.parts.name, Timestamp::now(), 10, lane.ledger.open()).await.unwrap();
     assert_eq!(copies.iter().map(|copy| copy.attempts).collect::<Vec<_>>(), [1]);
@@ -134,7 +139,7 @@ async fn a_spool_that_ends_under_a_lane_keeps_the_copy_open_and_nothing_more_is_
     let (mut lane, spool, _) = lane(scratch.path()).await;
     let health = Health::Up;
     let report = Report { outcomes: Vec::new(), health };
-    send_instead(&mut lane, Errand::Deliver, async { Ended::Reported(report) }).await;
+    send_instead(&mut lane, Errand::Deliver, reported(report)).await;
     spool.close().await;
     commit(&mut lane).await;
     assert_eq!(lane.ledger.open().len(), 1, "its fate is not durable");

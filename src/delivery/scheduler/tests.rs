@@ -30,6 +30,7 @@ struct World {
     pace: Pace,
     retry: Retry,
     sweep: Duration,
+    reporter: Reporter,
 }
 
 impl World {
@@ -46,6 +47,7 @@ impl World {
         std::fs::create_dir(&folder).unwrap();
         let expire = Duration::from_secs(3600);
         let spool = Spool::open(&folder, limits, expire, Arc::clone(&metrics)).unwrap();
+        let reporter = Reporter::of(&Settings::built_in(scratch.path(), TimeZone::UTC));
         let quick = Backoff { first: Duration::from_millis(20), most: Duration::from_millis(100) };
         let slow = Backoff { first: Duration::from_secs(3600), most: Duration::from_secs(3600) };
         Self {
@@ -60,6 +62,7 @@ impl World {
                 expire: Duration::from_secs(3600),
             },
             sweep: Duration::from_secs(3600),
+            reporter,
         }
     }
 
@@ -94,8 +97,13 @@ impl World {
     }
 
     fn start(&self) -> Scheduler {
-        let plan =
-            Plan { destinations: self.plan.clone(), retry: self.retry, pace: self.pace, sweep: self.sweep };
+        let plan = Plan {
+            destinations: self.plan.clone(),
+            retry: self.retry,
+            pace: self.pace,
+            sweep: self.sweep,
+            reporter: self.reporter.clone(),
+        };
         Scheduler::launch(plan, &self.spool, &self.metrics)
     }
 

@@ -15,9 +15,9 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::unconstrained;
 use tokio::time::{timeout, timeout_at};
 
-use super::content::Reader;
+use super::content::{Outgoing, Reader};
 use super::endpoint::Endpoint;
-use crate::message::mail::Content;
+use crate::delivery::outcome::Handoff;
 use crate::net::connect::{ConnectFault, connect};
 use crate::net::tls::HandshakeFault;
 use crate::session::sasl::Nonce;
@@ -46,6 +46,8 @@ pub(super) struct Carried {
     pub(super) fates: Vec<(usize, Fate)>,
     /// `None`: the connection is ready for another.
     pub(super) ended: Option<Ended>,
+    /// Who tells the senders of those that were delivered.
+    pub(super) handoff: Handoff,
     /// As [`SmtpClient::is_repeatable`].
     repeatable: bool,
 }
@@ -53,7 +55,7 @@ pub(super) struct Carried {
 impl Carried {
     /// No connection came about.
     pub(super) const fn never(ended: Ended) -> Self {
-        Self { fates: Vec::new(), ended: Some(ended), repeatable: true }
+        Self { fates: Vec::new(), ended: Some(ended), handoff: Handoff::Silent, repeatable: true }
     }
 
     /// On a connection that was used before: it broke while it idled, or the server had had enough of it. A fresh one
@@ -125,10 +127,10 @@ impl Connection {
         &mut self,
         endpoint: &Endpoint,
         transaction: Transaction,
-        content: &Content,
+        mail: &Outgoing,
     ) -> Carried {
         let mut fates = Vec::new();
-        let mut reader = Reader::new(content);
+        let mut reader = Reader::new(mail);
         self.transactions = self.transactions.saturating_add(1);
         // What came while the connection idled must not be taken for an answer.
         self.overhear().await;
@@ -151,7 +153,8 @@ impl Connection {
             }
         };
         self.idle_since = Instant::now();
-        Carried { fates, ended, repeatable: self.machine.is_repeatable() }
+        let handoff = if self.machine.extensions().dsn { Handoff::Reporting } else { Handoff::Silent };
+        Carried { fates, ended, handoff, repeatable: self.machine.is_repeatable() }
     }
 
     /// Says QUIT and waits a little for the answer.

@@ -1,17 +1,45 @@
 //! The bytes of a mail, a piece at a time, wherever they lie.
 
-use std::io;
+use std::io::{self, SeekFrom};
 
+use bytes::Bytes;
 use tokio::fs::File;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 use crate::message::mail::Content;
 use crate::wire::smtp::content::Coding;
 
-/// Reads a content from its start to its end; never holds more than one piece of a file.
+/// A mail as it goes to one next hop: what lies in the spool, perhaps with another header.
+#[derive(Debug, Clone)]
+pub(super) struct Outgoing {
+    head: Bytes,
+    content: Content,
+    /// Octets of the content that `head` stands for.
+    skip: u64,
+}
+
+impl Outgoing {
+    /// As it lies in the spool.
+    pub(super) const fn unchanged(content: Content) -> Self {
+        Self { head: Bytes::new(), content, skip: 0 }
+    }
+
+    /// With another header in place of its own, which has so many octets.
+    pub(super) const fn with_header(head: Bytes, content: Content, skip: u64) -> Self {
+        Self { head, content, skip }
+    }
+
+    /// In octets.
+    pub(super) fn length(&self) -> u64 {
+        self.content.length().saturating_sub(self.skip).saturating_add(length(&self.head))
+    }
+}
+
+/// Reads a mail from its start to its end; never holds more than one piece of a file.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
-    content: &'a Content,
+    mail: &'a Outgoing,
+    head_taken: usize,
     position: u64,
     file: Option<File>,
     piece: Vec<u8>,
@@ -19,15 +47,21 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// At the start.
-    pub(super) const fn new(content: &'a Content) -> Self {
-        Self { content, position: 0, file: None, piece: Vec::new() }
+    pub(super) const fn new(mail: &'a Outgoing) -> Self {
+        Self { mail, head_taken: 0, position: mail.skip, file: None, piece: Vec::new() }
     }
 
     /// The next piece, `None` at the end.
     ///
     /// A file that is not as long as it should be is an error: half a mail must not be taken for a whole one.
     pub(super) async fn next(&mut self) -> io::Result<Option<&[u8]>> {
-        match self.content {
+        let head = self.mail.head.get(self.head_taken..).unwrap_or_default();
+        if !head.is_empty() {
+            let piece = head.get(..PIECE).unwrap_or(head);
+            self.head_taken = self.head_taken.saturating_add(piece.len());
+            return Ok(Some(piece));
+        }
+        match &self.mail.content {
             Content::Inline(bytes) => {
                 let start = usize::try_from(self.position).unwrap_or(usize::MAX);
                 let rest = bytes.get(start..).unwrap_or_default();
@@ -38,7 +72,11 @@ impl<'a> Reader<'a> {
             Content::File { path, length: expected } => {
                 let file = match &mut self.file {
                     Some(file) => file,
-                    None => self.file.insert(File::open(path).await?),
+                    None => {
+                        let mut file = File::open(path).await?;
+                        file.seek(SeekFrom::Start(self.position)).await?;
+                        self.file.insert(file)
+                    }
                 };
                 self.piece.resize(PIECE, 0);
                 let read = file.read(&mut self.piece).await?;
@@ -55,16 +93,89 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether the content needs 8BITMIME; reads all of it unless an octet early on says so.
-pub(super) async fn coding(content: &Content) -> io::Result<Coding> {
-    let mut reader = Reader::new(content);
+/// Where a mail has octets above 127.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Codings {
+    /// In its header.
+    pub(super) header: Coding,
+    /// Anywhere.
+    pub(super) whole: Coding,
+}
+
+/// Where a mail has octets above 127; reads all of it unless that is known early.
+pub(super) async fn codings(mail: &Outgoing) -> io::Result<Codings> {
+    let (mut reader, mut border) = (Reader::new(mail), Border::default());
+    let mut found = Codings::default();
     while let Some(piece) = reader.next().await? {
-        if Coding::SevenBit.and(piece) == Coding::EightBit {
-            return Ok(Coding::EightBit);
+        let (header, _) = piece.split_at_checked(border.find(piece)).unwrap_or((piece, &[]));
+        found.header = found.header.and(header);
+        found.whole = found.whole.and(piece);
+        if found.whole == Coding::EightBit && (found.header == Coding::EightBit || border.is_passed()) {
+            break;
         }
     }
-    Ok(Coding::SevenBit)
+    Ok(found)
 }
+
+/// The header of a mail up to and with its empty line; all of a mail that has none.
+///
+/// One of over [`MAX_HEADER`] octets is an error: nothing such comes into the spool.
+pub(super) async fn header(content: &Content) -> io::Result<Bytes> {
+    let mail = Outgoing::unchanged(content.clone());
+    let (mut reader, mut border, mut header) = (Reader::new(&mail), Border::default(), Vec::new());
+    while let Some(piece) = reader.next().await? {
+        let end = border.find(piece);
+        header.extend_from_slice(piece.get(..end).unwrap_or(piece));
+        if border.is_passed() {
+            break;
+        }
+        if header.len() > MAX_HEADER {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "its header has no end"));
+        }
+    }
+    Ok(header.into())
+}
+
+/// Finds the end of the header over any division into pieces: the first empty line.
+#[derive(Debug, Default)]
+struct Border {
+    line: Line,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Line {
+    #[default]
+    Start,
+    Cr,
+    Inside,
+    Passed,
+}
+
+impl Border {
+    fn is_passed(&self) -> bool {
+        self.line == Line::Passed
+    }
+
+    /// How many octets of the next piece belong to the header.
+    fn find(&mut self, piece: &[u8]) -> usize {
+        for (at, octet) in piece.iter().enumerate() {
+            self.line = match (self.line, octet) {
+                (Line::Passed, _) => return 0,
+                (Line::Start, b'\r') => Line::Cr,
+                (Line::Start | Line::Cr, b'\n') => {
+                    self.line = Line::Passed;
+                    return at.saturating_add(1);
+                }
+                (Line::Inside, b'\n') => Line::Start,
+                (Line::Start | Line::Cr | Line::Inside, _) => Line::Inside,
+            };
+        }
+        piece.len()
+    }
+}
+
+/// What comes in is bounded by [`crate::message::intake::MAX_HEADER`], before a trace header and others are added.
+const MAX_HEADER: usize = 2 * crate::message::intake::MAX_HEADER;
 
 fn length(piece: &[u8]) -> u64 {
     u64::try_from(piece.len()).unwrap_or(u64::MAX)
@@ -80,7 +191,11 @@ mod tests {
     use super::*;
 
     async fn collect(content: &Content) -> io::Result<Vec<u8>> {
-        let (mut reader, mut all) = (Reader::new(content), Vec::new());
+        read(&Outgoing::unchanged(content.clone())).await
+    }
+
+    async fn read(mail: &Outgoing) -> io::Result<Vec<u8>> {
+        let (mut reader, mut all) = (Reader::new(mail), Vec::new());
         while let Some(piece) = reader.next().await? {
             assert!(piece.len() <= PIECE);
             all.extend_from_slice(piece);
@@ -97,7 +212,7 @@ mod tests {
         let inline = Content::Inline(Bytes::from(bytes.clone()));
         assert_eq!(collect(&inline).await.unwrap(), bytes);
         assert_eq!(collect(&stored).await.unwrap(), bytes);
-        assert_eq!(coding(&stored).await.unwrap(), Coding::SevenBit);
+        assert_eq!(codings(&Outgoing::unchanged(stored)).await.unwrap(), Codings::default());
     }
 
     #[tokio::test]
@@ -111,9 +226,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_octet_above_127_anywhere_is_seen() {
-        let mut bytes = vec![b'a'; 150_000];
-        bytes[140_000] = 0xE9;
-        assert_eq!(coding(&Content::Inline(Bytes::from(bytes))).await.unwrap(), Coding::EightBit);
+    async fn another_header_takes_the_place_of_its_own_in_memory_and_in_a_file() {
+        let bytes = b"From: a\r\n\r\nbody\r\n";
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        for content in [
+            Content::Inline(Bytes::from_static(bytes)),
+            Content::File { path: file.path().to_owned(), length: 17 },
+        ] {
+            let own = header(&content).await.unwrap();
+            assert_eq!(&own[..], b"From: a\r\n\r\n");
+            let mail =
+                Outgoing::with_header(Bytes::from_static(b"From: other\r\n\r\n"), content, length(&own));
+            assert_eq!(read(&mail).await.unwrap(), b"From: other\r\n\r\nbody\r\n");
+            assert_eq!(mail.length(), 21);
+        }
+        let bare = Content::Inline(Bytes::from_static(b"From: a\r\n"));
+        assert_eq!(&header(&bare).await.unwrap()[..], b"From: a\r\n", "no empty line");
+    }
+
+    #[tokio::test]
+    async fn an_octet_above_127_is_seen_in_header_and_body() {
+        let codings_of = async |header: &[u8], body: &[u8]| {
+            let bytes = [header, b"\r\n\r\n", body].concat();
+            codings(&Outgoing::unchanged(Content::Inline(Bytes::from(bytes)))).await.unwrap()
+        };
+        let mut body = vec![b'a'; 150_000];
+        body[140_000] = 0xE9;
+        let (seven, eight) = (Coding::SevenBit, Coding::EightBit);
+        assert_eq!(codings_of(b"A: b", &body).await, Codings { header: seven, whole: eight });
+        assert_eq!(codings_of(b"A: \xE9", b"x").await, Codings { header: eight, whole: eight });
+        assert_eq!(codings_of(&body, b"x").await, Codings { header: eight, whole: eight });
     }
 }

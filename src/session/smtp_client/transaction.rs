@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use super::verdict::Fate;
 use crate::wire::smtp::content::Coding;
+use crate::wire::smtp::dsn::RecipientDsn;
+pub use crate::wire::smtp::dsn::Ret;
 use crate::wire::smtp::extensions::{Extensions, Size};
 use crate::wire::smtp::path::Mailbox;
 use crate::wire::smtp::status::EnhancedStatus;
@@ -22,8 +24,20 @@ pub struct Transaction {
     pub length: u64,
     /// Whether the content needs 8BITMIME.
     pub coding: Coding,
+    /// Whether the header needs SMTPUTF8; the addresses tell by themselves.
+    pub letters: Letters,
     /// What reports the next hop should give, where it offers DSN.
-    pub dsn: Option<Dsn>,
+    pub dsn: Dsn,
+}
+
+/// Which letters the header of a message has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Letters {
+    /// ASCII, or octets of no known meaning that its sender never called UTF-8.
+    #[default]
+    Ascii,
+    /// Others, and its sender said SMTPUTF8 (RFC 6531 §3.6).
+    Utf8,
 }
 
 /// Who chose the reverse-path, and so who must mend it when it is refused.
@@ -40,49 +54,25 @@ pub enum Sender {
 pub struct ForwardPath {
     /// RCPT TO.
     pub mailbox: Mailbox,
-    /// When the next hop should report, where it offers DSN; `None` leaves that to it.
-    pub notify: Option<Notify>,
-    /// The address that the sender gave, where `mailbox` is another (ORCPT).
-    pub original: Option<Mailbox>,
+    /// What the sender wants reported about it; told to a next hop that offers DSN.
+    pub dsn: RecipientDsn,
 }
 
 impl ForwardPath {
     /// A recipient without further wishes.
     #[must_use]
-    pub const fn new(mailbox: Mailbox) -> Self {
-        Self { mailbox, notify: None, original: None }
+    pub fn new(mailbox: Mailbox) -> Self {
+        Self { mailbox, dsn: RecipientDsn::default() }
     }
 }
 
-/// When a report is wanted (RFC 3461 §4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notify {
-    /// Never.
-    Never,
-    /// When the message cannot be delivered.
-    Failure,
-    /// That, and when it is late.
-    FailureAndDelay,
-    /// That, and when it is delivered.
-    Everything,
-}
-
 /// Parameters of MAIL for reports (RFC 3461 §4.3, §4.4).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Dsn {
-    /// What of the message a report carries.
-    pub ret: Ret,
-    /// What a report names the message by; at most 100 characters are sent.
-    pub envid: String,
-}
-
-/// What of a message a report carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ret {
-    /// All of it.
-    Full,
-    /// Its header.
-    Headers,
+    /// What of the message a report carries; `None` leaves that to the next hop.
+    pub ret: Option<Ret>,
+    /// What a report names the message by, in xtext; one of over 100 characters is not sent.
+    pub envid: Option<String>,
 }
 
 /// Every server takes so many (RFC 5321 §4.5.3.1.8); and a pipelined flight of so many commands fits the buffers
@@ -269,6 +259,9 @@ impl Transaction {
             let text = "the message has 8-bit octets, the next hop does not offer 8BITMIME".to_owned();
             return Some((EnhancedStatus::new(5, 6, 3), text));
         }
+        if self.letters == Letters::Utf8 && !extensions.smtputf8 {
+            return Some((EnhancedStatus::new(5, 6, 7), HEADER_NEEDS_SMTPUTF8.to_owned()));
+        }
         if self.sender_needs_smtputf8() && !extensions.smtputf8 {
             return Some((EnhancedStatus::new(5, 6, 7), NO_SMTPUTF8.to_owned()));
         }
@@ -305,16 +298,20 @@ impl Transaction {
             line.push_str(" BODY=8BITMIME");
         }
         let foreign = self.forward_paths.iter().any(|path| path.mailbox.needs_smtputf8());
-        if extensions.smtputf8 && (foreign || self.sender_needs_smtputf8()) {
+        let letters = self.letters == Letters::Utf8;
+        if extensions.smtputf8 && (foreign || letters || self.sender_needs_smtputf8()) {
             line.push_str(" SMTPUTF8");
         }
-        if let (true, Some(dsn)) = (extensions.dsn, &self.dsn) {
-            let ret = match dsn.ret {
-                Ret::Full => "FULL",
-                Ret::Headers => "HDRS",
-            };
-            let envid: String = dsn.envid.chars().take(100).collect();
-            append(line, format_args!(" RET={ret} ENVID={}", xtext(&envid)));
+        if !extensions.dsn {
+            return;
+        }
+        match self.dsn.ret {
+            Some(Ret::Full) => line.push_str(" RET=FULL"),
+            Some(Ret::Headers) => line.push_str(" RET=HDRS"),
+            None => {}
+        }
+        if let Some(envid) = self.dsn.envid.as_ref().filter(|envid| is_sendable(envid, MAX_ENVID)) {
+            append(line, format_args!(" ENVID={envid}"));
         }
     }
 }
@@ -325,17 +322,12 @@ impl ForwardPath {
         if !extensions.dsn {
             return;
         }
-        if let Some(notify) = self.notify {
-            line.push_str(match notify {
-                Notify::Never => " NOTIFY=NEVER",
-                Notify::Failure => " NOTIFY=FAILURE",
-                Notify::FailureAndDelay => " NOTIFY=FAILURE,DELAY",
-                Notify::Everything => " NOTIFY=SUCCESS,FAILURE,DELAY",
-            });
+        if let Some(notify) = self.dsn.notify {
+            append(line, format_args!(" NOTIFY={notify}"));
         }
         // RFC 6533 §3 has a form for addresses outside ASCII; a report can do without.
-        if let Some(original) = self.original.as_ref().filter(|original| !original.needs_smtputf8()) {
-            append(line, format_args!(" ORCPT=rfc822;{}", xtext(original.as_str())));
+        if let Some(orcpt) = self.dsn.orcpt.as_ref().filter(|orcpt| is_sendable(orcpt, MAX_ORCPT)) {
+            append(line, format_args!(" ORCPT={orcpt}"));
         }
     }
 }
@@ -345,17 +337,17 @@ fn append(line: &mut String, arguments: std::fmt::Arguments<'_>) {
     debug_assert!(written.is_ok(), "writing to a String cannot fail");
 }
 
-/// RFC 3461 §4: printable ASCII but `+` and `=` as it is, the rest as `+` and two hexadecimal digits.
-fn xtext(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_graphic() && !matches!(byte, b'+' | b'=') {
-            out.push(char::from(byte));
-        } else {
-            append(&mut out, format_args!("+{byte:02X}"));
-        }
-    }
-    out
+/// Whether a parameter may stand in a command line as it is, and keeps to its limit.
+fn is_sendable(xtext: &str, limit: usize) -> bool {
+    !xtext.is_empty() && xtext.len() <= limit && xtext.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
+/// RFC 3461 §4.4.
+const MAX_ENVID: usize = 100;
+
+/// RFC 3461 §4.2.
+const MAX_ORCPT: usize = 500;
+
+const HEADER_NEEDS_SMTPUTF8: &str =
+    "the header has letters outside ASCII, the next hop does not offer SMTPUTF8";
 const NO_SMTPUTF8: &str = "the address has letters outside ASCII, the next hop does not offer SMTPUTF8";

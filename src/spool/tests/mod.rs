@@ -6,6 +6,7 @@ mod delivery;
 mod groups;
 mod migration;
 mod operator;
+mod reports;
 mod room;
 mod standby;
 mod threads;
@@ -75,7 +76,7 @@ impl Bench {
 
     async fn settle(&self, id: QueueId, number: u32, fate: Fate, at: Timestamp) {
         let settled = Settled { id, number: RecipientNumber(number), fate, at };
-        self.spool.record(vec![settled]).await.unwrap();
+        self.spool.record(vec![settled], Vec::new()).await.unwrap();
     }
 
     fn metric(&self, line: &str) -> Option<String> {

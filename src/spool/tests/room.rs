@@ -81,7 +81,7 @@ async fn on_a_full_disk_nothing_is_half_accepted_deliveries_are_recorded_and_it_
 
     for &id in &accepted {
         let settled = Settled { id, number: RecipientNumber(0), fate: Fate::Delivered, at: second(1) };
-        spool.record(vec![settled]).await.unwrap();
+        spool.record(vec![settled], Vec::new()).await.unwrap();
     }
     let due = spool.due(&destination("smarthost"), second(9), 1000, &HashSet::new()).await.unwrap();
     assert_eq!(due, [], "every message that was refused is absent");
