@@ -9,6 +9,7 @@ pub(crate) mod lan_gateway;
 pub(crate) mod messngr;
 pub(crate) mod namespace;
 pub(crate) mod postfix;
+pub(crate) mod python;
 pub(crate) mod recipients;
 pub(crate) mod samba;
 pub(crate) mod slapd;

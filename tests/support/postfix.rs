@@ -19,8 +19,12 @@ pub(crate) const DOMAIN: &str = "plant.example";
 pub(crate) const MAILBOXES: [&str; 3] = ["ops", "night", "archive"];
 /// A domain of which every address exists.
 pub(crate) const CATCH_ALL: &str = "all.example";
-/// What [`USER`] may send as, and nothing else.
+/// A local part that is refused with 450 4.2.1, for ever.
+pub(crate) const BUSY: &str = "busy";
+/// What [`USER`] may send as, and [`RELAYED_SENDER`], and nothing else.
 pub(crate) const SENDER: &str = "gw@plant.example";
+/// Where reports about relayed mail can be read: one of [`MAILBOXES`].
+pub(crate) const RELAYED_SENDER: &str = "archive@plant.example";
 /// The user that may log in.
 pub(crate) const USER: &str = "alice";
 /// Its password.
@@ -155,7 +159,10 @@ impl Postfix {
         self.write("conf/master.cf", &master_cf(self.starttls_port, self.implicit_port, self.mx_port));
         let mailboxes = MAILBOXES.map(|name| format!("{name}@{DOMAIN} {name}/\n")).concat();
         self.write("conf/mailboxes", &format!("{mailboxes}@{CATCH_ALL} archive/\n"));
-        self.write("conf/senders", &format!("{SENDER} {USER}@{HOST}, {USER}\n"));
+        let senders =
+            [SENDER, RELAYED_SENDER].map(|sender| format!("{sender} {USER}@{HOST}, {USER}\n")).concat();
+        self.write("conf/senders", &senders);
+        self.write("conf/access", &format!("{BUSY}@{DOMAIN} 450 4.2.1 {BUSY} is busy, try again later\n"));
         let sasldb = dir.join("sasl/sasldb2");
         self.write(
             "conf/sasl/smtpd.conf",
@@ -249,7 +256,7 @@ virtual_gid_maps = static:{mail_owner}
 smtpd_sender_login_maps = texthash:{dir}/conf/senders
 smtpd_sender_restrictions = reject_authenticated_sender_login_mismatch
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
-smtpd_recipient_restrictions = reject_unlisted_recipient
+smtpd_recipient_restrictions = check_recipient_access texthash:{dir}/conf/access, reject_unlisted_recipient
 smtpd_tls_security_level = encrypt
 smtpd_tls_auth_only = yes
 smtpd_tls_chain_files = {dir}/tls/server.pem
