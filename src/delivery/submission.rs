@@ -5,8 +5,8 @@
 //! `max_connections`.
 //!
 //! Notices are composed 7-bit, so every next hop takes them. A mail with 8-bit octets that meets a next hop without
-//! 8BITMIME fails with 5.6.3: it is passed on as its sender made it or not at all, for another encoding would break
-//! its signatures.
+//! 8BITMIME is encoded on its way ([`crate::message::downgrade`] says what that breaks); one that needs SMTPUTF8 fails
+//! with 5.6.7 where that is not offered.
 #![expect(clippy::disallowed_methods, reason = "how long connections idle is measured here")]
 
 mod connection;

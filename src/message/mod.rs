@@ -1,6 +1,7 @@
 //! The product's nouns: what was heard, what is sent, and to whom.
 
 pub mod compose;
+pub mod downgrade;
 pub mod dsn;
 pub mod id;
 pub mod intake;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio_rustls::TlsConnector;
@@ -26,6 +26,28 @@ pub enum TlsSetupError {
         /// The file.
         path: PathBuf,
     },
+    /// The certificate that we show, or its key, cannot be read.
+    #[error(
+        "{what} {path} cannot be read: {source}; it must be PEM, and this user must be allowed to read it"
+    )]
+    ClientFile {
+        /// The key of the configuration.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: pem::Error,
+    },
+    /// The certificate that we show and its key do not belong together, or cannot be used.
+    #[error(
+        "key_file {key_file} does not fit client_certificate: {source}; it must be the key that the certificate was made for"
+    )]
+    Mismatch {
+        /// The key's file.
+        key_file: PathBuf,
+        /// Why.
+        source: Box<rustls::Error>,
+    },
     /// The system has no trusted roots, or the provider cannot be used.
     #[error(
         "the system's trusted roots cannot be used: {0}; install the package ca-certificates, or set ca_file"
@@ -43,14 +65,33 @@ pub enum TlsSetupError {
 /// # Errors
 /// [`TlsSetupError`], each a sentence for the operator.
 pub fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, TlsSetupError> {
-    Ok(client_config(ca_file)?.into())
+    connector_with(ca_file, None)
 }
 
-/// The same for what makes its connections itself.
+/// As [`connector`]; shows a certificate to a server that asks for one, with those that lead to its root: the PEM files
+/// of certificate and key.
+///
+/// # Errors
+/// [`TlsSetupError`], each a sentence for the operator.
+pub fn connector_with(
+    ca_file: Option<&Path>,
+    client: Option<(&Path, &Path)>,
+) -> Result<TlsConnector, TlsSetupError> {
+    Ok(config(ca_file, client)?.into())
+}
+
+/// As [`connector`], for what makes its connections itself.
 ///
 /// # Errors
 /// [`TlsSetupError`], each a sentence for the operator.
 pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsSetupError> {
+    config(ca_file, None)
+}
+
+fn config(
+    ca_file: Option<&Path>,
+    client: Option<(&Path, &Path)>,
+) -> Result<Arc<ClientConfig>, TlsSetupError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
@@ -59,7 +100,33 @@ pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsSet
         Some(path) => builder.with_root_certificates(roots(path)?),
         None => builder.with_platform_verifier().map_err(TlsSetupError::System)?,
     };
-    Ok(Arc::new(builder.with_no_client_auth()))
+    let config = match client {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key_file)) => {
+            let (chain, key) = (chain(certificate)?, key(key_file)?);
+            builder.with_client_auth_cert(chain, key).map_err(|source| TlsSetupError::Mismatch {
+                key_file: key_file.to_owned(),
+                source: Box::new(source),
+            })?
+        }
+    };
+    Ok(Arc::new(config))
+}
+
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsSetupError> {
+    let unreadable =
+        |source| TlsSetupError::ClientFile { what: "client_certificate", path: path.to_owned(), source };
+    let chain: Vec<_> =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(unreadable)?;
+    if chain.is_empty() { Err(unreadable(pem::Error::NoItemsFound)) } else { Ok(chain) }
+}
+
+fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsSetupError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|source| TlsSetupError::ClientFile {
+        what: "key_file",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, TlsSetupError> {
@@ -159,6 +226,68 @@ mod tests {
         assert!(matches!(connector(Some(&path)), Err(TlsSetupError::Unreadable { .. })));
         std::fs::write(&path, "no certificate\n").unwrap();
         assert!(matches!(connector(Some(&path)), Err(TlsSetupError::NoCertificate { .. })));
+    }
+
+    /// An authority, and a certificate for `name` with its key, as PEM files.
+    fn authority(dir: &Path, name: &str) -> (PathBuf, PathBuf, PathBuf) {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority =
+            rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &authority).unwrap();
+        let files = ["ca.pem", "own.pem", "own.key"].map(|file| dir.join(file));
+        for (path, text) in files.iter().zip([authority.pem(), certificate.pem(), key.serialize_pem()]) {
+            std::fs::write(path, text).unwrap();
+        }
+        let [ca, own, key] = files;
+        (ca, own, key)
+    }
+
+    #[tokio::test]
+    async fn a_server_that_asks_who_we_are_is_shown_the_certificate() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ca, own, key_file) = authority(dir.path(), "localhost");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            Arc::new(roots(&ca).unwrap()),
+            Arc::clone(&provider),
+        );
+        let server = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(chain(&own).unwrap(), key(&key_file).unwrap())
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+        for (client, accepted) in [(Some((own.as_path(), key_file.as_path())), true), (None, false)] {
+            let connector = connector_with(Some(&ca), client).unwrap();
+            let (ours, theirs) = tokio::io::duplex(16 * 1024);
+            let (_, served) = tokio::join!(
+                connector.connect("localhost".try_into().unwrap(), ours),
+                acceptor.accept(theirs)
+            );
+            assert_eq!(served.is_ok(), accepted, "{client:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_does_not_fit_and_files_that_hold_nothing_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, own, key_file) = authority(dir.path(), "localhost");
+        let other = dir.path().join("other");
+        std::fs::create_dir(&other).unwrap();
+        let (ca, _, other_key) = authority(&other, "localhost");
+        let error = |certificate: &Path, key_file: &Path| {
+            connector_with(Some(&ca), Some((certificate, key_file))).err().unwrap().to_string()
+        };
+        let said = error(&own, &other_key);
+        assert!(said.contains("does not fit client_certificate"), "{said}");
+        let said = error(&key_file, &key_file);
+        assert!(said.starts_with("client_certificate ") && said.contains("must be PEM"), "{said}");
+        let said = error(&own, &own);
+        assert!(said.starts_with("key_file "), "{said}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::unconstrained;
 use tokio::time::{timeout, timeout_at};
 
-use super::content::{Outgoing, Reader};
+use super::content::{Outgoing, Reader, Source};
 use super::endpoint::Endpoint;
 use crate::delivery::outcome::Handoff;
 use crate::net::connect::{ConnectFault, connect};
@@ -25,6 +25,7 @@ use crate::session::sasl::client::Identity;
 use crate::session::smtp_client::{
     Ending, Fate, Input, Output, Profile, Security, SmtpClient, Stage, Timeouts, Transaction,
 };
+use crate::wire::smtp::content::Coding;
 
 /// Why a connection is no more.
 #[derive(Debug)]
@@ -126,11 +127,14 @@ impl Connection {
     pub(super) async fn carry(
         &mut self,
         endpoint: &Endpoint,
-        transaction: Transaction,
+        mut transaction: Transaction,
         mail: &Outgoing,
     ) -> Carried {
         let mut fates = Vec::new();
-        let mut reader = Reader::new(mail);
+        let mut source = Source::Plain(Reader::new(mail));
+        if transaction.coding == Coding::EightBit && !self.machine.extensions().eight_bit_mime {
+            source = Source::downgraded(mail, &mut transaction).await;
+        }
         self.transactions = self.transactions.saturating_add(1);
         // What came while the connection idled must not be taken for an answer.
         self.overhear().await;
@@ -140,7 +144,7 @@ impl Connection {
                 Event::Idle => break None,
                 Event::Ended(ended) => break Some(ended),
                 Event::NeedContent => {
-                    let input = match reader.next().await {
+                    let input = match source.next().await {
                         Ok(Some(chunk)) => Input::Content(chunk),
                         Ok(None) => Input::ContentEnd,
                         Err(error) => {

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
+use crate::message::downgrade::{Downgrade, Plan, Survey};
 use crate::message::mail::Content;
+use crate::session::smtp_client::Transaction;
 use crate::wire::smtp::content::Coding;
 
 /// A mail as it goes to one next hop: what lies in the spool, perhaps with another header.
@@ -91,6 +93,79 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// What is sent of a mail.
+#[derive(Debug)]
+pub(super) enum Source<'a> {
+    /// All of it as it is.
+    Plain(Reader<'a>),
+    /// In seven bits, for a next hop without 8BITMIME.
+    Downgraded {
+        reader: Reader<'a>,
+        /// `None` at the end.
+        downgrade: Option<Box<Downgrade>>,
+        piece: Vec<u8>,
+    },
+    /// It could not be read when it was looked at.
+    Unreadable(Option<io::Error>),
+}
+
+impl<'a> Source<'a> {
+    /// The mail in seven bits; the transaction is told so, and how long that is.
+    pub(super) async fn downgraded(mail: &'a Outgoing, transaction: &mut Transaction) -> Self {
+        transaction.coding = Coding::SevenBit;
+        match plan(mail).await {
+            Ok((plan, length)) => {
+                transaction.length = length;
+                let downgrade = Some(Box::new(Downgrade::new(plan)));
+                Self::Downgraded { reader: Reader::new(mail), downgrade, piece: Vec::new() }
+            }
+            Err(error) => Self::Unreadable(Some(error)),
+        }
+    }
+
+    /// As [`Reader::next`].
+    pub(super) async fn next(&mut self) -> io::Result<Option<&[u8]>> {
+        match self {
+            Self::Plain(reader) => reader.next().await,
+            Self::Unreadable(error) => Err(error.take().unwrap_or_else(|| io::ErrorKind::Other.into())),
+            Self::Downgraded { reader, downgrade, piece } => {
+                piece.clear();
+                // A piece that only begins a line gives nothing yet.
+                while let Some(coder) = downgrade.as_mut().filter(|_| piece.is_empty()) {
+                    match reader.next().await? {
+                        Some(octets) => coder.push(octets, piece),
+                        None => {
+                            if let Some(coder) = downgrade.take() {
+                                coder.finish(piece);
+                            }
+                        }
+                    }
+                }
+                Ok((!piece.is_empty()).then_some(piece.as_slice()))
+            }
+        }
+    }
+}
+
+/// Which parts of a mail become what, and how long it is then.
+async fn plan(mail: &Outgoing) -> io::Result<(Plan, u64)> {
+    let (mut reader, mut survey) = (Reader::new(mail), Survey::new());
+    while let Some(piece) = reader.next().await? {
+        survey.push(piece);
+    }
+    let plan = survey.finish();
+    let (mut reader, mut downgrade) = (Reader::new(mail), Downgrade::new(plan.clone()));
+    let (mut octets, mut total) = (Vec::new(), 0_u64);
+    while let Some(piece) = reader.next().await? {
+        octets.clear();
+        downgrade.push(piece, &mut octets);
+        total = total.saturating_add(length(&octets));
+    }
+    octets.clear();
+    downgrade.finish(&mut octets);
+    Ok((plan, total.saturating_add(length(&octets))))
 }
 
 /// Where a mail has octets above 127.

@@ -35,7 +35,9 @@ impl Endpoint {
             Security::StartTls | Security::Established => {
                 let name = ServerName::try_from(settings.host.clone())
                     .map_err(|_| SetupError::Host { host: settings.host.clone() })?;
-                Some((tls::connector(settings.tls.ca_file.as_deref())?, name))
+                let client = settings.tls.client_certificate.as_ref();
+                let client = client.map(|files| (files.certificate.as_path(), files.key_file.as_path()));
+                Some((tls::connector_with(settings.tls.ca_file.as_deref(), client)?, name))
             }
         };
         Ok(Self {
