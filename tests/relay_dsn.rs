@@ -19,7 +19,7 @@ use mailslotd::message::id::{DestinationName, QueueId};
 use mailslotd::message::mail::{Body, Content, Message, Priority, Reports, Ret, Submitted};
 use mailslotd::message::recipient::{Recipient, RecipientDsn};
 use mailslotd::policy::relay::RelayPolicy;
-use mailslotd::policy::route::{Route, RouteDomain};
+use mailslotd::policy::route::{Route, RouteDomain, RouteTo};
 use mailslotd::spool::{Filter, Limits, Spool, SpoolState};
 use mailslotd::telemetry::metrics::Metrics;
 use support::postfix::{BUSY, DOMAIN, PASSWORD, Postfix, RELAYED_SENDER, USER};
@@ -274,7 +274,7 @@ fn settings(postfix: &Postfix, state_dir: &Path) -> Settings {
             timeout: Duration::from_secs(20),
         })),
     }];
-    let routes = vec![Route { domain: RouteDomain::Any, via: smarthost }];
+    let routes = vec![Route { domain: RouteDomain::Any, via: smarthost, to: RouteTo::Recipient }];
     settings.smtp.relay = Arc::new(RelayPolicy { routes, ..RelayPolicy::default() });
     settings
 }

@@ -16,12 +16,13 @@ use crate::message::compose::NO_HOSTNAME;
 use crate::message::dsn::{
     Action, Alphabet, MAX_RETURNED, MAX_RETURNED_HEADER, Notification, RecipientStatus, Ret, Returned,
 };
-use crate::message::id::{DestinationName, QueueId};
+use crate::message::id::QueueId;
 use crate::message::mail::{Body, Content, Message, Priority, Reports, Spooled, Submitted};
 use crate::message::recipient::{EnhancedStatus, Recipient};
 use crate::policy::route::route_of;
 use crate::spool::{Lateness, Overdue, SenderReport};
 use crate::wire::smtp::path::Mailbox;
+use crate::wire::smtp::xtext;
 
 /// Makes reports; one for all destinations.
 #[derive(Debug, Clone)]
@@ -73,7 +74,7 @@ impl Reporter {
             let (_, recipient) = recipients.iter().find(|(each, _)| each == number)?;
             let (action, status, text) = worth_telling(outcome, recipient)?;
             let status = RecipientStatus {
-                address: recipient.to.clone(),
+                address: address(recipient),
                 orcpt: recipient.dsn.orcpt.clone(),
                 action,
                 status,
@@ -102,7 +103,7 @@ impl Reporter {
                 }
             };
             let status = RecipientStatus {
-                address: copy.recipient.to.clone(),
+                address: address(&copy.recipient),
                 orcpt: copy.recipient.dsn.orcpt.clone(),
                 action,
                 status,
@@ -144,7 +145,7 @@ impl Reporter {
         };
         let content = Content::Inline(notification.compose());
         tracing::debug!(%id, recipients = numbers.len(), "The sender of a mail is told what became of it.");
-        let mut recipients = vec![Recipient::new(route.via.clone(), told.sender.as_str())];
+        let mut recipients = vec![Recipient::new(route.via.clone(), route.address(&told.sender))];
         if failed {
             recipients.extend(self.postmasters_copy(&told.sender));
         }
@@ -155,8 +156,8 @@ impl Reporter {
     /// Failures go to the postmaster too, where there is one.
     fn postmasters_copy(&self, sender: &Mailbox) -> Option<Recipient> {
         let postmaster = self.postmaster.as_ref().filter(|postmaster| *postmaster != sender)?;
-        let via: &DestinationName = &route_of(&self.routes, postmaster)?.via;
-        Some(Recipient::new(via.clone(), postmaster.as_str()))
+        let route = route_of(&self.routes, postmaster)?;
+        Some(Recipient::new(route.via.clone(), route.address(postmaster)))
     }
 
     fn zoned(&self, at: Timestamp) -> Zoned {
@@ -189,6 +190,13 @@ impl<'a> Told<'a> {
         });
         if whole { Returned::Message(bytes) } else { Returned::Header(header(&bytes)) }
     }
+}
+
+/// The address that a copy is for. Where a route leads to a folder, only what RCPT said of it tells.
+fn address(recipient: &Recipient) -> String {
+    let original = || xtext::parse(recipient.dsn.orcpt.as_deref()?.split_once(';')?.1);
+    let named = recipient.to.contains('@').then(|| recipient.to.clone());
+    named.or_else(original).unwrap_or_else(|| recipient.to.clone())
 }
 
 /// What there is to tell of an outcome, if that is wanted.
