@@ -139,7 +139,7 @@ mod secrets {
         let surroundings = Surroundings {
             state_dir: "/var/lib/mailslotd".into(),
             timezone: TimeZone::UTC,
-            secrets: Secrets::Online { file, variable: &|_| None },
+            secrets: Secrets::Online { file, variable: &|_| None, now: Timestamp::UNIX_EPOCH },
         };
         check(&[Source { file: "a.yaml", text: SMARTHOST }], &surroundings)
     }

@@ -1,4 +1,5 @@
 //! The configuration that a command works with: which files it is made of, and what they say.
+#![expect(clippy::disallowed_methods, reason = "the edge where certificates are held against today")]
 
 use std::env;
 use std::fs;
@@ -6,6 +7,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use zeroize::Zeroizing;
 
@@ -64,7 +66,9 @@ pub fn load(global: &Global, reading: Reading) -> Result<Loaded, LoadError> {
     }
     let sources: Vec<Source<'_>> = texts.iter().map(|(file, text)| Source { file, text }).collect();
     let secrets = match reading {
-        Reading::Everything => Secrets::Online { file: &secret_file, variable: &secret_variable },
+        Reading::Everything => {
+            Secrets::Online { file: &secret_file, variable: &secret_variable, now: Timestamp::now() }
+        }
         Reading::WithoutSecrets => Secrets::Offline,
     };
     let surroundings = Surroundings { state_dir: state_dir(), timezone: TimeZone::system(), secrets };

@@ -3,16 +3,26 @@
 //! Pure: the text of the files comes in, secrets come through the functions of [`Secrets`]. Checks go on after a
 //! problem with whatever can still be read, so one run names all there is to mend.
 
+mod certificates;
 mod destinations;
+mod directory;
+mod front_end;
 mod hearing;
+mod ldap_filter;
+mod listeners;
+mod relay;
+mod routes;
 mod rules;
+mod secrets;
 mod shadow;
+mod tarpit;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use zeroize::Zeroizing;
 
@@ -20,11 +30,12 @@ use super::document::{self, Node, Value};
 use super::merge::merge;
 use super::problem::{Place, Problem, Problems};
 use super::raw::{self, At, Lost, OrOff, Read as _, Size};
-use super::settings::{Settings, SmtpFrontEnd, SpoolLimits};
+use super::settings::{Settings, SpoolLimits};
 use crate::message::id::DestinationName;
 use crate::policy::mapping::Context;
 use crate::policy::retry::Retry;
 use crate::policy::spelling::nearest;
+use front_end::Written;
 
 /// The text of one file.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +68,8 @@ pub enum Secrets<'a> {
         file: &'a dyn Fn(&Path) -> io::Result<SecretFile>,
         /// Reads an environment variable.
         variable: &'a dyn Fn(&str) -> Option<Zeroizing<String>>,
+        /// For certificates that have expired.
+        now: Timestamp,
     },
 }
 
@@ -94,8 +107,17 @@ pub struct Checked {
     pub settings: Settings,
     /// What is probably not meant; sorted.
     pub warnings: Problems,
-    /// Where each destination's password came from.
-    pub secrets: Vec<(DestinationName, SecretOrigin)>,
+    /// Where each password came from.
+    pub secrets: Vec<(SecretOwner, SecretOrigin)>,
+}
+
+/// Whose password it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretOwner {
+    /// That of a destination.
+    Destination(DestinationName),
+    /// That of a directory: its place among the settings' sources of recipients, from 0.
+    Directory(usize),
 }
 
 /// Where a password came from.
@@ -161,7 +183,7 @@ impl Settings {
 struct Checking<'a> {
     surroundings: &'a Surroundings<'a>,
     problems: Problems,
-    secrets: Vec<(DestinationName, SecretOrigin)>,
+    secrets: Vec<(SecretOwner, SecretOrigin)>,
     whole: Completeness,
 }
 
@@ -173,7 +195,7 @@ enum Completeness {
 }
 
 impl Checking<'_> {
-    fn settings(&mut self, file: raw::File) -> Settings {
+    fn settings(&mut self, mut file: raw::File) -> Settings {
         let state_dir = match file.state_dir {
             Some(path) => self.absolute(&path).unwrap_or_else(|| self.surroundings.state_dir.clone()),
             None => self.surroundings.state_dir.clone(),
@@ -196,7 +218,21 @@ impl Checking<'_> {
                 netbios.value.code_page.is_some() || netbios.value.lost.has("code_page")
             });
         let retry = self.retry(file.retry);
+        let hostname_is_written = if written_hostname { Completeness::Whole } else { Completeness::Partial };
+        let written = Written {
+            listeners: file.listeners.as_mut().and_then(|listeners| listeners.value.smtp.take()),
+            relay: file.relay,
+            tarpit: file.tarpit,
+            users_file: file.users_file,
+            dns_server: file.dns_server,
+            pickup: file.pickup,
+            operator: file.operator,
+            hostname: hostname_is_written,
+        };
+        let smtp = self.front_end(written, &destinations);
         let rules = self.rules(file.rules, &destinations, &context, retry.expire);
+        self.senders_are_known(&destinations, &rules.set);
+        self.unused(&destinations, &rules.set, &smtp.relay.routes);
         if !code_page {
             self.code_page_is_needed(&rules, file.netbios.as_ref(), &file.place);
         }
@@ -214,7 +250,7 @@ impl Checking<'_> {
             retry,
             spool: self.spool(file.spool),
             log: file.log.and_then(|log| log.value.format).map(|format| format.value).unwrap_or_default(),
-            smtp: SmtpFrontEnd::default(),
+            smtp,
         }
     }
 
@@ -234,6 +270,15 @@ impl Checking<'_> {
         if self.whole == Completeness::Whole {
             self.problems.push(Problem::subject(place, cause, fix));
         }
+    }
+
+    /// Whether nothing was wrong so far at this path and below it: only then is something missing there.
+    fn is_sound(&self, path: &str) -> bool {
+        let below = |problem: &Problem| {
+            let rest = problem.place().path.strip_prefix(path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[', ' ']))
+        };
+        self.whole == Completeness::Whole && !self.problems.problems.iter().any(below)
     }
 
     fn absolute(&mut self, path: &At<String>) -> Option<PathBuf> {

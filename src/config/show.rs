@@ -1,26 +1,27 @@
 //! The settings in effect as the operator would write them, every default included, secrets as the place they came
 //! from.
 
+mod destinations;
+mod rules;
+mod smtp;
+
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use super::check::{SecretOrigin, spelled};
-use super::settings::{Destination, DestinationKind, Log, Maildir, Mechanism, Settings, Submission, TlsMode};
-use crate::message::id::{DestinationName, DiscardReason, RuleName};
-use crate::message::mail::Priority;
-use crate::policy::mapping::{Action, Delivery, Glob, Grouping, Keys, Match, Otherwise, Rule};
+use super::check::{SecretOrigin, SecretOwner, spelled};
+use super::settings::{Log, Settings};
 use crate::policy::rate::Rate;
 use crate::wire::oem_text::{CodePage, SenderText, Utf8};
+use destinations::{Named, named};
+use rules::ShownRule;
 
 /// The whole configuration, to be written as YAML or JSON. What it writes can be loaded again.
 #[must_use]
-pub fn show<'s>(
-    settings: &'s Settings,
-    secrets: &'s [(DestinationName, SecretOrigin)],
-) -> impl Serialize + 's {
+pub fn show<'s>(settings: &'s Settings, secrets: &'s [(SecretOwner, SecretOrigin)]) -> impl Serialize + 's {
     Shown {
         hostname: settings.hostname.as_deref(),
         site: &settings.site,
@@ -29,12 +30,19 @@ pub fn show<'s>(
         netbios: Netbios::of(settings),
         listeners: Listeners {
             datagram: Address { address: settings.datagram.to_string() },
+            smtp: settings.smtp.listeners.iter().map(smtp::Listener::of).collect(),
             admin: Address { address: settings.admin.to_string() },
         },
         destinations: Named(
             settings.destinations.iter().map(|destination| named(destination, secrets)).collect(),
         ),
         rules: settings.rules.rules().iter().map(ShownRule::of).collect(),
+        relay: smtp::Relay::of(&settings.smtp, secrets),
+        tarpit: smtp::Tarpit::of(&settings.smtp.tarpit),
+        users_file: settings.smtp.users_file.as_deref(),
+        dns_server: settings.smtp.dns_server,
+        pickup: settings.smtp.pickup.as_ref().map(smtp::ShownPickup::of),
+        operator: settings.smtp.postmaster.as_ref().map(smtp::Operator::of),
         retry: Retry {
             first: spelled(settings.retry.first),
             max: spelled(settings.retry.max),
@@ -64,9 +72,19 @@ struct Shown<'s> {
     timezone: Option<&'s str>,
     state_dir: &'s Path,
     netbios: Netbios<'s>,
-    listeners: Listeners,
+    listeners: Listeners<'s>,
     destinations: Named<'s>,
     rules: Vec<ShownRule<'s>>,
+    relay: smtp::Relay<'s>,
+    tarpit: smtp::Tarpit,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users_file: Option<&'s Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dns_server: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pickup: Option<smtp::ShownPickup<'s>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operator: Option<smtp::Operator<'s>>,
     retry: Retry,
     spool: Spool,
     log: ShownLog,
@@ -114,275 +132,15 @@ impl<'s> Netbios<'s> {
 }
 
 #[derive(Serialize)]
-struct Listeners {
+struct Listeners<'s> {
     datagram: Address,
+    smtp: Vec<smtp::Listener<'s>>,
     admin: Address,
 }
 
 #[derive(Serialize)]
 struct Address {
     address: String,
-}
-
-/// A map in the order it has.
-struct Named<'s>(Vec<(&'s str, ShownDestination<'s>)>);
-
-impl Serialize for Named<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, destination)| (name, destination)))
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum ShownDestination<'s> {
-    Submission(Box<ShownSubmission<'s>>),
-    Maildir(ShownMaildir<'s>),
-}
-
-#[derive(Serialize)]
-struct ShownSubmission<'s> {
-    host: &'s str,
-    port: u16,
-    tls: ShownTls<'s>,
-    auth: Auth<'s>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<From<'s>>,
-    limits: Limits,
-    timeout: String,
-}
-
-#[derive(Serialize)]
-struct ShownTls<'s> {
-    mode: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ca_file: Option<&'s Path>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Auth<'s> {
-    None(&'static str),
-    User {
-        user: &'s str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        password_file: Option<&'s Path>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        password_env: Option<&'s str>,
-        mechanisms: Vec<&'static str>,
-    },
-}
-
-#[derive(Serialize)]
-struct From<'s> {
-    address: &'s str,
-}
-
-#[derive(Serialize)]
-struct Limits {
-    max_connections: usize,
-    rate: String,
-    message_size: String,
-}
-
-#[derive(Serialize)]
-struct ShownMaildir<'s> {
-    path: &'s Path,
-    max_size: String,
-    keep: String,
-}
-
-fn named<'s>(
-    destination: &'s Destination,
-    secrets: &'s [(DestinationName, SecretOrigin)],
-) -> (&'s str, ShownDestination<'s>) {
-    let shown = match &destination.kind {
-        DestinationKind::Submission(submission) => {
-            let secret = secrets.iter().find(|(name, _)| *name == destination.name).map(|(_, origin)| origin);
-            ShownDestination::Submission(Box::new(ShownSubmission::of(submission, secret)))
-        }
-        DestinationKind::Maildir(Maildir { path, max_size, keep }) => {
-            ShownDestination::Maildir(ShownMaildir {
-                path,
-                max_size: limit(*max_size, size),
-                keep: limit(*keep, spelled),
-            })
-        }
-    };
-    (destination.name.as_str(), shown)
-}
-
-impl<'s> ShownSubmission<'s> {
-    fn of(submission: &'s Submission, secret: Option<&'s SecretOrigin>) -> Self {
-        let auth = match &submission.auth {
-            None => Auth::None("none"),
-            Some(credentials) => Auth::User {
-                user: &credentials.user,
-                password_file: secret.and_then(|origin| match origin {
-                    SecretOrigin::File(path) => Some(&**path),
-                    SecretOrigin::Variable(_) => None,
-                }),
-                password_env: secret.and_then(|origin| match origin {
-                    SecretOrigin::Variable(name) => Some(&**name),
-                    SecretOrigin::File(_) => None,
-                }),
-                mechanisms: credentials.mechanisms.iter().copied().map(mechanism).collect(),
-            },
-        };
-        Self {
-            host: &submission.host,
-            port: submission.port,
-            tls: ShownTls {
-                mode: match submission.tls.mode {
-                    TlsMode::StartTls => "starttls",
-                    TlsMode::Implicit => "implicit",
-                    TlsMode::None => "none",
-                },
-                ca_file: submission.tls.ca_file.as_deref(),
-            },
-            auth,
-            from: submission.from.as_ref().map(|sender| From { address: sender.address.as_str() }),
-            limits: Limits {
-                max_connections: submission.max_connections,
-                rate: limit(submission.rate, rate),
-                message_size: limit(submission.message_size, size),
-            },
-            timeout: spelled(submission.timeout),
-        }
-    }
-}
-
-const fn mechanism(mechanism: Mechanism) -> &'static str {
-    match mechanism {
-        Mechanism::ScramSha256 => "scram-sha-256",
-        Mechanism::Plain => "plain",
-        Mechanism::Login => "login",
-        Mechanism::CramMd5 => "cram-md5",
-    }
-}
-
-#[derive(Serialize)]
-struct ShownRule<'s> {
-    name: &'s RuleName,
-    r#match: ShownMatch<'s>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group: Option<ShownGroup>,
-    priority: Priority,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expire: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deliver: Option<Vec<ShownDelivery<'s>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    discard: Option<&'s DiscardReason>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum ShownMatch<'s> {
-    Any(&'static str),
-    Keys(Box<ShownKeys<'s>>),
-}
-
-#[derive(Serialize)]
-struct ShownKeys<'s> {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    mailslot: Vec<&'s str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    originator: Vec<&'s str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    to: Vec<&'s str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    source_name: Vec<&'s str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    destination_name: Vec<&'s str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    listener: Option<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    source: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'s str>,
-}
-
-#[derive(Serialize)]
-struct ShownGroup {
-    by: Vec<&'static str>,
-    wait: String,
-    repeat_after: String,
-}
-
-#[derive(Serialize)]
-struct ShownDelivery<'s> {
-    via: &'s DestinationName,
-    to: &'s str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<&'s str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    after: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    otherwise: Vec<Self>,
-}
-
-impl<'s> ShownRule<'s> {
-    fn of(rule: &'s Rule) -> Self {
-        let (deliver, discard) = match rule.action() {
-            Action::Deliver(deliveries) => (Some(deliveries.iter().map(ShownDelivery::of).collect()), None),
-            Action::Discard(reason) => (None, Some(reason)),
-        };
-        Self {
-            name: rule.name(),
-            r#match: match rule.when() {
-                Match::Any => ShownMatch::Any("any"),
-                Match::Keys(keys) => ShownMatch::Keys(Box::new(ShownKeys::of(keys))),
-            },
-            group: rule.grouping().map(|Grouping { by, wait, repeat_after }| ShownGroup {
-                by: by.iter().map(|field| field.as_str()).collect(),
-                wait: spelled(*wait),
-                repeat_after: spelled(*repeat_after),
-            }),
-            priority: rule.priority(),
-            expire: rule.expire().map(spelled),
-            deliver,
-            discard,
-        }
-    }
-}
-
-impl<'s> ShownKeys<'s> {
-    fn of(keys: &'s Keys) -> Self {
-        let globs = |globs: &'s [Glob]| globs.iter().map(Glob::as_str).collect();
-        Self {
-            mailslot: globs(&keys.mailslot),
-            originator: globs(&keys.originator),
-            to: globs(&keys.to),
-            source_name: globs(&keys.source_name),
-            destination_name: globs(&keys.destination_name),
-            listener: keys.listener.map(|listener| listener.as_str()),
-            source: keys.source.iter().map(ToString::to_string).collect(),
-            text: keys.text.as_ref().map(|text| text.as_str()),
-        }
-    }
-}
-
-impl<'s> ShownDelivery<'s> {
-    fn of(delivery: &'s Delivery) -> Self {
-        Self {
-            via: &delivery.via,
-            to: delivery.to.as_str(),
-            subject: delivery.subject.as_ref().map(|subject| subject.as_str()),
-            after: None,
-            otherwise: delivery.otherwise.iter().map(Self::of_standby).collect(),
-        }
-    }
-
-    fn of_standby(otherwise: &'s Otherwise) -> Self {
-        Self {
-            via: &otherwise.via,
-            to: otherwise.to.as_str(),
-            subject: otherwise.subject.as_ref().map(|subject| subject.as_str()),
-            after: Some(spelled(otherwise.after)),
-            otherwise: Vec::new(),
-        }
-    }
 }
 
 #[derive(Serialize)]

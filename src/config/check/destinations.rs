@@ -1,19 +1,18 @@
 //! Where messages go.
 
-use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
-
-use zeroize::Zeroizing;
 
 use super::super::problem::{Place, Problem};
 use super::super::raw::{self, At, Auth, Lost};
 use super::super::settings::{
-    Credentials, Destination, DestinationKind, DisplayName, Maildir, Mechanism, Sender, Submission, Tls,
-    TlsMode,
+    Credentials, Destination, DestinationKind, Maildir, Mechanism, Sender, Submission, Tls, TlsMode,
 };
-use super::{Checking, Completeness, Readers, SecretOrigin, Secrets, domain_fault};
+use super::certificates::WrittenFiles;
+use super::rules::names;
+use super::{Checking, Completeness, SecretOwner, domain_fault};
 use crate::message::id::DestinationName;
+use crate::policy::mapping::RuleSet;
 use crate::wire::smtp::path::Mailbox;
 
 /// A destination and where it was written; `None` for the built-in inbox.
@@ -22,6 +21,8 @@ pub(super) type Placed = (Destination, Option<Place>);
 /// Every destination.
 pub(super) struct Destinations {
     pub(super) known: Vec<Placed>,
+    /// Next hops for which no sender was written, and where they were.
+    pub(super) senderless: Vec<(DestinationName, Place)>,
     /// Names of those that could not be read.
     pub(super) lost: Vec<String>,
     /// Whether there may be others.
@@ -41,10 +42,14 @@ impl Checking<'_> {
         let raw::Destinations { named, lost } = destinations.map(|map| map.value).unwrap_or_default();
         let mut checked: Vec<Placed> = Vec::new();
         let mut first_submission = None;
+        let mut senderless = Vec::new();
         for (name, At { value, place }) in named {
             let kind = match (value.submission, value.maildir) {
                 (Some(submission), None) => {
                     first_submission.get_or_insert_with(|| place.clone());
+                    if submission.value.from.is_none() && !submission.value.lost.has("from") {
+                        senderless.push((name.clone(), submission.place.clone()));
+                    }
                     DestinationKind::Submission(Box::new(self.submission(&name, submission.value)))
                 }
                 (None, Some(maildir)) => {
@@ -81,7 +86,7 @@ impl Checking<'_> {
         if !checked.iter().any(|(destination, _)| destination.name == name) {
             checked.push((Destination { name, kind: DestinationKind::Maildir(inbox(state_dir)) }, None));
         }
-        Destinations { known: checked, lost, whole: self.whole }
+        Destinations { known: checked, senderless, lost, whole: self.whole }
     }
 
     fn maildir(&mut self, name: &DestinationName, maildir: raw::Maildir, state_dir: &Path) -> Maildir {
@@ -128,8 +133,8 @@ impl Checking<'_> {
         let tls = self.tls(submission.tls.map(|tls| tls.value).unwrap_or_default());
         let port = self.port(submission.port, &tls);
         let auth = self.auth(name, submission.auth, &tls, place, lost);
-        let from = self.from(submission.from, place, lost);
-        let raw::Limits { max_connections, rate, message_size, .. } =
+        let from = submission.from.and_then(|from| self.sender(from.value));
+        let raw::Limits { max_connections, rate, message_size, max_recipients, .. } =
             submission.limits.map(|limits| limits.value).unwrap_or_default();
         Submission {
             host,
@@ -141,7 +146,9 @@ impl Checking<'_> {
                 .map_or(DEFAULT_CONNECTIONS, |count| usize::try_from(count.value).unwrap_or(usize::MAX)),
             rate: rate.and_then(|rate| rate.value.limit()),
             message_size: message_size.and_then(|size| size.value.limit()).map(|size| size.0),
-            max_recipients: None,
+            max_recipients: max_recipients
+                .and_then(|count| count.value.limit())
+                .map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
             timeout: self.nonzero(submission.timeout, DEFAULT_TIMEOUT),
         }
     }
@@ -168,33 +175,24 @@ impl Checking<'_> {
 
     fn tls(&mut self, tls: raw::Tls) -> Tls {
         let mode = tls.mode.as_ref().map_or(TlsMode::StartTls, |mode| mode.value);
-        let ca_file = tls.ca_file.and_then(|path| {
-            if mode == TlsMode::None {
+        let ca_file = tls.ca_file.and_then(|path| self.authorities(&path, mode));
+        let client_certificate = match (tls.client_certificate, tls.key_file) {
+            (None, None) => None,
+            (Some(file), _) | (None, Some(file)) if mode == TlsMode::None => {
                 self.problem(
-                    path.problem("there is no TLS to check with it", "remove it, or write `mode: starttls`"),
+                    file.problem("there is no TLS to show it in", "remove it, or write `mode: starttls`"),
                 );
+                None
             }
-            let absolute = self.absolute(&path)?;
-            if let Secrets::Online { file, .. } = self.surroundings.secrets {
-                match file(&absolute) {
-                    Ok(pem) if pem.text.contains("-----BEGIN CERTIFICATE-----") => {}
-                    Ok(_) => {
-                        let cause = format!("{} has no certificate in PEM form", absolute.display());
-                        self.problem(
-                            path.problem(cause, "put a file there with lines `-----BEGIN CERTIFICATE-----`"),
-                        );
-                    }
-                    Err(error) => {
-                        let cause = format!("{} cannot be read: {error}", absolute.display());
-                        self.problem(
-                            path.problem(cause, "put the file there, or let the service's user read it"),
-                        );
-                    }
-                }
-            }
-            Some(absolute)
-        });
-        Tls { mode, ca_file, client_certificate: None }
+            (certificate, key_file) => self.certificate_files(WrittenFiles {
+                place: &tls.place,
+                lost: &tls.lost,
+                certificate_key: "client_certificate",
+                certificate,
+                key_file,
+            }),
+        };
+        Tls { mode, ca_file, client_certificate }
     }
 
     fn port(&mut self, port: Option<At<u16>>, tls: &Tls) -> u16 {
@@ -241,7 +239,9 @@ impl Checking<'_> {
             }
         };
         let mechanisms = self.mechanisms(user.mechanisms, tls, &user.place);
-        let password = self.password(name, user.password_file, user.password_env, (&user.place, &user.lost));
+        let owner = SecretOwner::Destination(name.clone());
+        let password =
+            self.password(&owner, user.password_file, user.password_env, (&user.place, &user.lost));
         let Some(identity) = user.user.filter(|user| !user.value.is_empty()) else {
             self.missing(&user.place, &user.lost, "user", "add the name that the next hop knows us by");
             return None;
@@ -277,99 +277,37 @@ impl Checking<'_> {
         written
     }
 
-    fn password(
-        &mut self,
-        name: &DestinationName,
-        file: Option<At<String>>,
-        variable: Option<At<String>>,
-        (place, lost): (&Place, &Lost),
-    ) -> Zeroizing<String> {
-        match (file, variable) {
-            (Some(path), None) => self.password_of_file(name, &path).unwrap_or_default(),
-            (None, Some(variable)) => self.password_of_variable(name, &variable).unwrap_or_default(),
-            (Some(_), Some(variable)) => {
-                let cause = "there is a `password_file` too";
-                self.problem(variable.problem(cause, "keep one of the two"));
-                Zeroizing::default()
-            }
-            (None, None) => {
-                let fix = "add `password_file: /etc/mailslotd/smarthost.pw`, or `password_env:` with a variable's name";
-                if !lost.has("password_env") {
-                    self.missing(place, lost, "password_file", fix);
-                }
-                Zeroizing::default()
-            }
-        }
-    }
-
-    fn password_of_file(&mut self, name: &DestinationName, path: &At<String>) -> Option<Zeroizing<String>> {
-        let absolute = self.absolute(path)?;
-        self.secrets.push((name.clone(), SecretOrigin::File(absolute.clone())));
-        let Secrets::Online { file, .. } = self.surroundings.secrets else { return None };
-        let shown = absolute.display();
-        let secret = match file(&absolute) {
-            Ok(secret) => secret,
-            Err(error) => {
-                let fix = if error.kind() == io::ErrorKind::NotFound {
-                    format!(
-                        "put the password there: `install -m 0640 -g mailslotd /dev/stdin {shown}`; the service's user must be able to read it"
-                    )
-                } else {
-                    format!(
-                        "let the service's user read it: `chgrp mailslotd {shown} && chmod 640 {shown}`; as another user, check with `sudo -u mailslotd mailslotd check`"
-                    )
-                };
-                self.problem(path.problem(format!("{shown} cannot be read: {error}"), fix));
-                return None;
-            }
-        };
-        if secret.readers == Readers::Everybody {
-            let cause = format!("every user of this machine may read {shown}");
-            self.problems.warn(path.problem(cause, format!("chmod o= {shown}")));
-        }
-        let password = secret.text.trim_end_matches(['\r', '\n']);
-        let fault = if password.is_empty() {
-            "is empty"
-        } else if password.contains(['\r', '\n']) {
-            "has more than one line"
-        } else {
-            return Some(Zeroizing::new(password.to_owned()));
-        };
-        self.problem(path.problem(format!("{shown} {fault}"), "put the password alone into it, on one line"));
-        None
-    }
-
-    fn password_of_variable(
-        &mut self,
-        name: &DestinationName,
-        variable: &At<String>,
-    ) -> Option<Zeroizing<String>> {
-        self.secrets.push((name.clone(), SecretOrigin::Variable(variable.value.clone())));
-        let Secrets::Online { variable: read, .. } = self.surroundings.secrets else { return None };
-        let password = read(&variable.value).filter(|password| !password.is_empty());
-        if password.is_none() {
-            let cause = format!("the environment variable {:?} is not set, or empty", variable.value);
-            self.problem(variable.problem(cause, "set it for the service, or use `password_file`"));
-        }
-        password
-    }
-
-    fn from(&mut self, from: Option<At<raw::From>>, place: &Place, lost: &Lost) -> Option<Sender> {
-        let place = from.as_ref().map_or(place, |from| &from.place).clone();
-        let from_lost = from.as_ref().is_some_and(|from| from.value.lost.has("address"));
-        let Some(address) = from.and_then(|from| from.value.address) else {
-            let fix = "add the address that mail is sent from: `from: { address: alerts@example.com }`";
-            if !lost.has("from") && !from_lost {
-                self.incomplete(&place, "has no `from.address`", fix);
-            }
+    fn sender(&mut self, from: raw::From) -> Option<Sender> {
+        let raw::From { place, lost, address, keep, display } = from;
+        let Some(address) = address else {
+            let fix = "add the address that mail is sent from, for example `address: alerts@example.com`";
+            self.missing(&place, &lost, "address", fix);
             return None;
         };
         match Mailbox::parse_ascii(&address.value) {
-            Ok(address) => Some(Sender { address, keep: Vec::new(), display: DisplayName::default() }),
+            Ok(address) => Some(Sender {
+                address,
+                keep: keep
+                    .map(|list| list.value.0.into_iter().map(|pattern| pattern.value).collect())
+                    .unwrap_or_default(),
+                display: display.map(|display| display.value).unwrap_or_default(),
+            }),
             Err(error) => {
                 self.problem(address.problem(error.to_string(), error.fix()));
                 None
             }
+        }
+    }
+
+    /// Notes every next hop that rules deliver to and that has no sender for notices.
+    pub(super) fn senders_are_known(&mut self, destinations: &Destinations, rules: &RuleSet) {
+        for (name, place) in &destinations.senderless {
+            let rule = rules.rules().iter().find(|rule| names(rule).contains(&name));
+            let Some(rule) = rule else { continue };
+            let cause =
+                format!("has no `from.address`, from which rule {:?} could send", rule.name().as_str());
+            let fix = "add the address that mail is sent from: `from: { address: alerts@example.com }`";
+            self.incomplete(place, cause, fix);
         }
     }
 }

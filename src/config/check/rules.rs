@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::problem::{Place, Problem};
 use super::super::raw::{self, At, Lost, OneOrMany};
-use super::super::settings::DestinationKind;
+use super::super::settings::{Destination, DestinationKind};
 use super::destinations::{Destinations, INBOX};
 use super::hearing::{Compares, code_page_reason};
 use super::{Checking, Completeness, shadow, spelled};
@@ -12,7 +12,7 @@ use crate::message::id::{DestinationName, DiscardReason, RuleName};
 use crate::policy::mapping::{
     Action, Context, Delivery, Glob, Grouping, Keys, Match, Otherwise, Rule, RuleSet,
 };
-use crate::policy::route::FolderName;
+use crate::policy::route::{FolderName, Route};
 use crate::policy::spelling::nearest;
 use crate::policy::template::{Field, Origin, Template};
 use crate::wire::smtp::path::Mailbox;
@@ -62,7 +62,6 @@ impl Checking<'_> {
             checked.push((rule, place));
         }
         shadow::check(&checked, &mut self.problems);
-        self.unused(destinations, &checked);
         let has_end = checked.iter().any(|(rule, _)| matches!(rule.when(), Match::Any));
         if !has_end && !last_is_lost {
             let (place, cause) = match checked.last() {
@@ -211,35 +210,41 @@ impl Checking<'_> {
             let fix = "add `to:` with a mail address for submission, a folder for a Maildir";
             self.missing(place, lost, "to", fix);
         }
-        let via = via?;
-        let known = frame.destinations.known.iter().map(|(destination, _)| destination);
-        let Some(destination) = known.clone().find(|destination| destination.name.as_str() == via.value)
-        else {
-            if frame.destinations.whole == Completeness::Partial
-                || frame.destinations.lost.contains(&via.value)
-            {
-                return None;
-            }
-            let names: Vec<&str> = known.map(|destination| destination.name.as_str()).collect();
-            let (question, fix) = match nearest(&via.value, names.iter().copied()) {
-                Some(meant) => (
-                    format!("; did you mean `{meant}`?"),
-                    format!("write `{meant}`, or add `{}` to `destinations:`", via.value),
-                ),
-                None => (
-                    format!("; known are {}", names.join(", ")),
-                    "write one of them, or add it to `destinations:`".to_owned(),
-                ),
-            };
-            self.problem(via.problem(format!("there is no destination {:?}{question}", via.value), fix));
-            return None;
-        };
+        let destination = self.destination(&via?, frame.destinations)?;
         let to = to?;
         match destination.kind {
             DestinationKind::Submission(_) => self.mailbox(&to, rule, frame.context),
             DestinationKind::Maildir(_) => self.folder(&to, rule, frame.context),
         }
         Some((destination.name.clone(), to.value))
+    }
+
+    /// The destination that is meant.
+    pub(super) fn destination<'d>(
+        &mut self,
+        via: &At<String>,
+        destinations: &'d Destinations,
+    ) -> Option<&'d Destination> {
+        let mut known = destinations.known.iter().map(|(destination, _)| destination);
+        if let Some(destination) = known.clone().find(|destination| destination.name.as_str() == via.value) {
+            return Some(destination);
+        }
+        if destinations.whole == Completeness::Partial || destinations.lost.contains(&via.value) {
+            return None;
+        }
+        let names: Vec<&str> = known.by_ref().map(|destination| destination.name.as_str()).collect();
+        let (question, fix) = match nearest(&via.value, names.iter().copied()) {
+            Some(meant) => (
+                format!("; did you mean `{meant}`?"),
+                format!("write `{meant}`, or add `{}` to `destinations:`", via.value),
+            ),
+            None => (
+                format!("; known are {}", names.join(", ")),
+                "write one of them, or add it to `destinations:`".to_owned(),
+            ),
+        };
+        self.problem(via.problem(format!("there is no destination {:?}{question}", via.value), fix));
+        None
     }
 
     /// An address must be the operator's alone: nothing a sender writes may name a recipient.
@@ -268,22 +273,32 @@ impl Checking<'_> {
     /// A folder is one step below its Maildir. What senders write into its name, the Maildir makes harmless.
     fn folder(&mut self, to: &At<Template>, rule: &RuleName, context: &Context) {
         let name = to.value.constant(rule, context).unwrap_or_else(|| to.value.as_str().to_owned());
-        let Err(fault) = FolderName::new(&name) else { return };
-        let fix = "write a plain word, for example `operator`";
-        self.problem(to.problem(format!("{name:?} cannot be a folder: it {fault}"), fix));
+        self.folder_name(&name, &to.place);
     }
 
-    /// Warns of destinations that were written and that no rule uses.
-    fn unused(&mut self, destinations: &Destinations, rules: &[(Rule, Place)]) {
+    /// The folder with this name.
+    pub(super) fn folder_name(&mut self, name: &str, place: &Place) -> Option<FolderName> {
+        let fault = match FolderName::new(name) {
+            Ok(folder) => return Some(folder),
+            Err(fault) => fault,
+        };
+        let fix = "write a plain word, for example `operator`";
+        self.problem(Problem::new(place, format!("{name:?} cannot be a folder: it {fault}"), fix));
+        None
+    }
+
+    /// Warns of destinations that were written and that neither a rule nor a route uses.
+    pub(super) fn unused(&mut self, destinations: &Destinations, rules: &RuleSet, routes: &[Route]) {
         if !self.problems.problems.is_empty() {
             // The rule that uses it may be one of those that could not be read.
             return;
         }
-        let used: Vec<&DestinationName> = rules.iter().flat_map(|(rule, _)| names(rule)).collect();
+        let of_rules = rules.rules().iter().flat_map(names);
+        let used: Vec<&DestinationName> = of_rules.chain(routes.iter().map(|route| &route.via)).collect();
         for (destination, place) in &destinations.known {
             if let Some(place) = place.as_ref().filter(|_| !used.contains(&&destination.name)) {
-                let fix = "name it in a rule's `deliver`, or remove it";
-                self.problems.warn(Problem::subject(place, "is used by no rule", fix));
+                let fix = "name it in a rule's `deliver` or in `relay.routes`, or remove it";
+                self.problems.warn(Problem::subject(place, "is used by no rule and no route", fix));
             }
         }
     }
@@ -300,7 +315,7 @@ fn destinations_of<'d>(rule: &Rule, destinations: &'d Destinations) -> Vec<&'d D
 }
 
 /// The destinations that a rule names.
-fn names(rule: &Rule) -> Vec<&DestinationName> {
+pub(super) fn names(rule: &Rule) -> Vec<&DestinationName> {
     match rule.action() {
         Action::Deliver(deliveries) => deliveries
             .iter()

@@ -1,4 +1,4 @@
-//! How the single values of the configuration are written.
+//! How single values are written: numbers with their units, networks, socket addresses.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -7,17 +7,8 @@ use ipnet::IpNet;
 
 use super::super::document::{Node, Value};
 use super::super::problem::{Place, Problem, Problems};
-use super::read::{Read, quoted, shown};
-use super::{GroupField, LogFormat, Mechanism, Mode, TlsMode};
-use crate::message::id::{DiscardReason, RuleName};
-use crate::message::mail::Priority;
-use crate::message::notice::Listener;
-use crate::policy::mapping::text::PatternFault;
-use crate::policy::mapping::{Glob, TextPattern};
+use super::read::{Read, shown};
 use crate::policy::rate::Rate;
-use crate::policy::spelling::nearest;
-use crate::policy::template::{Field, Template};
-use crate::wire::oem_text::{CodePage, Utf8};
 
 /// Bytes: `10MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +35,15 @@ impl<T> OrOff<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::config) struct Network(pub(in crate::config) IpNet);
 
+/// How many leading bits make a network: 1 to 128.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) struct PrefixLength(pub(in crate::config) u8);
+
 /// A cause and a fix.
 type Refusal = (String, String);
 
 /// The value that `read` makes of a text.
-fn text_value<T>(
+pub(super) fn text_value<T>(
     node: &Node,
     place: &Place,
     problems: &mut Problems,
@@ -70,77 +65,6 @@ fn text_value<T>(
     };
     problems.push(Problem::new(place, refusal.0, refusal.1));
     None
-}
-
-/// One of some words.
-fn word<T: Copy>(node: &Node, place: &Place, problems: &mut Problems, words: &[(&str, T)]) -> Option<T> {
-    text_value(node, place, problems, |text| {
-        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-            return Ok(*value);
-        }
-        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        let fix = match nearest(text, names.iter().copied()) {
-            Some(meant) => format!("write `{meant}`"),
-            None => format!("write {}", quoted(&names, "or")),
-        };
-        Err((format!("{text:?} is not allowed here"), fix))
-    })
-}
-
-macro_rules! words {
-    ($($type:ty { $($word:literal => $value:expr,)* })*) => {$(
-        impl Read for $type {
-            fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
-                word(node, place, problems, &[$(($word, $value)),*])
-            }
-        }
-    )*};
-}
-
-words! {
-    Mode {
-        "observe" => Self::Observe,
-        "answer" => Self::Answer,
-    }
-    Utf8 {
-        "never" => Self::Never,
-        "auto" => Self::Auto,
-    }
-    TlsMode {
-        "starttls" => Self::StartTls,
-        "implicit" => Self::Implicit,
-        "none" => Self::None,
-    }
-    Mechanism {
-        "scram-sha-256" => Self::ScramSha256,
-        "plain" => Self::Plain,
-        "login" => Self::Login,
-        "cram-md5" => Self::CramMd5,
-    }
-    Priority {
-        "urgent" => Self::Urgent,
-        "normal" => Self::Normal,
-        "bulk" => Self::Bulk,
-    }
-    Listener {
-        "datagram" => Self::Datagram,
-        "messenger" => Self::Messenger,
-    }
-    LogFormat {
-        "human" => Self::Human,
-        "json" => Self::Json,
-    }
-    GroupField {
-        "originator" => Self(Field::Originator),
-        "to" => Self(Field::To),
-        "source_name" => Self(Field::SourceName),
-        "destination_name" => Self(Field::DestinationName),
-        "mailslot" => Self(Field::Mailslot),
-        "source" => Self(Field::Source),
-        "listener" => Self(Field::Listener),
-        "text" => Self(Field::Text),
-        "first_line" => Self(Field::FirstLine),
-    }
 }
 
 impl Read for String {
@@ -172,6 +96,17 @@ impl Read for u32 {
                 .ok()
                 .filter(|count| *count > 0)
                 .ok_or_else(|| (format!("{text} is no count"), "write a whole number from 1 on".to_owned()))
+        })
+    }
+}
+
+impl Read for PrefixLength {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        text_value(node, place, problems, |text| {
+            let length = text.strip_prefix('/').unwrap_or(text).parse();
+            length.ok().filter(|length| (1..=128).contains(length)).map(Self).ok_or_else(|| {
+                (format!("{text} is no prefix length"), "write a number of bits, for example 24".to_owned())
+            })
         })
     }
 }
@@ -223,89 +158,22 @@ impl Read for SocketAddr {
         text_value(node, place, problems, |text| {
             text.parse().map_err(|_| {
                 let port = |text: &str| text.parse::<u16>().is_ok();
+                let usual = match &*place.path {
+                    "dns_server" => 53,
+                    path if path.contains("smtp") => 25,
+                    _ => 138,
+                };
                 let fix = match (text.parse::<IpAddr>(), text.rsplit_once(':')) {
-                    (Ok(IpAddr::V4(address)), _) => format!("add the port, for example {address}:138"),
+                    (Ok(IpAddr::V4(address)), _) => format!("add the port, for example {address}:{usual}"),
                     (Ok(IpAddr::V6(address)), _) => {
-                        format!("add brackets and the port, for example '[{address}]:138'")
+                        format!("add brackets and the port, for example '[{address}]:{usual}'")
                     }
                     (_, Some(("localhost", number))) if port(number) => format!("write 127.0.0.1:{number}"),
                     (_, Some(("" | "*", number))) if port(number) => format!("write 0.0.0.0:{number}"),
                     _ if port(text) => format!("write 0.0.0.0:{text}"),
-                    _ => "write an IP address and a port, for example 0.0.0.0:138".to_owned(),
+                    _ => format!("write an IP address and a port, for example 0.0.0.0:{usual}"),
                 };
                 (format!("{text:?} is no IP address with a port"), fix)
-            })
-        })
-    }
-}
-
-impl Read for CodePage {
-    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
-        text_value(node, place, problems, |text| {
-            text.parse().map_err(|_| {
-                let fix = "`chcp` on a sender shows its number; write cp437, cp850, cp852, cp866, cp932, cp936, cp949, \
-                           cp950, cp1252 or another one";
-                (format!("{text:?} is no code page known here"), fix.to_owned())
-            })
-        })
-    }
-}
-
-impl Read for RuleName {
-    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
-        text_value(node, place, problems, |text| {
-            Self::new(text).map_err(|error| (format!("{text:?} is no name: {error}"), name_fix(text)))
-        })
-    }
-}
-
-impl Read for DiscardReason {
-    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
-        text_value(node, place, problems, |text| {
-            Self::new(text).map_err(|error| (format!("{text:?} is no reason: {error}"), name_fix(text)))
-        })
-    }
-}
-
-/// A name made of what was written.
-fn name_fix(text: &str) -> String {
-    let parts = text.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|part| !part.is_empty());
-    let name: String = parts.collect::<Vec<_>>().join("-").to_ascii_lowercase().chars().take(64).collect();
-    if name.is_empty() { "write a word such as `not-mapped`".to_owned() } else { format!("write `{name}`") }
-}
-
-impl Read for Glob {
-    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
-        text_value(node, place, problems, |text| {
-            Self::new(text).map_err(|error| (error.to_string(), "write a name, or `*` for any".to_owned()))
-        })
-    }
-}
-
-impl Read for TextPattern {
-    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
-        text_value(node, place, problems, |text| {
-            Self::new(text).map_err(|error| {
-                let fix = match error.reason() {
-                    PatternFault::Syntax => {
-                        "put a backslash before `( ) [ ] { } . * + ? | ^ $` where the character itself is meant"
-                    }
-                    PatternFault::Size => "write smaller numbers of repetitions, or two rules",
-                };
-                (format!("/{text}/ is no regular expression: {error}"), fix.to_owned())
-            })
-        })
-    }
-}
-
-impl Read for Template {
-    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
-        text_value(node, place, problems, |text| {
-            Self::parse(text).map_err(|error| {
-                (
-                    error.to_string(),
-                    "mend the field, or double the brace where the character itself is meant".to_owned(),
-                )
             })
         })
     }

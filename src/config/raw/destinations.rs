@@ -1,0 +1,174 @@
+//! `destinations` as they are written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::document::{Node, Value};
+use super::super::problem::{Place, Problem, Problems};
+use super::super::settings::DisplayName;
+pub(in crate::config) use super::super::settings::{Mechanism, TlsMode};
+use super::read::{At, Lost, Many, OneOrMany, Read, entries, section, shown};
+use super::scalar::{OrOff, Size};
+use crate::message::id::DestinationName;
+use crate::policy::rate::Rate;
+use crate::policy::relay::AddressPattern;
+
+/// Destinations by name, in the order they were written.
+#[derive(Debug, Default)]
+pub(in crate::config) struct Destinations {
+    pub(in crate::config) named: Vec<(DestinationName, At<Destination>)>,
+    /// Names whose destination could not be read.
+    pub(in crate::config) lost: Vec<String>,
+}
+
+section! {
+    /// Where messages go: exactly one of these.
+    pub(in crate::config) struct Destination {
+        /// Mail over authenticated SMTP submission, or to a relay.
+        submission: Submission,
+        /// Mail as files.
+        maildir: Maildir,
+    }
+    later: ["nats", "amqp", "mqtt", "redis", "webhook"]
+}
+
+section! {
+    /// An SMTP next hop.
+    pub(in crate::config) struct Submission {
+        /// Host name, which its certificate must have, or IP address. No default.
+        host: String,
+        /// Default: 587 with `starttls`, 465 with `implicit`, 25 with `none`.
+        port: u16,
+        /// How the connection is protected.
+        tls: Tls,
+        /// `none`, or who we are there. No default.
+        auth: Auth,
+        /// The sender of notices, and of mail whose own sender the next hop would not take. Needed by rules that deliver
+        /// here; without it, mail that is relayed keeps its sender.
+        from: From,
+        /// How much the next hop takes.
+        limits: Limits,
+        /// How long one reply may take. Default: `5m` (RFC 5321 §4.5.3.2).
+        timeout: Duration,
+    }
+    later: ["preset"]
+}
+
+section! {
+    /// How a connection is protected.
+    pub(in crate::config) struct Tls {
+        /// `starttls` (required, not tried: the default), `implicit` or `none`.
+        mode: TlsMode,
+        /// Absolute path of a PEM file with the authorities to trust instead of the system's.
+        ca_file: String,
+        /// Absolute path of a PEM file with the certificate that says who we are, and those that lead to its root, for a
+        /// next hop that asks. Default: none.
+        client_certificate: String,
+        /// Absolute path of a PEM file with its key. Needed with `client_certificate`.
+        key_file: String,
+    }
+    later: []
+}
+
+/// Who we are at a next hop.
+#[derive(Debug)]
+pub(in crate::config) enum Auth {
+    /// `auth: none`: nobody in particular.
+    None,
+    /// A user with a password.
+    User(Box<User>),
+}
+
+section! {
+    /// A user with a password.
+    pub(in crate::config) struct User {
+        /// The authentication identity. No default.
+        user: String,
+        /// Absolute path of a file that holds the password and nothing else.
+        password_file: String,
+        /// Name of the environment variable that holds the password.
+        password_env: String,
+        /// Mechanisms that may be used, best first: `scram-sha-256`, `plain`, `login`, `cram-md5`. Default: the first
+        /// three.
+        mechanisms: Many<Mechanism>,
+    }
+    later: ["oauth"]
+}
+
+section! {
+    /// The sender that the next hop lets us use.
+    pub(in crate::config) struct From {
+        /// The address in MAIL FROM and From. No default.
+        address: String,
+        /// Senders of relayed mail that stay as they are: addresses, `*@corp.example`, `*@.corp.example`, `<>`, `*`.
+        /// Default: none.
+        keep: OneOrMany<AddressPattern>,
+        /// The name before the address where it replaces another; `{original}` is whom From named. Default: `{original}`.
+        display: DisplayName,
+    }
+    later: []
+}
+
+section! {
+    /// How much a next hop takes.
+    pub(in crate::config) struct Limits {
+        /// Connections at once. Default: 3.
+        max_connections: u32,
+        /// Messages in a time: `30/min`. Default: `off`.
+        rate: OrOff<Rate>,
+        /// The greatest message. Default: `off`; what the next hop announces holds anyway.
+        message_size: OrOff<Size>,
+        /// Recipients of one transaction. Default: `off`, which is 100 (RFC 5321 §4.5.3.1.8).
+        max_recipients: OrOff<u32>,
+    }
+    later: []
+}
+
+section! {
+    /// Mail as files.
+    pub(in crate::config) struct Maildir {
+        /// Absolute path of the folder; made when absent. No default, but for `inbox`.
+        path: String,
+        /// The oldest mail goes when it would grow over this. Default: `1GiB`.
+        max_size: OrOff<Size>,
+        /// Mail older than this goes. Default: `90d`.
+        keep: OrOff<Duration>,
+    }
+    later: []
+}
+
+impl Read for Destinations {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        let mut destinations = Self::default();
+        for entry in entries(node, place, problems)? {
+            let mut place = place.key(&entry.key, entry.line);
+            place.file = Arc::clone(&entry.node.file);
+            let name = DestinationName::new(&entry.key).map_err(|error| {
+                problems.push(Problem::new(&place, error.to_string(), "rename it"));
+            });
+            match (name, At::read(&entry.node, &place, problems)) {
+                (Ok(name), Some(destination)) => destinations.named.push((name, destination)),
+                _ => destinations.lost.push(entry.key.clone()),
+            }
+        }
+        Some(destinations)
+    }
+}
+
+impl Read for Auth {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        const FIX: &str = "write `auth: none`, or `auth: { user: …, password_file: … }`";
+        match &node.value {
+            Value::Text(text) if text == "none" => Some(Self::None),
+            Value::Map(_) => User::read(node, place, problems).map(|user| Self::User(Box::new(user))),
+            Value::Text(_) | Value::Nothing | Value::Truth(_) | Value::Number(_) | Value::List(_) => {
+                problems.push(Problem::new(
+                    place,
+                    format!("{} is neither `none` nor a map", shown(node)),
+                    FIX,
+                ));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! `destinations` as the operator would write them.
+
+use std::path::Path;
+
+use serde::{Serialize, Serializer};
+
+use super::super::check::{SecretOrigin, SecretOwner, spelled};
+use super::super::settings::{Destination, DestinationKind, Maildir, Mechanism, Sender, Submission, TlsMode};
+use super::smtp::patterns;
+use super::{limit, rate, size};
+
+/// A map in the order it has.
+pub(super) struct Named<'s>(pub(super) Vec<(&'s str, ShownDestination<'s>)>);
+
+impl Serialize for Named<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, destination)| (name, destination)))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ShownDestination<'s> {
+    Submission(Box<ShownSubmission<'s>>),
+    Maildir(ShownMaildir<'s>),
+}
+
+#[derive(Serialize)]
+pub(super) struct ShownSubmission<'s> {
+    host: &'s str,
+    port: u16,
+    tls: ShownTls<'s>,
+    auth: Auth<'s>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<From<'s>>,
+    limits: Limits,
+    timeout: String,
+}
+
+#[derive(Serialize)]
+struct ShownTls<'s> {
+    mode: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<&'s Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_certificate: Option<&'s Path>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_file: Option<&'s Path>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Auth<'s> {
+    None(&'static str),
+    User {
+        user: &'s str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        password_file: Option<&'s Path>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        password_env: Option<&'s str>,
+        mechanisms: Vec<&'static str>,
+    },
+}
+
+#[derive(Serialize)]
+struct From<'s> {
+    address: &'s str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep: Option<Vec<&'s str>>,
+    display: &'s str,
+}
+
+#[derive(Serialize)]
+struct Limits {
+    max_connections: usize,
+    rate: String,
+    message_size: String,
+    max_recipients: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct ShownMaildir<'s> {
+    path: &'s Path,
+    max_size: String,
+    keep: String,
+}
+
+pub(super) fn named<'s>(
+    destination: &'s Destination,
+    secrets: &'s [(SecretOwner, SecretOrigin)],
+) -> (&'s str, ShownDestination<'s>) {
+    let shown = match &destination.kind {
+        DestinationKind::Submission(submission) => {
+            let owner = SecretOwner::Destination(destination.name.clone());
+            let secret = secrets.iter().find(|(other, _)| *other == owner).map(|(_, origin)| origin);
+            ShownDestination::Submission(Box::new(ShownSubmission::of(submission, secret)))
+        }
+        DestinationKind::Maildir(Maildir { path, max_size, keep }) => {
+            ShownDestination::Maildir(ShownMaildir {
+                path,
+                max_size: limit(*max_size, size),
+                keep: limit(*keep, spelled),
+            })
+        }
+    };
+    (destination.name.as_str(), shown)
+}
+
+impl<'s> From<'s> {
+    fn of(sender: &'s Sender) -> Self {
+        Self {
+            address: sender.address.as_str(),
+            keep: Some(patterns(&sender.keep)).filter(|keep| !keep.is_empty()),
+            display: sender.display.as_str(),
+        }
+    }
+}
+
+impl<'s> ShownSubmission<'s> {
+    fn of(submission: &'s Submission, secret: Option<&'s SecretOrigin>) -> Self {
+        let auth = match &submission.auth {
+            None => Auth::None("none"),
+            Some(credentials) => Auth::User {
+                user: &credentials.user,
+                password_file: secret.and_then(|origin| match origin {
+                    SecretOrigin::File(path) => Some(&**path),
+                    SecretOrigin::Variable(_) => None,
+                }),
+                password_env: secret.and_then(|origin| match origin {
+                    SecretOrigin::Variable(name) => Some(&**name),
+                    SecretOrigin::File(_) => None,
+                }),
+                mechanisms: credentials.mechanisms.iter().copied().map(mechanism).collect(),
+            },
+        };
+        Self {
+            host: &submission.host,
+            port: submission.port,
+            tls: ShownTls {
+                mode: tls_mode(submission.tls.mode),
+                ca_file: submission.tls.ca_file.as_deref(),
+                client_certificate: submission
+                    .tls
+                    .client_certificate
+                    .as_ref()
+                    .map(|files| &*files.certificate),
+                key_file: submission.tls.client_certificate.as_ref().map(|files| &*files.key_file),
+            },
+            auth,
+            from: submission.from.as_ref().map(From::of),
+            limits: Limits {
+                max_connections: submission.max_connections,
+                rate: limit(submission.rate, rate),
+                message_size: limit(submission.message_size, size),
+                max_recipients: limit(submission.max_recipients, |count| count.to_string()),
+            },
+            timeout: spelled(submission.timeout),
+        }
+    }
+}
+
+pub(super) const fn tls_mode(mode: TlsMode) -> &'static str {
+    match mode {
+        TlsMode::StartTls => "starttls",
+        TlsMode::Implicit => "implicit",
+        TlsMode::None => "none",
+    }
+}
+
+pub(super) const fn mechanism(mechanism: Mechanism) -> &'static str {
+    match mechanism {
+        Mechanism::ScramSha256 => "scram-sha-256",
+        Mechanism::Plain => "plain",
+        Mechanism::Login => "login",
+        Mechanism::CramMd5 => "cram-md5",
+    }
+}
