@@ -137,11 +137,11 @@ impl ContentDecoder {
     }
 
     /// The last chunk has ended, or CRLF.CRLF was taken: appends what was kept back, and the last line's end where it
-    /// has none. What was wrong, if anything was; then all that was given out is worthless.
+    /// has none. What was wrong, if anything was; then all that was given out is worthless. Nothing may come behind it.
     ///
     /// # Errors
     /// The first fault.
-    pub fn finish(mut self, out: &mut Vec<u8>) -> Result<(), ContentFault> {
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), ContentFault> {
         match self.position {
             Position::Cr => self.lines.bare(out),
             Position::CrCr => {
