@@ -74,31 +74,28 @@ pub fn decode<'a>(
     sender: SenderText,
 ) -> Result<Notice<'a>, Undecodable> {
     let write = MailslotWrite::parse(direct.user_data).map_err(Undecodable::transaction)?;
-    let known = Known::of(&write.name);
     let source_name = name(&direct.source_name, sender);
     let destination_name = name(&direct.destination_name, sender);
-    let mut notice = Notice {
+    let reading = match Known::of(&write.name) {
+        Known::Messenger => Reading::messenger(write.data, sender).map_err(Undecodable::message)?,
+        Known::Announcement => Reading::nothing(Kind::Announcement, sender),
+        Known::Vendor => Reading::vendor(write.data, sender),
+    };
+    let or_name =
+        |said: Cow<'a, str>, name: &Name<'a>| if said.is_empty() { name.text.clone() } else { said };
+    Ok(Notice {
         arrival,
         dgm_id: direct.header.dgm_id,
-        originator: source_name.text.clone(),
-        to: destination_name.text.clone(),
+        originator: or_name(reading.from, &source_name),
+        to: or_name(reading.to, &destination_name),
         source_name,
         destination_name,
         mailslot: write.name.into_text(),
-        text: Cow::Borrowed(""),
-        encoding: Encoding { code_page: sender.code_page, lossy: false },
-        kind: Kind::Announcement,
+        text: reading.text,
+        encoding: reading.encoding,
+        kind: reading.kind,
         data: Cow::Borrowed(write.data),
-    };
-    match known {
-        Known::Messenger => {
-            let message = Text::parse(write.data).map_err(Undecodable::message)?;
-            read_messenger(&mut notice, message, sender);
-        }
-        Known::Announcement => {}
-        Known::Vendor => read_vendor(&mut notice, write.data, sender),
-    }
-    Ok(notice)
+    })
 }
 
 /// What a mailslot's name says about its data.
@@ -127,56 +124,84 @@ fn name(name: &NetbiosName, sender: SenderText) -> Name<'_> {
     Name { text, name_type: name.name_type() }
 }
 
-fn read_messenger<'a>(notice: &mut Notice<'a>, message: Text<'a>, sender: SenderText) {
-    let (from, from_lossy) = name_field(message.from, sender);
-    let (to, to_lossy) = name_field(message.to, sender);
-    notice.kind = Kind::Messenger;
-    notice.encoding.lossy = from_lossy || to_lossy;
-    if let Some(text) = printable_ascii(message.text) {
-        notice.text = Cow::Borrowed(text);
-    } else {
+/// What the data of a mailslot write says.
+struct Reading<'a> {
+    /// Empty where it names nobody.
+    from: Cow<'a, str>,
+    /// As `from`.
+    to: Cow<'a, str>,
+    text: Cow<'a, str>,
+    encoding: Encoding,
+    kind: Kind,
+}
+
+impl<'a> Reading<'a> {
+    const fn nothing(kind: Kind, sender: SenderText) -> Self {
+        let [from, to, text] = [const { Cow::Borrowed("") }; 3];
+        Self { from, to, text, encoding: Encoding { code_page: sender.code_page, lossy: false }, kind }
+    }
+
+    fn messenger(data: &'a [u8], sender: SenderText) -> Result<Self, WireError> {
+        let message = Text::parse(data)?;
+        if let Some([from, to, text]) = plain_fields(data, message) {
+            let [from, to] = [from, to].map(|name| Cow::Borrowed(name.trim_ascii()));
+            let text = Cow::Borrowed(text);
+            return Ok(Self { from, to, text, ..Self::nothing(Kind::Messenger, sender) });
+        }
+        let (from, from_lossy) = name_field(message.from, sender);
+        let (to, to_lossy) = name_field(message.to, sender);
         let text = sender.decode(message.text);
-        notice.encoding.code_page = text.code_page;
-        notice.encoding.lossy |= text.lossy;
-        notice.text = message_text(text.text);
+        let lossy = text.lossy || from_lossy || to_lossy;
+        let encoding = Encoding { code_page: text.code_page, lossy };
+        Ok(Self { from, to, text: message_text(text.text), encoding, kind: Kind::Messenger })
     }
-    if !from.is_empty() {
-        notice.originator = from;
+
+    /// Data of which no specification tells: a text if it reads as one, with or without NULs behind it.
+    fn vendor(data: &'a [u8], sender: SenderText) -> Self {
+        let length = data.iter().rposition(|&byte| byte != 0).map_or(0, |last| last.saturating_add(1));
+        let decoded = sender.decode(data.get(..length).unwrap_or_default());
+        let printable = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r' | '\u{14}');
+        if length > 0 && !decoded.lossy && decoded.text.chars().all(printable) {
+            let encoding = Encoding { code_page: decoded.code_page, lossy: false };
+            Self { text: message_text(decoded.text), encoding, ..Self::nothing(Kind::Text, sender) }
+        } else {
+            let encoding = Encoding { code_page: sender.code_page, lossy: true };
+            Self { encoding, ..Self::nothing(Kind::Binary, sender) }
+        }
     }
-    if !to.is_empty() {
-        notice.to = to;
-    }
+}
+
+/// The fields of a message whose data is printable ASCII, as most are: checked all at once.
+fn plain_fields<'a>(data: &'a [u8], message: Text<'a>) -> Option<[&'a str; 3]> {
+    let mut rest = ascii_of(data, |byte| matches!(byte, b' '..=b'~' | 0))?;
+    let mut field = |bytes: &[u8]| {
+        let (field, behind) = rest.split_at_checked(bytes.len())?;
+        rest = behind.strip_prefix('\0').unwrap_or_default();
+        Some(field)
+    };
+    Some([field(message.from)?, field(message.to)?, field(message.text)?])
 }
 
 /// A field that is a name, and whether a byte of it had no meaning.
 fn name_field(bytes: &[u8], sender: SenderText) -> (Cow<'_, str>, bool) {
-    if let Some(text) = printable_ascii(bytes) {
+    if let Some(text) = ascii_of(bytes, |byte| matches!(byte, b' '..=b'~')) {
         return (Cow::Borrowed(text.trim_ascii()), false);
     }
     let decoded = sender.decode(bytes);
     (name_text(decoded.text), decoded.lossy)
 }
 
-/// Most fields of most senders: the same in every code page, and nothing in them needs to be cleaned. Said at once,
-/// since every datagram is decoded, wanted or not.
-fn printable_ascii(bytes: &[u8]) -> Option<&str> {
-    let printable = bytes.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));
-    if printable { str::from_utf8(bytes).ok() } else { None }
-}
-
-/// Data of which no specification tells: a text if it reads as one, with or without NULs behind it.
-fn read_vendor<'a>(notice: &mut Notice<'a>, data: &'a [u8], sender: SenderText) {
-    let length = data.iter().rposition(|&byte| byte != 0).map_or(0, |last| last.saturating_add(1));
-    let decoded = sender.decode(data.get(..length).unwrap_or_default());
-    let printable = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r' | '\u{14}');
-    if length > 0 && !decoded.lossy && decoded.text.chars().all(printable) {
-        notice.kind = Kind::Text;
-        notice.encoding = Encoding { code_page: decoded.code_page, lossy: false };
-        notice.text = message_text(decoded.text);
-    } else {
-        notice.kind = Kind::Binary;
-        notice.encoding.lossy = true;
-    }
+/// The text of `bytes` if all of them are `plain`: characters of ASCII that mean the same in every code page and need
+/// not be cleaned. Most fields of most senders are, and every datagram is decoded, wanted or not.
+fn ascii_of(bytes: &[u8], plain: impl Fn(&u8) -> bool) -> Option<&str> {
+    // Without a branch inside, a block is looked at as a whole. The last one overlaps the one before it.
+    let block = |block: &[u8; 16]| block.iter().fold(true, |all, byte| all & plain(byte));
+    let (blocks, few) = bytes.as_chunks::<16>();
+    let all = match bytes.last_chunk() {
+        Some(last) => blocks.iter().chain([last]).all(block),
+        None => few.iter().all(&plain),
+    };
+    if all { str::from_utf8(bytes).ok() } else { None }
 }
 
 #[cfg(test)]
@@ -246,6 +271,17 @@ mod tests {
             assert_eq!((notice.kind, notice.encoding.lossy), (Kind::Messenger, false), "{label}");
             assert_eq!(notice.mailslot, r"\MAILSLOT\MESSNGR");
         }
+    }
+
+    #[test]
+    fn a_control_character_is_left_out_of_names_and_ends_a_line_of_text_alone() {
+        let mut bytes = with_data(br"\MAILSLOT\MESSNGR", b"UP\x01S1\0ALERTS\0one\x14two\0\xFFjunk");
+        // SOURCE_NAME begins `A`, NUL, `B`.
+        bytes[15..21].copy_from_slice(b"EBAAEC");
+        let notice = decoded(&bytes, CodePage::Cp850, Utf8::Auto).unwrap();
+        assert!(notice.source_name.text.starts_with("AB"), "{:?}", notice.source_name);
+        assert_eq!((&*notice.originator, &*notice.to, &*notice.text), ("UPS1", "ALERTS", "one\ntwo"));
+        assert_eq!(notice.encoding, Encoding { code_page: CodePage::Cp850, lossy: false });
     }
 
     #[test]

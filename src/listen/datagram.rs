@@ -13,7 +13,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, NoRoom};
 use super::pipeline::{Hearing, Pipeline, Verdict};
 use super::receive::{Batch, Read, Received};
 use super::socket::DatagramSocket;
@@ -145,9 +145,10 @@ impl Ear {
         let (now, at) = (Instant::now(), Timestamp::now());
         let Self { batch, pipeline, backlog, metrics, .. } = self;
         let mut refused = 0;
-        let read = batch.receive(socket, |received| match take(pipeline, metrics, &received, at, now) {
-            Some(Verdict::Deliver(message)) => refused += u64::from(backlog.push(message, now).is_err()),
-            Some(Verdict::Discard | Verdict::Incomplete | Verdict::Dropped(_)) | None => {}
+        let read = batch.receive(socket, |received| {
+            if let Err(NoRoom) = take(pipeline, backlog, metrics, &received, at, now) {
+                refused += 1;
+            }
         })?;
         self.metrics.datagrams_received(u64::try_from(read.datagrams).unwrap_or(u64::MAX));
         if read.dropped > 0 {
@@ -208,14 +209,16 @@ impl Drop for Closed {
     }
 }
 
-/// The verdict about one datagram; `None` when the decoding panicked, which costs this datagram alone.
+/// Decides about one datagram and puts it into the backlog if it is to be delivered. When that panics, it costs this
+/// datagram alone.
 fn take(
     pipeline: &mut Pipeline,
+    backlog: &Backlog,
     metrics: &Metrics,
     received: &Received<'_>,
     at: Timestamp,
     now: Instant,
-) -> Option<Verdict> {
+) -> Result<(), NoRoom> {
     let arrival = Arrival {
         at,
         source: received.source,
@@ -224,8 +227,11 @@ fn take(
         listener: Listener::Datagram,
     };
     // What a panic can leave half done is the reassembly, which is made anew.
-    let verdict = catch_unwind(AssertUnwindSafe(|| pipeline.take(received.bytes, arrival, now)));
-    if verdict.is_err() {
+    let taken = catch_unwind(AssertUnwindSafe(|| match pipeline.take(received.bytes, arrival, now) {
+        Verdict::Deliver(message) => backlog.push(message, now),
+        Verdict::Discard | Verdict::Incomplete | Verdict::Dropped(_) => Ok(()),
+    }));
+    taken.unwrap_or_else(|_panic| {
         metrics.panicked();
         pipeline.reset();
         tracing::error!(
@@ -233,8 +239,8 @@ fn take(
             length = received.bytes.len(),
             "A datagram was dropped because of a defect in this program; please report it with a capture."
         );
-    }
-    verdict.ok()
+        Ok(())
+    })
 }
 
 fn tell_address(address: SocketAddrV4, receive_buffer: usize) {

@@ -107,13 +107,13 @@ impl Pipeline {
         now: Instant,
         heard: impl FnOnce(&Notice<'_>, &Rule),
     ) -> Verdict {
-        let verdict = match Datagram::parse(bytes) {
-            Ok(Datagram::Direct(direct)) => self.take_whole(&direct, arrival, now, heard),
-            Ok(Datagram::Fragment(fragment)) => self.take_fragment(&fragment, arrival, now, heard),
+        let verdict = match &Datagram::parse(bytes) {
+            Ok(Datagram::Direct(direct)) => self.take_whole(direct, arrival, now, heard),
+            Ok(Datagram::Fragment(fragment)) => self.take_fragment(fragment, arrival, now, heard),
             Ok(Datagram::Error { .. } | Datagram::Query { .. }) => {
                 Verdict::Dropped(DropReason::NotAMailslotWrite)
             }
-            Err(error) => dropped(DropReason::MalformedDatagram, arrival, error),
+            Err(error) => dropped(DropReason::MalformedDatagram, arrival, *error),
         };
         if let Verdict::Dropped(reason) = verdict {
             self.metrics.datagrams_dropped(reason, 1);
@@ -186,17 +186,20 @@ impl Pipeline {
             return Verdict::Dropped(DropReason::Own);
         }
         let sender = self.hearing.decoding.of(arrival.source.ip());
-        let notice = match decode(direct, arrival, sender) {
-            Ok(notice) => notice,
+        match decode(direct, arrival, sender) {
+            Ok(notice) => self.decide(notice, heard),
             Err(undecodable) => {
                 let reason = match undecodable.layer {
                     Layer::Transaction => DropReason::MalformedTransaction,
                     Layer::NotAMailslotWrite => DropReason::NotAMailslotWrite,
                     Layer::Message => DropReason::MalformedMessage,
                 };
-                return dropped(reason, arrival, undecodable.error);
+                dropped(reason, arrival, undecodable.error)
             }
-        };
+        }
+    }
+
+    fn decide(&mut self, notice: Notice<'_>, heard: impl FnOnce(&Notice<'_>, &Rule)) -> Verdict {
         let rule = self.hearing.rules.decide(&notice);
         heard(&notice, rule);
         // `decide` may answer with a copy of the last rule.

@@ -227,12 +227,33 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn next_string(&mut self) -> Option<&'a [u8]> {
-        let (head, tail) = self.rest.split_at_checked(memchr::memchr(0, self.rest)?)?;
+        let (head, tail) = self.rest.split_at_checked(first_nul(self.rest)?)?;
         let (_nul, tail) = tail.split_first()?;
         self.rest = tail;
         self.offset = self.offset.saturating_add(head.len()).saturating_add(1);
         Some(head)
     }
+}
+
+/// Where the first NUL is. Eight bytes at a time: the strings on the wire are a few bytes long, so that looking at each
+/// byte, and making ready for long strings as `memchr` does, both take longer.
+#[inline]
+fn first_nul(bytes: &[u8]) -> Option<usize> {
+    const LOW_BITS: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut start = 0_usize;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        // The lowest bit that is set is the high bit of the first byte that is zero.
+        let nuls = word.wrapping_sub(LOW_BITS) & !word & HIGH_BITS;
+        if nuls != 0 {
+            return Some(start.saturating_add(usize::try_from(nuls.trailing_zeros() / 8).ok()?));
+        }
+        start = start.saturating_add(8);
+    }
+    let in_rest = rest.iter().position(|&byte| byte == 0)?;
+    Some(start.saturating_add(in_rest))
 }
 
 #[cfg(test)]
@@ -256,6 +277,21 @@ mod tests {
         sub.u16_le("WORD").unwrap();
         assert_eq!(sub.u8("NEXT").unwrap_err().offset(), 3);
         assert_eq!(reader.rest(), [3]);
+    }
+
+    #[test]
+    fn a_nul_is_found_wherever_it_is_and_the_first_of_several() {
+        for other in [1, 0x80, 0xFF] {
+            for at in 0..20 {
+                let mut bytes = [other; 20];
+                bytes[at..].fill(0);
+                assert_eq!(first_nul(&bytes), Some(at));
+                bytes[at..].fill(other);
+                bytes[at] = 0;
+                assert_eq!(first_nul(&bytes), Some(at));
+            }
+            assert_eq!(first_nul(&[other; 20]), None);
+        }
     }
 
     #[test]
