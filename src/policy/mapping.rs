@@ -14,6 +14,7 @@ mod words;
 
 use jiff::tz::TimeZone;
 
+pub(in crate::policy) use explain::listed;
 pub use explain::{Clause, Explanation, Verdict};
 pub use glob::Glob;
 pub use rule::{Action, Delivery, Grouping, Keys, Match, Otherwise, Rule};

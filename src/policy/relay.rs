@@ -8,6 +8,7 @@
 mod address;
 mod decide;
 mod domain;
+mod explain;
 mod exposure;
 
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ pub use self::decide::{
     Facts, RelayRefusal, RelayVerdict, SenderRefusal, SenderVerdict, decide_relay, decide_sender,
 };
 pub use self::domain::{AcceptedDomains, DomainName, DomainPattern, NotADomain};
+pub use self::explain::{Bearing, Finding, Method, RelayExplanation, RuleFinding, Supposed, explain_relay};
 pub use self::exposure::{
     OpenRelayFault, TrustedProxy, domains_of_everybody, open_relay_faults, trusted_proxies,
 };

@@ -106,7 +106,7 @@ fn name_clause(key: &'static str, globs: &[Glob], written: &str, normal: Option<
 }
 
 /// `a`, `a or b`, `a, b or c`, and of many the first three.
-fn listed<T: std::fmt::Display>(items: &[T]) -> String {
+pub(in crate::policy) fn listed<T: std::fmt::Display>(items: &[T]) -> String {
     let mut words: Vec<String> = items.iter().take(3).map(T::to_string).collect();
     match items.len().checked_sub(3) {
         Some(more) if more > 0 => words.push(format!("{more} more")),

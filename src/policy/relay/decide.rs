@@ -55,6 +55,16 @@ pub enum SenderRefusal {
 }
 
 impl SenderRefusal {
+    /// In machine-readable output and as a metric's label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthenticationRequired => "authentication_required",
+            Self::NotOfAccount => "sender_not_of_account",
+            Self::NotOfNetwork { .. } => "sender_not_of_network",
+        }
+    }
+
     /// The code of the reply.
     #[must_use]
     pub const fn code(self) -> u16 {
@@ -123,6 +133,18 @@ pub enum RelayRefusal {
 }
 
 impl RelayRefusal {
+    /// In machine-readable output and as a metric's label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthenticationRequired => "authentication_required",
+            Self::NotAccepted => "not_accepted",
+            Self::BeyondNetwork { .. } => "beyond_network",
+            Self::Routed(_) => "routed",
+            Self::NoRoute => "no_route",
+        }
+    }
+
     /// The code of the reply.
     #[must_use]
     pub const fn code(self) -> u16 {

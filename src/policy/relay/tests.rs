@@ -357,3 +357,41 @@ fn each_refusal_has_its_reply() {
         assert_eq!(format!("{} {} {refusal}", refusal.code(), refusal.status()), reply);
     }
 }
+
+#[test]
+fn what_is_explained_is_what_is_decided_and_exactly_one_method_decides() {
+    let (open, closed) = (listener(Authentication::Optional), listener(Authentication::Required));
+    for listener in [&open, &closed] {
+        for who in [Stranger, Device, Freed] {
+            for from in ["scanner@corp.example", "x@elsewhere.example", ""] {
+                for to in [
+                    "postmaster",
+                    "a@corp.example",
+                    "a@elsewhere.example",
+                    "a%b@corp.example",
+                    "a@[192.0.2.1]",
+                ] {
+                    let (reverse_path, forward_path) = (reverse_path(from), forward_path(to));
+                    let client = who.address();
+                    let supposed = Supposed {
+                        listener,
+                        client,
+                        account: None,
+                        reverse_path: &reverse_path,
+                        forward_path: &forward_path,
+                    };
+                    let facts = Facts { listener, client, principal: None };
+                    let explained = explain_relay(&policy(), supposed);
+                    assert_eq!(explained.sender, decide_sender(facts, &reverse_path));
+                    assert_eq!(explained.relay, decide_relay(&policy(), facts, &forward_path));
+                    let count =
+                        |bearing| explained.findings.iter().filter(|one| one.bearing == bearing).count();
+                    let accepted = !matches!(explained.relay, RelayVerdict::Denied(_));
+                    assert_eq!(count(Bearing::Decides), usize::from(accepted), "{who:?} {from} {to}");
+                    let refused = matches!(explained.sender, SenderVerdict::Refused(_));
+                    assert_eq!(explained.findings[0].bearing == Bearing::Refuses, refused);
+                }
+            }
+        }
+    }
+}
