@@ -3,6 +3,7 @@
 //! Pure: the text of the files comes in, secrets come through the functions of [`Secrets`]. Checks go on after a
 //! problem with whatever can still be read, so one run names all there is to mend.
 
+mod accounts;
 mod certificates;
 mod destinations;
 mod directory;

@@ -37,8 +37,8 @@ impl Checking<'_> {
         let Written { listeners, relay, tarpit, users_file, dns_server, pickup, operator, hostname } =
             written;
         let relay = self.relay(relay, destinations);
-        let listeners = self.smtp_listeners(listeners);
-        let users_file = users_file.and_then(|path| self.absolute(&path));
+        let (users_file, accounts) = self.users_file(users_file);
+        let listeners = self.smtp_listeners(listeners, accounts.as_ref());
         let pickup = pickup.and_then(|pickup| self.pickup(pickup));
         let postmaster = operator.and_then(|operator| self.postmaster(operator.value));
         let tarpit = self.tarpit(tarpit, &relay, &listeners);

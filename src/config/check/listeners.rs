@@ -13,8 +13,11 @@ use super::super::settings::{
 use super::certificates::WrittenFiles;
 use super::{Checking, domain_fault};
 use crate::message::id::ListenerName;
-use crate::policy::account::Cleartext;
-use crate::policy::relay::{AddressPattern, Authentication, ListenerPolicy, TrustedNetwork};
+use crate::policy::account::{Accounts, Cleartext};
+use crate::policy::relay::{
+    AddressPattern, Authentication, ListenerPolicy, TrustedNetwork, TrustedProxy, open_relay_faults,
+    trusted_proxies,
+};
 
 /// A listener and where it was written.
 pub(super) struct Listener {
@@ -26,6 +29,7 @@ impl Checking<'_> {
     pub(super) fn smtp_listeners(
         &mut self,
         listeners: Option<At<raw::Many<raw::SmtpListener>>>,
+        accounts: Option<&Accounts>,
     ) -> Vec<Listener> {
         let mut checked: Vec<Listener> = Vec::new();
         let mut addresses: Vec<At<SocketAddr>> = Vec::new();
@@ -36,7 +40,7 @@ impl Checking<'_> {
                 self.is_free(address, &addresses);
                 addresses.push(At { value: address.value, place: address.place.clone() });
             }
-            let settings = self.smtp_listener(listener);
+            let settings = self.smtp_listener(listener, accounts);
             let name = &settings.policy.name;
             if let Some(other) = checked.iter().find(|other| other.settings.policy.name == *name) {
                 let cause = format!("has the name of the listener on line {}", other.place.line);
@@ -66,7 +70,7 @@ impl Checking<'_> {
         self.problem(address.problem(cause, "remove one of the two, or write another port"));
     }
 
-    fn smtp_listener(&mut self, listener: raw::SmtpListener) -> SmtpListener {
+    fn smtp_listener(&mut self, listener: raw::SmtpListener, accounts: Option<&Accounts>) -> SmtpListener {
         let raw::SmtpListener { place, lost, name, addresses, trusted_networks, profile, .. } = listener;
         let raw::SmtpListener { clients, tls, auth, dnsbl, proxy_protocol_from, .. } = listener;
         if name.is_none() {
@@ -79,16 +83,19 @@ impl Checking<'_> {
         }
         let addresses: Vec<At<SocketAddr>> = addresses.map(|list| list.value.0).unwrap_or_default();
         let tls = tls.and_then(|tls| self.server_tls(tls.value, &addresses));
-        let trusted_networks = self.trusted_networks(trusted_networks);
-        let (auth, authentication) = match auth {
-            Some(auth) => self.server_auth(auth, tls.as_ref(), &trusted_networks),
-            None => (None, Authentication::Optional),
+        let (trusted_networks, places) = self.trusted_networks(trusted_networks);
+        let (auth, authentication, open) = match auth {
+            Some(auth) => self.server_auth(auth, tls.as_ref(), accounts),
+            None => (None, Authentication::Optional, None),
         };
         let clients = clients.map(|list| list.value.0).unwrap_or_default();
         let name = name.map_or_else(|| named("unnamed"), |name| name.value);
+        let policy = ListenerPolicy { name, trusted_networks, authentication };
+        self.is_no_open_relay(&policy, &places, open);
+        self.proxies(&policy, proxy_protocol_from.as_ref());
         SmtpListener {
             addresses: addresses.into_iter().map(|address| address.value).collect(),
-            policy: Arc::new(ListenerPolicy { name, trusted_networks, authentication }),
+            policy: Arc::new(policy),
             tolerance: profile.map(|profile| profile.value),
             clients: clients.into_iter().filter_map(|client| self.client(client.value)).collect(),
             tls,
@@ -98,7 +105,11 @@ impl Checking<'_> {
         }
     }
 
-    fn trusted_networks(&mut self, list: Option<At<raw::Many<raw::TrustedEntry>>>) -> Vec<TrustedNetwork> {
+    /// The networks, and where each was written.
+    fn trusted_networks(
+        &mut self,
+        list: Option<At<raw::Many<raw::TrustedEntry>>>,
+    ) -> (Vec<TrustedNetwork>, Vec<Place>) {
         let mut trusted: Vec<(TrustedNetwork, Place)> = Vec::new();
         for At { value: raw::TrustedEntry(entry), place } in list.map(|list| list.value.0).unwrap_or_default()
         {
@@ -127,7 +138,43 @@ impl Checking<'_> {
             };
             trusted.push((trusted_network, place));
         }
-        trusted.into_iter().map(|(network, _)| network).collect()
+        trusted.into_iter().unzip()
+    }
+
+    /// Notes everything by which strangers would count as trusted, or could read passwords. `open`: where AUTH was
+    /// allowed to send them in clear.
+    fn is_no_open_relay(&mut self, policy: &ListenerPolicy, networks: &[Place], open: Option<Place>) {
+        let cleartext = if open.is_some() { Cleartext::Allowed } else { Cleartext::Refused };
+        for fault in open_relay_faults(policy, Some(cleartext)) {
+            // Several networks add up to too many: the last one is what is too much.
+            let network = fault.networks().last().and_then(|last| networks.get(*last));
+            let Some(place) = network.or(open.as_ref()) else { continue };
+            let mut lines: Vec<u32> = Vec::new();
+            lines
+                .extend(fault.networks().iter().filter_map(|number| networks.get(*number)).map(|at| at.line));
+            lines.dedup();
+            let cause = match &*lines {
+                [first, .., last] => format!("{fault} (lines {first} to {last})"),
+                _ => fault.to_string(),
+            };
+            self.problem(Problem::new(place, cause, fault.fix()));
+        }
+    }
+
+    /// Warns of load balancers that are trusted for their own address.
+    fn proxies(&mut self, policy: &ListenerPolicy, proxies: Option<&At<raw::Many<raw::Network>>>) {
+        let Some(written) = proxies else { return };
+        let proxies: Vec<IpNet> = written.value.0.iter().map(|proxy| proxy.value.0).collect();
+        for TrustedProxy { proxy, network } in trusted_proxies(policy, &proxies) {
+            let place = written.value.0.get(proxy).map_or(&written.place, |proxy| &proxy.place);
+            let network = policy.trusted_networks.get(network).map(|trusted| trusted.network.to_string());
+            let cause = format!(
+                "it is in the trusted network {}: what it passed on without a PROXY header would be trusted",
+                network.unwrap_or_default()
+            );
+            let fix = "take it out of `trusted_networks`; clients behind it count under their own addresses";
+            self.problems.warn(Problem::new(place, cause, fix));
+        }
     }
 
     fn client(&mut self, client: raw::Client) -> Option<ClientException> {
@@ -192,23 +239,25 @@ impl Checking<'_> {
         self.problems.warn(address.problem(cause, fix));
     }
 
+    /// How clients authenticate, whether they must, and where passwords were allowed in clear.
     fn server_auth(
         &mut self,
         auth: At<raw::ServerAuth>,
         tls: Option<&ServerTls>,
-        trusted: &[TrustedNetwork],
-    ) -> (Option<ServerAuth>, Authentication) {
+        accounts: Option<&Accounts>,
+    ) -> (Option<ServerAuth>, Authentication, Option<Place>) {
         let raw::ServerAuth { mechanisms, require_tls, required, .. } = auth.value;
+        let written = mechanisms.map(|list| list.value.0).unwrap_or_else(|| {
+            DEFAULT_MECHANISMS.map(|value| At { value, place: auth.place.clone() }).into()
+        });
         let mut offered: Vec<Mechanism> = Vec::new();
-        for At { value, place } in mechanisms.map(|list| list.value.0).unwrap_or_default() {
+        for At { value, place } in written {
             if offered.contains(&value) {
                 self.problem(Problem::new(&place, "stands in the list already", "remove it"));
-            } else {
-                offered.push(value);
+                continue;
             }
-        }
-        if offered.is_empty() {
-            offered = DEFAULT_MECHANISMS.into();
+            self.mechanism_is_usable(value, &place, accounts);
+            offered.push(value);
         }
         let cleartext = match require_tls.as_ref().map(|written| written.value) {
             Some(RequireTls::No) => Cleartext::Allowed,
@@ -219,19 +268,16 @@ impl Checking<'_> {
             let fix = "add `tls: { mode: starttls, certificate: …, key_file: … }`; or, for devices in `trusted_networks` only, write `require_tls: false`";
             self.incomplete(&auth.place, cause, fix);
         }
-        if let Some(written) = require_tls.filter(|_| cleartext == Cleartext::Allowed)
-            && trusted.is_empty()
-            && offered.iter().any(|mechanism| mechanism.sends_password())
-        {
-            let cause = "passwords would cross any network in clear: `plain` and `login` without TLS are only for clients in `trusted_networks`";
-            let fix = "write `require_tls: true`, or add the devices' networks as `trusted_networks`";
-            self.problem(written.problem(cause, fix));
-        }
+        let open = require_tls
+            .filter(|_| {
+                cleartext == Cleartext::Allowed && offered.iter().any(|mechanism| mechanism.sends_password())
+            })
+            .map(|written| written.place);
         let authentication = match required.map(|required| required.value) {
             Some(Required::Yes) => Authentication::Required,
             Some(Required::No) | None => Authentication::Optional,
         };
-        (Some(ServerAuth { mechanisms: offered, cleartext }), authentication)
+        (Some(ServerAuth { mechanisms: offered, cleartext }), authentication, open)
     }
 
     fn dnsbl(&mut self, lists: Option<At<raw::Many<String>>>) -> Vec<String> {

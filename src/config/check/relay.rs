@@ -5,7 +5,7 @@ use super::super::raw::{self, At, OrOff};
 use super::super::settings::{Bounces, OnFailure, RecipientSource, SmtpLimits};
 use super::Checking;
 use super::destinations::Destinations;
-use crate::policy::relay::{AcceptedDomains, DomainPattern, RelayPolicy};
+use crate::policy::relay::{AcceptedDomains, DomainPattern, RelayPolicy, domains_of_everybody};
 use crate::policy::route::{Route, RouteDomain, route_of};
 use crate::wire::smtp::path::Mailbox;
 
@@ -55,13 +55,15 @@ impl Checking<'_> {
             let fix = "add `accepted_domains:` with the domains that you take mail for";
             self.problems.warn(Problem::subject(&place, cause, fix));
         }
+        let domains = AcceptedDomains::new(accepted.iter().map(|at| at.value.clone()).collect());
+        for everybody in domains_of_everybody(&domains).into_iter().filter_map(|place| accepted.get(place)) {
+            let cause = format!("{} is every domain of the Internet that ends so", everybody.value);
+            self.problem(everybody.problem(cause, "name your own domains"));
+        }
         let routes_place = routes.as_ref().map(|routes| routes.place.clone());
         let routes = self.routes(routes, destinations);
         CheckedRelay {
-            policy: RelayPolicy {
-                accepted_domains: AcceptedDomains::new(accepted.iter().map(|at| at.value.clone()).collect()),
-                routes,
-            },
+            policy: RelayPolicy { accepted_domains: domains, routes },
             accepted,
             routes: routes_place,
             recipients,
