@@ -1,3 +1,5 @@
+mod relayed;
+
 use std::collections::HashSet;
 
 use jiff::Timestamp;
