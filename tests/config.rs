@@ -88,6 +88,11 @@ fn every_key_of_the_shipped_configuration_loads_when_its_comment_is_removed() {
         checked.settings.destinations.iter().map(|destination| destination.name.as_str()).collect();
     assert_eq!(names, ["inbox", "smarthost"]);
     assert_eq!(checked.settings.rules.rules()[0].name().as_str(), "ups-alarms");
+    let smtp = &checked.settings.smtp;
+    let listeners: Vec<_> = smtp.listeners.iter().map(|listener| listener.policy.name.as_str()).collect();
+    assert_eq!(listeners, ["devices", "submission", "mx"]);
+    assert_eq!((smtp.recipients.len(), smtp.relay.routes.len()), (4, 2));
+    assert!(smtp.pickup.is_some() && smtp.users_file.is_some() && smtp.dns_server.is_some());
     assert_eq!(checked.warnings, Problems::default());
 }
 
