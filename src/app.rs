@@ -1,9 +1,9 @@
 //! Wiring: settings become tasks, and tasks end in order.
 //!
 //! Start: sockets are bound before anything else, so that a port that is taken is said at once; then the spool opens,
-//! deliveries begin, and last the receiver. Shutdown goes the other way: nothing new is heard or sent, what was heard goes
-//! into the spool while running deliveries finish, monitors get their last answers, the spool closes. Whenever the
-//! process ends in between, what was accepted is on disk.
+//! deliveries begin, and last the receivers. Shutdown goes the other way: nothing new is heard or sent, what was heard goes
+//! into the spool while SMTP sessions end their open transactions and running deliveries finish, monitors get their last
+//! answers, the spool closes. Whenever the process ends in between, what was accepted is on disk.
 #![expect(clippy::disallowed_methods, reason = "the edge where the start and the grace period are timed")]
 
 use std::io;
@@ -31,7 +31,9 @@ use crate::listen::backlog::Backlog;
 use crate::listen::datagram::Receiver;
 use crate::listen::intake::{Intake, Left};
 use crate::listen::pipeline::{Hearing, Pipeline};
+use crate::listen::smtp::{self, FrontEnd, FrontEndError};
 use crate::listen::socket::{BindError, DatagramSocket};
+use crate::message::id::ListenerName;
 use crate::message::mail::Class;
 use crate::policy::own_datagrams::OwnDatagrams;
 use crate::spool::{Limits, Spool, SpoolError};
@@ -48,6 +50,7 @@ pub struct Gateway {
     scheduler: Scheduler,
     receiver: JoinHandle<()>,
     intake: JoinHandle<Left>,
+    front_end: FrontEnd,
     stop_receiver: CancellationToken,
     give_up_intake: CancellationToken,
     servers: TaskTracker,
@@ -74,6 +77,12 @@ pub enum StartError {
     /// UDP 138 cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A TCP port for SMTP cannot be had.
+    #[error(transparent)]
+    SmtpBind(#[from] smtp::socket::BindError),
+    /// The SMTP front-end cannot be set up.
+    #[error(transparent)]
+    FrontEnd(#[from] FrontEndError),
     /// The runtime cannot watch the socket.
     #[error("cannot watch the socket on UDP {address}: {source}")]
     Watch {
@@ -114,6 +123,7 @@ impl Gateway {
         let readiness = Readiness::default();
         let socket = DatagramSocket::bind(settings.datagram)?;
         let datagram = SocketAddr::V4(socket.address());
+        let doors = smtp::Sockets::bind(&settings.smtp)?;
         let (monitors, admin) = bind_admin(settings.admin).await?;
         make_state_dir(&settings)?;
         let spool = open_spool(&settings, Arc::clone(&metrics))?;
@@ -129,6 +139,7 @@ impl Gateway {
             .map_err(|source| StartError::Watch { address: datagram, source })?;
         let intake = Intake::new(backlog, spool.clone(), Arc::clone(&metrics));
 
+        let front_end = FrontEnd::start(doors, &settings, spool.clone(), Arc::clone(&metrics))?;
         let broke = CancellationToken::new();
         let (stop_receiver, give_up_intake) = (CancellationToken::new(), CancellationToken::new());
         let receiver = spawn_vital(&broke, receiver.run(heard, stop_receiver.clone()));
@@ -140,6 +151,7 @@ impl Gateway {
             readiness: readiness.clone(),
             destinations: scheduler.views().clone(),
             spool: spool.clone(),
+            smtp: front_end.addresses().to_vec(),
         };
         let control = Control {
             spool: spool.clone(),
@@ -160,6 +172,7 @@ impl Gateway {
             scheduler,
             receiver,
             intake,
+            front_end,
             stop_receiver,
             give_up_intake,
             servers,
@@ -173,6 +186,12 @@ impl Gateway {
     #[must_use]
     pub const fn datagram(&self) -> SocketAddr {
         self.datagram
+    }
+
+    /// Where SMTP clients reach each listener; the real port where 0 was configured.
+    #[must_use]
+    pub fn smtp(&self) -> &[(ListenerName, SocketAddr)] {
+        self.front_end.addresses()
     }
 
     /// Where it answers monitors; the real port where 0 was configured.
@@ -201,6 +220,7 @@ impl Gateway {
     pub async fn shutdown(self, grace: Duration) {
         let end = Instant::now() + grace;
         self.readiness.set(Stage::Stopping);
+        self.front_end.stop();
         self.stop_receiver.cancel();
         if matches!(self.spool.accepting(Class::Notice), Err(SpoolError::Closed)) {
             // It ended by a defect: waiting makes nothing durable any more.
@@ -209,7 +229,11 @@ impl Gateway {
         let drained = drain(self.receiver, self.intake, &self.give_up_intake, end);
         // Both at once: a spool that refuses what was heard until the last moment leaves deliveries all of the time, and
         // what they get rid of makes room in it.
-        let (mut left, delivered) = tokio::join!(drained, self.scheduler.shutdown(end));
+        let (mut left, sessions, delivered) =
+            tokio::join!(drained, self.front_end.ended(end), self.scheduler.shutdown(end));
+        if !sessions {
+            left.push("smtp sessions");
+        }
         if !delivered {
             left.push("deliveries");
         }

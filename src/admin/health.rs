@@ -1,5 +1,6 @@
 //! `/metrics`, `/healthz`, `/readyz`: what a monitor asks. Answers on loopback only, and changes nothing.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -13,6 +14,7 @@ use super::api::{DestinationStatus, destinations};
 use super::host::only_loopback;
 use super::readiness::{Readiness, Stage};
 use crate::delivery::view::Views;
+use crate::message::id::ListenerName;
 use crate::message::mail::Class;
 use crate::spool::Spool;
 use crate::telemetry::metrics::Metrics;
@@ -28,6 +30,8 @@ pub struct Health {
     pub destinations: Views,
     /// Whether it accepts.
     pub spool: Spool,
+    /// Where SMTP clients reach each listener.
+    pub smtp: Vec<(ListenerName, SocketAddr)>,
 }
 
 /// The routes.
@@ -61,6 +65,14 @@ struct Ready {
     /// `accepting`, or why it accepts no alarm: a limit, a full disk or a fault.
     spool: String,
     destinations: Vec<DestinationStatus>,
+    smtp: Vec<Listening>,
+}
+
+/// Where an SMTP listener is reached.
+#[derive(Serialize)]
+struct Listening {
+    listener: ListenerName,
+    address: SocketAddr,
 }
 
 /// Not ready while the spool refuses the messages that it refuses last, notices: whoever watches should know that nothing
@@ -73,5 +85,11 @@ async fn readyz(State(health): State<Health>) -> Response {
         (Stage::Ready, Err(_)) | (Stage::Starting | Stage::Stopping, _) => StatusCode::SERVICE_UNAVAILABLE,
     };
     let spool = accepting.map_or_else(|error| error.to_string(), |()| "accepting".to_owned());
-    (status, Json(Ready { stage, spool, destinations: destinations(&health.destinations) })).into_response()
+    let listening = |(listener, address): &(ListenerName, SocketAddr)| Listening {
+        listener: listener.clone(),
+        address: *address,
+    };
+    let smtp = health.smtp.iter().map(listening).collect();
+    let destinations = destinations(&health.destinations);
+    (status, Json(Ready { stage, spool, destinations, smtp })).into_response()
 }

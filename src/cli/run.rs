@@ -91,10 +91,11 @@ fn start_log(form: settings::Log, global: &Global) {
 fn refused(error: &StartError) -> Exit {
     note(format_args!("mailslotd: {error}"));
     match error {
-        StartError::Destination(_) => Exit::Config,
+        StartError::Destination(_) | StartError::FrontEnd(_) => Exit::Config,
         StartError::Spool(SpoolError::Locked { .. } | SpoolError::Full { .. }) => Exit::TryLater,
         StartError::StateDir { .. }
         | StartError::Bind(_)
+        | StartError::SmtpBind(_)
         | StartError::Watch { .. }
         | StartError::Admin { .. }
         | StartError::Spool(_)

@@ -1,9 +1,249 @@
-//! The SMTP front-end: sockets and TLS around [`crate::session::smtp_server`].
+//! The SMTP front-end: sockets, TLS and shared state around [`crate::session::smtp_server`].
+//!
+//! A connection is taken ([`accept`]), its client found out ([`client`], [`proxy`]), admitted or turned away ([`listener`]),
+//! perhaps put under TLS ([`tls`]); then one small task drives its session ([`session`]) and answers what the machine asks
+//! ([`answers`]): from the tar pit, the accounts, the directory, and at last the spool ([`content`]).
 
+mod accept;
+mod answers;
 pub mod authenticator;
 pub mod certificate;
+mod client;
+mod content;
 pub mod dnsbl;
+mod listener;
+mod open_files;
+mod proxy;
+mod session;
+mod shared;
 pub mod socket;
-pub mod stream;
+mod stream;
 mod tap;
-pub mod tls;
+mod tarpit;
+mod tls;
+mod told;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::authenticator::UsersError;
+use self::certificate::{Certificate, CertificateError, Reload};
+use self::dnsbl::{BlockLists, NameServers};
+use self::listener::{Door, Listener};
+use self::shared::Shared;
+use self::socket::BindError;
+use crate::config::settings::{CertificateFiles, Settings, SmtpFrontEnd};
+use crate::directory;
+use crate::message::id::ListenerName;
+use crate::spool::Spool;
+use crate::telemetry::metrics::Metrics;
+
+/// The sockets of all listeners, bound and listening; the kernel keeps who connects until the front-end starts.
+#[derive(Debug)]
+pub struct Sockets(Vec<(usize, TcpListener, SocketAddr)>);
+
+impl Sockets {
+    /// Binds every address of every listener.
+    ///
+    /// # Errors
+    /// [`BindError`] for the first that cannot be had.
+    pub fn bind(settings: &SmtpFrontEnd) -> Result<Self, BindError> {
+        let mut bound = Vec::new();
+        for (number, listener) in settings.listeners.iter().enumerate() {
+            for &address in &listener.addresses {
+                let socket = socket::listen(&listener.policy.name, address)?;
+                let address = socket.local_addr().unwrap_or(address);
+                bound.push((number, socket, address));
+            }
+        }
+        Ok(Self(bound))
+    }
+}
+
+/// Why the front-end did not start. Each text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontEndError {
+    /// A certificate cannot be used.
+    #[error("the SMTP listener {listener}: {source}")]
+    Certificate {
+        /// Whose.
+        listener: ListenerName,
+        /// Why.
+        source: Box<CertificateError>,
+    },
+    /// The provider lacks TLS 1.2 and 1.3; a defect of this build.
+    #[error("TLS 1.2 and 1.3 are not available in this build: {0}")]
+    Versions(rustls::Error),
+    /// The recipient filter cannot be made.
+    #[error(transparent)]
+    Directory(#[from] directory::SetupError),
+    /// The accounts cannot be read.
+    #[error("users_file: {0}")]
+    Users(#[from] UsersError),
+    /// DNS block lists cannot be asked.
+    #[error("the SMTP listener {listener}: {source}")]
+    BlockLists {
+        /// Whose.
+        listener: ListenerName,
+        /// Why.
+        source: dnsbl::SetupError,
+    },
+    /// The runtime cannot watch a socket.
+    #[error("cannot watch the socket on TCP {address}: {source}")]
+    Watch {
+        /// Its address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// The front-end at work.
+#[derive(Debug)]
+pub struct FrontEnd {
+    addresses: Vec<(ListenerName, SocketAddr)>,
+    doors: TaskTracker,
+    sessions: TaskTracker,
+    /// Nobody is let in any more, and sessions end as soon as their transaction does.
+    stop: CancellationToken,
+    /// The tasks that serve sessions end.
+    give_up: CancellationToken,
+}
+
+impl FrontEnd {
+    /// Takes connections from now on.
+    ///
+    /// # Errors
+    /// [`FrontEndError`]; nothing keeps running then.
+    pub fn start(
+        sockets: Sockets,
+        settings: &Settings,
+        spool: Spool,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, FrontEndError> {
+        let shared = Arc::new(Shared::new(settings, spool, metrics)?);
+        let listeners = Listeners::new(&settings.smtp, &shared)?;
+        let (doors, sessions) = (TaskTracker::new(), TaskTracker::new());
+        let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
+        open_files::allow(settings.smtp.limits.connections_in_all);
+        let mut addresses = Vec::new();
+        for (number, socket, address) in sockets.0 {
+            let Some(listener) = listeners.all.get(number) else { continue };
+            let socket = tokio::net::TcpListener::from_std(socket)
+                .map_err(|source| FrontEndError::Watch { address, source })?;
+            let door =
+                Door { listener: Arc::clone(listener), sessions: sessions.clone(), stop: stop.clone() };
+            doors.spawn(accept::accept(socket, door, stop.clone()));
+            let name = listener.metrics.name();
+            tracing::info!(listener = %name, %address, "Listening for SMTP.");
+            addresses.push((name.clone(), address));
+        }
+        doors.spawn(Arc::clone(&shared.tarpit).run(give_up.clone()));
+        doors.spawn(watch_certificates(listeners.certificates, stop.clone()));
+        Ok(Self { addresses, doors, sessions, stop, give_up })
+    }
+
+    /// Where each listener is reached; the real port where 0 was configured.
+    #[must_use]
+    pub fn addresses(&self) -> &[(ListenerName, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// Takes no connection any more. Sessions finish their open transaction, then hear 421.
+    pub fn stop(&self) {
+        self.stop.cancel();
+        self.doors.close();
+        self.sessions.close();
+    }
+
+    /// Waits until every session is over, at most until `end`; then whoever is left is cut off: nothing that was not
+    /// acknowledged is lost by it. Whether all had finished.
+    pub async fn ended(self, end: Instant) -> bool {
+        self.stop();
+        let finished = timeout_at(end, self.sessions.wait()).await.is_ok();
+        self.give_up.cancel();
+        finished
+    }
+}
+
+/// The listeners of a configuration, and the certificates that they share.
+struct Listeners {
+    all: Vec<Arc<Listener>>,
+    certificates: Vec<Arc<Certificate>>,
+}
+
+impl Listeners {
+    fn new(settings: &SmtpFrontEnd, shared: &Arc<Shared>) -> Result<Self, FrontEndError> {
+        let mut listeners = Self { all: Vec::new(), certificates: Vec::new() };
+        let servers = NameServers::from(settings.dns_server);
+        for settings in &settings.listeners {
+            let tls = match &settings.tls {
+                Some(tls) => Some(listeners.acceptor(&settings.policy.name, &tls.files)?),
+                None => None,
+            };
+            let name = &settings.policy.name;
+            let lists = BlockLists::new(&settings.dnsbl, servers, Arc::clone(&shared.metrics))
+                .map_err(|source| FrontEndError::BlockLists { listener: name.clone(), source })?;
+            let listener = Listener::new(settings.clone(), tls, lists, Arc::clone(shared));
+            listeners.all.push(Arc::new(listener));
+        }
+        Ok(listeners)
+    }
+
+    fn acceptor(
+        &mut self,
+        listener: &ListenerName,
+        files: &CertificateFiles,
+    ) -> Result<TlsAcceptor, FrontEndError> {
+        let known = self.certificates.iter().find(|certificate| certificate.files() == files);
+        let certificate = match known {
+            Some(certificate) => Arc::clone(certificate),
+            None => {
+                let unusable = |source| FrontEndError::Certificate {
+                    listener: listener.clone(),
+                    source: Box::new(source),
+                };
+                let certificate = Arc::new(Certificate::load(files).map_err(unusable)?);
+                self.certificates.push(Arc::clone(&certificate));
+                certificate
+            }
+        };
+        tls::acceptor(certificate).map_err(FrontEndError::Versions)
+    }
+}
+
+/// Looks at the files of certificates now and then, and takes over what has changed.
+async fn watch_certificates(certificates: Vec<Arc<Certificate>>, stop: CancellationToken) {
+    if certificates.is_empty() {
+        return;
+    }
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(RELOAD_EVERY) => {}
+        }
+        for certificate in &certificates {
+            let looked_at = Arc::clone(certificate);
+            let path = certificate.files().certificate.display().to_string();
+            match tokio::task::spawn_blocking(move || looked_at.reload()).await {
+                Ok(Reload::Renewed) => tracing::info!(path, "A new certificate is shown from now on."),
+                Ok(Reload::Kept(error)) => {
+                    tracing::error!(path, %error, "A new certificate cannot be used; the old one is shown.");
+                }
+                Ok(Reload::Unchanged) | Err(_) => {}
+            }
+        }
+    }
+}
+
+/// How often files of certificates are looked at.
+const RELOAD_EVERY: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

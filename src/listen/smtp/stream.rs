@@ -15,11 +15,13 @@ use super::tls::Secured;
 
 /// A connection with a client.
 #[derive(Debug)]
-pub enum Stream {
+pub(super) enum Stream {
     /// In the clear.
     Plain(TcpStream),
     /// Under TLS.
     Secured(Box<Secured>),
+    /// Lost in a handshake that failed: nothing can be read or written any more.
+    Lost,
 }
 
 /// Sets what every connection needs: small replies leave at once, and a client that vanished without a word is noticed
@@ -27,7 +29,7 @@ pub enum Stream {
 ///
 /// # Errors
 /// When the connection is gone already.
-pub fn prepare(stream: &TcpStream) -> io::Result<()> {
+pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(120))
@@ -43,7 +45,11 @@ impl Stream {
     ///
     /// # Errors
     /// When the connection breaks.
-    pub async fn read<T>(&mut self, limit: usize, take: impl FnOnce(&[u8]) -> T) -> io::Result<Option<T>> {
+    pub(super) async fn read<T>(
+        &mut self,
+        limit: usize,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> io::Result<Option<T>> {
         let mut take = Some(take);
         poll_fn(|cx| {
             PIECE.with_borrow_mut(|piece| {
@@ -58,18 +64,33 @@ impl Stream {
         .await
     }
 
+    /// Gives `take` what has come already, if anything has; does not wait.
+    pub(super) fn read_waiting(&self, take: impl FnOnce(&[u8])) {
+        // Under TLS nothing can have come: the handshake has just ended with our last word.
+        if let Self::Plain(stream) = self {
+            PIECE.with_borrow_mut(|piece| {
+                match stream.try_read(piece.get_mut(..EARLY).unwrap_or_default()) {
+                    Ok(read) if read > 0 => take(piece.get(..read).unwrap_or_default()),
+                    Ok(_) | Err(_) => {}
+                }
+            });
+        }
+    }
+
     /// Returns when the client has closed its side or the connection broke, whatever is still unread; reads nothing.
-    pub async fn hung_up(&self) {
+    pub(super) async fn hung_up(&self) {
         // Of the readiness for priority data only the end of the connection ever comes, since such data is not asked
         // for; readiness for reading would come for unread octets too. An error here is an end as well.
-        drop(self.tcp().ready(Interest::PRIORITY).await);
+        if let Some(tcp) = self.tcp() {
+            drop(tcp.ready(Interest::PRIORITY).await);
+        }
     }
 
     /// Writes all of `octets` and empties it.
     ///
     /// # Errors
     /// When the connection breaks, or the client takes nothing for [`PATIENCE`].
-    pub async fn write(&mut self, octets: &mut Vec<u8>) -> io::Result<()> {
+    pub(super) async fn write(&mut self, octets: &mut Vec<u8>) -> io::Result<()> {
         if octets.is_empty() {
             return Ok(());
         }
@@ -81,11 +102,12 @@ impl Stream {
 
     /// Says that nothing more comes, and takes what the client had sent already, so that the kernel does not answer it
     /// with a reset that would overtake our last reply.
-    pub async fn close(mut self) {
+    pub(super) async fn close(mut self) {
         let closing = async {
             match &mut self {
                 Self::Plain(stream) => stream.shutdown().await,
                 Self::Secured(stream) => stream.shutdown().await,
+                Self::Lost => Err(lost()),
             }
         };
         if !matches!(tokio::time::timeout(CLOSING, closing).await, Ok(Ok(()))) {
@@ -93,18 +115,22 @@ impl Stream {
         }
         PIECE.with_borrow_mut(|piece| {
             for _ in 0..UNREAD_PIECES {
-                if !matches!(self.tcp().try_read(piece), Ok(read) if read > 0) {
+                if !self.tcp().is_some_and(|tcp| matches!(tcp.try_read(piece), Ok(read) if read > 0)) {
                     break;
                 }
             }
         });
     }
 
-    /// The connection without TLS; one under TLS is given back.
-    pub fn into_plain(self) -> Result<TcpStream, Self> {
-        match self {
-            Self::Plain(stream) => Ok(stream),
-            Self::Secured(_) => Err(self),
+    /// Takes the connection out for a handshake; `None` where it is under TLS already. Put back what comes of it.
+    pub(super) fn take_plain(&mut self) -> Option<TcpStream> {
+        match std::mem::replace(self, Self::Lost) {
+            Self::Plain(stream) => Some(stream),
+            Self::Secured(stream) => {
+                *self = Self::Secured(stream);
+                None
+            }
+            Self::Lost => None,
         }
     }
 
@@ -115,6 +141,7 @@ impl Stream {
                 stream.write_all(octets).await?;
                 stream.flush().await
             }
+            Self::Lost => Err(lost()),
         }
     }
 
@@ -122,15 +149,21 @@ impl Stream {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Secured(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Lost => Poll::Ready(Err(lost())),
         }
     }
 
-    fn tcp(&self) -> &TcpStream {
+    fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Self::Plain(stream) => stream,
-            Self::Secured(stream) => stream.get_ref().0.inner(),
+            Self::Plain(stream) => Some(stream),
+            Self::Secured(stream) => Some(stream.get_ref().0.inner()),
+            Self::Lost => None,
         }
     }
+}
+
+fn lost() -> io::Error {
+    io::ErrorKind::NotConnected.into()
 }
 
 thread_local! {
@@ -140,6 +173,8 @@ thread_local! {
 
 /// How long a client may take nothing of a reply.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// Octets that are looked at of a client that talks too early.
+const EARLY: usize = 64;
 /// How long the end of a connection may take.
 const CLOSING: Duration = Duration::from_secs(5);
 /// Pieces of unread input that are taken at the end.

@@ -8,29 +8,29 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A connection whose first octets are kept until [`Tap::close`].
 #[derive(Debug)]
-pub struct Tap<T> {
+pub(super) struct Tap<T> {
     inner: T,
     heard: Option<Vec<u8>>,
 }
 
 impl<T> Tap<T> {
     /// Keeps from now on.
-    pub const fn new(inner: T) -> Self {
+    pub(super) const fn new(inner: T) -> Self {
         Self { inner, heard: Some(Vec::new()) }
     }
 
     /// Keeps nothing any more.
-    pub fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         self.heard = None;
     }
 
     /// What was kept.
-    pub fn heard(&self) -> &[u8] {
+    pub(super) fn heard(&self) -> &[u8] {
         self.heard.as_deref().unwrap_or_default()
     }
 
     /// The connection itself.
-    pub const fn inner(&self) -> &T {
+    pub(super) const fn inner(&self) -> &T {
         &self.inner
     }
 }

@@ -18,13 +18,13 @@ use crate::session::smtp_server::TlsSession;
 use crate::wire::client_hello::{CipherSuite, ClientHello, Version};
 
 /// A connection under TLS.
-pub type Secured = TlsStream<Tap<TcpStream>>;
+pub(super) type Secured = TlsStream<Tap<TcpStream>>;
 
 /// Takes handshakes of TLS 1.2 and 1.3 with this certificate.
 ///
 /// # Errors
 /// When the provider lacks those versions: a defect of this build.
-pub fn acceptor(certificate: Arc<Certificate>) -> Result<TlsAcceptor, rustls::Error> {
+pub(super) fn acceptor(certificate: Arc<Certificate>) -> Result<TlsAcceptor, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
@@ -39,7 +39,7 @@ pub fn acceptor(certificate: Arc<Certificate>) -> Result<TlsAcceptor, rustls::Er
 ///
 /// # Errors
 /// [`HandshakeFault`], whose text tells the operator what the client can do and what mends it.
-pub async fn handshake(
+pub(super) async fn handshake(
     acceptor: &TlsAcceptor,
     stream: TcpStream,
     patience: Duration,
@@ -78,7 +78,7 @@ fn iana_name(name: &'static str) -> &'static str {
 
 /// Why a handshake failed. The text says what the client offered.
 #[derive(Debug, Clone, PartialEq)]
-pub enum HandshakeFault {
+pub(super) enum HandshakeFault {
     /// The client knows no version that is spoken here.
     TooOld {
         /// The newest that it knows.
@@ -143,7 +143,7 @@ impl HandshakeFault {
 
     /// The label of `mailslotd_smtp_tls_handshakes_total`.
     #[must_use]
-    pub const fn as_str(&self) -> &'static str {
+    pub(super) const fn as_str(&self) -> &'static str {
         match self {
             Self::TooOld { .. } => "too_old",
             Self::NothingInCommon { .. } => "nothing_in_common",
@@ -157,7 +157,7 @@ impl HandshakeFault {
 
     /// What the operator can do for this client, where it is the client that cannot do better.
     #[must_use]
-    pub fn fix(&self, client: IpAddr) -> Option<String> {
+    pub(super) fn fix(&self, client: IpAddr) -> Option<String> {
         match self {
             Self::TooOld { .. } | Self::NothingInCommon { .. } => Some(format!(
                 "to take its mail without TLS, hide STARTTLS from it: `clients: [{{ source: {client}, hide: [STARTTLS] }}]`, or \

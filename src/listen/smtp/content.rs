@@ -1,0 +1,210 @@
+//! The content of a transaction on its way into the spool.
+
+use jiff::Timestamp;
+
+use super::client::Client;
+use super::shared::Shared;
+use crate::config::settings::Bounces;
+use crate::message::id::QueueId;
+use crate::message::intake::{Intake, IntakeFault, Missing};
+use crate::message::mail::{self, Body, Message, Priority, Reports, Submitted};
+use crate::message::recipient::Recipient;
+use crate::message::trace::{Origin, Trace};
+use crate::policy::route::route_of;
+use crate::session::smtp_server::{ContentFacts, Stored, Submission};
+use crate::spool::{Draft, SpoolError};
+use crate::wire::smtp::path::{ForwardPath, Mailbox, ReversePath};
+
+/// The content of one transaction while it comes. Dropped before [`Incoming::store`], it leaves nothing.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    intake: Intake,
+    draft: Draft,
+    /// What is to be written next; small messages are written once.
+    kept: Vec<u8>,
+    octets: u64,
+    account: Option<String>,
+    fault: Option<SpoolError>,
+}
+
+/// A message that is in the spool, for the log.
+#[derive(Debug)]
+pub(super) struct Summary {
+    /// Octets of content as the client sent them.
+    pub octets: u64,
+    /// The reverse-path.
+    pub reverse_path: ReversePath,
+    /// How many recipients it has.
+    pub recipients: usize,
+}
+
+impl Incoming {
+    /// Before the first octet; `transaction` is what the log knows it by.
+    #[must_use]
+    pub(super) fn begin(
+        shared: &Shared,
+        client: &Client,
+        facts: ContentFacts,
+        transaction: String,
+    ) -> Box<Self> {
+        let account = facts.principal.as_ref().map(|principal| principal.name().to_owned());
+        let missing = if client.is_trusted() || account.is_some() { Missing::Added } else { Missing::Left };
+        let trace = Trace {
+            origin: Origin::Smtp {
+                name: facts.client_name,
+                address: client.address(),
+                protocol: facts.protocol,
+                tls: facts.tls.map(|tls| (tls.version, tls.cipher)),
+                principal: account.clone(),
+            },
+            hostname: shared.hostname.to_string(),
+            id: transaction,
+            single_recipient: facts.single_recipient,
+            at: now().to_zoned(shared.timezone.clone()),
+        };
+        Box::new(Self {
+            intake: Intake::new(trace, missing),
+            draft: shared.spool.draft(),
+            kept: Vec::new(),
+            octets: 0,
+            account,
+            fault: None,
+        })
+    }
+
+    /// Takes the next octets; [`Incoming::put`] is due when this says so. A fault of the spool is kept for the end: the
+    /// client is still sending, and hears of it then.
+    pub(super) fn take(&mut self, octets: &[u8]) -> Fill {
+        self.octets = self.octets.saturating_add(u64::try_from(octets.len()).unwrap_or(u64::MAX));
+        if self.fault.is_none() {
+            self.intake.push(octets, &mut self.kept);
+        }
+        if self.kept.len() >= PIECE { Fill::Full } else { Fill::Room }
+    }
+
+    /// Writes what was kept to the draft.
+    pub(super) async fn put(&mut self) {
+        if self.fault.is_none()
+            && let Err(fault) = self.draft.write(&self.kept).await
+        {
+            self.fault = Some(fault);
+        }
+        self.kept = Vec::new();
+    }
+
+    /// Makes the message durable.
+    pub(super) async fn store(
+        self: Box<Self>,
+        shared: &Shared,
+        client: &Client,
+        submission: Submission,
+    ) -> (Stored, Summary) {
+        let told = Summary {
+            octets: self.octets,
+            reverse_path: submission.reverse_path.clone(),
+            recipients: submission.recipients.len(),
+        };
+        (self.accept(shared, client, submission).await, told)
+    }
+
+    async fn accept(self: Box<Self>, shared: &Shared, client: &Client, submission: Submission) -> Stored {
+        let Self { intake, mut draft, mut kept, account, fault, .. } = *self;
+        match intake.finish(&mut kept) {
+            Ok(_) => {}
+            Err(IntakeFault::Loop) => return Stored::Loop,
+            Err(IntakeFault::HeaderTooLong) => return Stored::HeaderTooLong,
+        }
+        let Some(recipients) = recipients(shared, &submission) else { return Stored::Failed };
+        let submitted = Submitted {
+            ret: submission.ret,
+            envid: submission.envid,
+            smtputf8: submission.smtputf8,
+            reports: reports(shared.bounces, client, account.as_deref()),
+            client: Some(mail::Client {
+                listener: client.listener().clone(),
+                address: client.address(),
+                principal: account,
+            }),
+        };
+        let write = async {
+            if let Some(fault) = fault {
+                return Err(fault);
+            }
+            draft.write(&kept).await?;
+            let content = draft.finish().await?;
+            let reverse_path = reverse_path(submission.reverse_path);
+            let body = Body::Mail { reverse_path, content, submitted: Box::new(submitted) };
+            shared.spool.accept(message(body, recipients)).await
+        };
+        stored(shared, write.await)
+    }
+}
+
+/// Whether [`Incoming::put`] is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fill {
+    /// It is.
+    Full,
+    /// There is room for more.
+    Room,
+}
+
+fn stored(shared: &Shared, accepted: Result<QueueId, SpoolError>) -> Stored {
+    match accepted {
+        Ok(id) => Stored::Accepted(id),
+        Err(SpoolError::Full { .. }) => Stored::Full,
+        Err(error) => {
+            shared.tell_spool_fault(&error);
+            Stored::Failed
+        }
+    }
+}
+
+fn message(body: Body, recipients: Vec<Recipient>) -> Message {
+    Message {
+        body,
+        accepted_at: now(),
+        expire: None,
+        priority: Priority::Normal,
+        rule: None,
+        group: None,
+        recipients,
+    }
+}
+
+fn reports(bounces: Bounces, client: &Client, account: Option<&str>) -> Reports {
+    match bounces {
+        Bounces::Everyone => Reports::Owed,
+        Bounces::OwnUsers if client.is_trusted() || account.is_some() => Reports::Owed,
+        Bounces::OwnUsers | Bounces::Off => Reports::None,
+    }
+}
+
+/// Where each recipient's copy goes; `None` where one has nowhere to go, which RCPT refused already.
+fn recipients(shared: &Shared, submission: &Submission) -> Option<Vec<Recipient>> {
+    let copies = submission.recipients.iter().map(|(forward_path, dsn)| {
+        let mailbox: &Mailbox = match forward_path {
+            ForwardPath::Postmaster => shared.postmaster.as_ref()?,
+            ForwardPath::Mailbox(mailbox) => mailbox,
+        };
+        let route = route_of(&shared.relay.routes, mailbox)?;
+        let copy = Recipient::new(route.via.clone(), route.address(mailbox));
+        Some(Recipient { dsn: dsn.clone(), ..copy })
+    });
+    copies.collect()
+}
+
+fn reverse_path(path: ReversePath) -> Option<String> {
+    match path {
+        ReversePath::Null => None,
+        ReversePath::Mailbox(mailbox) => Some(mailbox.as_str().to_owned()),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the edge where the time of arrival is read")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Octets that are written to the draft at once.
+const PIECE: usize = 32 * 1024;

@@ -1,0 +1,236 @@
+//! One session: the machine driven by its connection.
+#![expect(clippy::disallowed_methods, reason = "the edge where a session's time is read")]
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+
+use super::client::Client;
+use super::content::{Fill, Incoming};
+use super::listener::Listener;
+use super::stream::Stream;
+use super::tarpit::Seat;
+use crate::session::smtp_server::{Ending, Input, Output, SmtpServer, Standing};
+use crate::telemetry::metrics::smtp::MessageOutcome;
+
+/// One session.
+///
+/// Small while it waits: no buffer, and everything that is large and rare in a box of its own.
+pub(super) struct Session {
+    pub(super) listener: Arc<Listener>,
+    pub(super) client: Client,
+    pub(super) stream: Stream,
+    pub(super) machine: Box<SmtpServer>,
+    /// Replies that are not written yet.
+    unsent: Vec<u8>,
+    pub(super) incoming: Option<Box<Incoming>>,
+    /// Its place in the tar pit: its turn, or a reply that is held.
+    pub(super) seat: Option<Seat>,
+    /// Its number.
+    number: u64,
+    pub(super) transactions: u32,
+    pub(super) stop: Stop,
+}
+
+/// Whether the session was told to end.
+pub(super) enum Stop {
+    /// When this is cancelled, it is.
+    On(CancellationToken),
+    /// It was.
+    Told,
+}
+
+impl Stop {
+    /// Returns when the session is to be told; never again once it was.
+    pub(super) async fn requested(&self) {
+        match self {
+            Self::On(token) => token.cancelled().await,
+            Self::Told => std::future::pending().await,
+        }
+    }
+}
+
+/// What a session waited for.
+enum Event {
+    /// The machine has taken octets.
+    Heard,
+    /// The client has gone.
+    HungUp,
+    /// The machine's time has come.
+    TimedOut,
+    /// The gateway stops.
+    Stop,
+}
+
+impl Session {
+    /// A session whose machine has been made.
+    pub(super) const fn new(
+        listener: Arc<Listener>,
+        client: Client,
+        stream: Stream,
+        machine: Box<SmtpServer>,
+        number: u64,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            listener,
+            client,
+            stream,
+            machine,
+            unsent: Vec::new(),
+            incoming: None,
+            seat: None,
+            number,
+            transactions: 0,
+            stop: Stop::On(stop),
+        }
+    }
+
+    /// Goes on until the session is over, and closes the connection.
+    pub(super) async fn run(mut self) -> Ending {
+        // What is there before the greeting came too early.
+        let machine = &mut self.machine;
+        self.stream.read_waiting(|octets| machine.handle_input(Instant::now(), Input::Bytes(octets)));
+        let ending = loop {
+            if let ControlFlow::Break(ending) = self.carry_out().await {
+                break ending;
+            }
+            if self.flush().await.is_break() {
+                self.input(Input::Disconnected);
+                continue;
+            }
+            match self.wait().await {
+                Event::Heard => {}
+                Event::HungUp => self.input(Input::Disconnected),
+                Event::TimedOut => self.machine.handle_timeout(Instant::now()),
+                Event::Stop => self.input(Input::Shutdown),
+            }
+        };
+        if self.flush().await.is_continue() {
+            let Self { stream, .. } = self;
+            stream.close().await;
+        }
+        ending
+    }
+
+    /// What the log knows it by.
+    pub(super) fn name(&self) -> String {
+        self.listener.shared.name_of(self.number)
+    }
+
+    /// Whether its replies are held and its RCPTs wait their turn.
+    pub(super) fn is_subject(&self) -> bool {
+        self.machine.standing() == Standing::Subject
+    }
+
+    pub(super) fn input(&mut self, input: Input<'_>) {
+        self.machine.handle_input(Instant::now(), input);
+    }
+
+    /// Does what the machine says until it has nothing more to say.
+    async fn carry_out(&mut self) -> ControlFlow<Ending> {
+        while let Some(output) = self.machine.poll_output() {
+            match output {
+                Output::Reply { code, octets } => self.reply(code, octets),
+                Output::StartTls => Box::pin(self.start_tls()).await?,
+                Output::Ask(question) => self.ask(question).await,
+                Output::BeginContent(facts) => self.begin_content(facts),
+                Output::Content(octets) => {
+                    if let Some(incoming) = &mut self.incoming
+                        && incoming.take(&octets) == Fill::Full
+                    {
+                        Box::pin(incoming.put()).await;
+                    }
+                }
+                Output::AbandonContent => {
+                    self.incoming = None;
+                    self.listener.metrics.message(MessageOutcome::Abandoned);
+                }
+                Output::TurnOver => {
+                    if let Some(seat) = self.seat.take() {
+                        seat.turn_over();
+                    }
+                }
+                Output::Closed(ending) => return ControlFlow::Break(ending),
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn reply(&mut self, code: u16, octets: Vec<u8>) {
+        // One that was held is on its way now.
+        if let Some(seat) = self.seat.take() {
+            seat.waited();
+        }
+        self.listener.metrics.replied(code);
+        if self.unsent.is_empty() {
+            self.unsent = octets;
+        } else {
+            self.unsent.extend_from_slice(&octets);
+        }
+    }
+
+    pub(super) async fn flush(&mut self) -> ControlFlow<()> {
+        match self.stream.write(&mut self.unsent).await {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => {
+                self.unsent = Vec::new();
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    /// Has the client see what was said so far, before something that may take long. Whether it is still there is found
+    /// out when there is more to say.
+    pub(super) async fn flush_ahead(&mut self) {
+        let (ControlFlow::Continue(()) | ControlFlow::Break(())) = self.flush().await;
+    }
+
+    /// Waits for whatever comes first. While the machine reads nothing, neither does this: what the client sends stays in
+    /// the kernel, and only its going away is noticed.
+    async fn wait(&mut self) -> Event {
+        let Self { stream, machine, stop, .. } = self;
+        let deadline = machine.poll_timeout();
+        let room = machine.poll_read();
+        let input = async {
+            let Some(room) = room else {
+                stream.hung_up().await;
+                return Event::HungUp;
+            };
+            let heard =
+                stream.read(room, |octets| machine.handle_input(Instant::now(), Input::Bytes(octets)));
+            match heard.await {
+                Ok(Some(())) => Event::Heard,
+                Ok(None) | Err(_) => Event::HungUp,
+            }
+        };
+        let event = tokio::select! {
+            biased;
+            () = stop.requested() => Event::Stop,
+            event = input => event,
+            () = sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => Event::TimedOut,
+        };
+        if matches!(event, Event::Stop) {
+            self.stop = Stop::Told;
+        }
+        event
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn size_of_result<A, F>(_: fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_session_that_waits_is_small() {
+        let size = size_of_result(Session::run);
+        assert!(size <= 1536, "{size} octets, of which the session itself is {}", size_of::<Session>());
+    }
+}

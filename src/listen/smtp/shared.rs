@@ -1,0 +1,220 @@
+//! What all connections of all listeners share.
+#![expect(clippy::disallowed_methods, reason = "the edge where time is read")]
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::tz::TimeZone;
+
+use super::FrontEndError;
+use super::authenticator::Authenticator;
+use super::client::Client;
+use super::tarpit::SharedTarpit;
+use super::told::{Told, Topic};
+use crate::config::settings::{Bounces, Settings, SmtpLimits};
+use crate::directory::Directory;
+use crate::policy::account::{Check, CheckAnswer, Principal};
+use crate::policy::admission::{
+    Acquaintance, ConnectionLimits, ConnectionVerdict, Connections, MessageSource, Rates,
+};
+use crate::policy::auth_guard::AuthGuardPolicy;
+use crate::policy::client_network::ClientNetwork;
+use crate::policy::relay::RelayPolicy;
+use crate::policy::tarpit::TarpitPolicy;
+use crate::session::smtp_server::{Admission, Limits, Standing};
+use crate::spool::{Spool, SpoolError};
+use crate::telemetry::log::Recurring;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::smtp::Refusal;
+use crate::wire::smtp::path::Mailbox;
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) hostname: Arc<str>,
+    pub(super) timezone: TimeZone,
+    pub(super) relay: Arc<RelayPolicy>,
+    pub(super) bounces: Bounces,
+    /// Where mail for `<postmaster>` without a domain goes.
+    pub(super) postmaster: Option<Mailbox>,
+    pub(super) limits: SmtpLimits,
+    pub(super) directory: Directory,
+    pub(super) tarpit: Arc<SharedTarpit>,
+    pub(super) spool: Spool,
+    pub(super) metrics: Arc<Metrics>,
+    tarpit_policy: TarpitPolicy,
+    authenticator: Option<Authenticator>,
+    connections: Mutex<Connections>,
+    messages: Mutex<Rates<MessageSource>>,
+    told: Told,
+    spool_faults: Mutex<Recurring>,
+    sessions: AtomicU64,
+    /// Tells this start's sessions from those of others.
+    start: u32,
+}
+
+/// A connection that counts among those of its network, until it is dropped.
+pub(super) struct Admitted {
+    shared: Arc<Shared>,
+    network: ClientNetwork,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        locked(&self.shared.connections).closed(self.network);
+    }
+}
+
+impl Shared {
+    /// Of these settings.
+    ///
+    /// # Errors
+    /// When the accounts cannot be read, or the recipient filter cannot be made.
+    pub(super) fn new(
+        settings: &Settings,
+        spool: Spool,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, FrontEndError> {
+        let smtp = &settings.smtp;
+        let hostname: Arc<str> = settings.hostname.as_deref().unwrap_or("localhost.invalid").into();
+        let directory =
+            Directory::new(&smtp.recipients, smtp.on_directory_failure, &hostname, Arc::clone(&metrics))?;
+        let authenticator = match &smtp.users_file {
+            Some(path) => Some(Authenticator::load(path, AuthGuardPolicy::default(), Arc::clone(&metrics))?),
+            None => None,
+        };
+        Ok(Self {
+            directory,
+            timezone: settings.timezone.clone(),
+            relay: Arc::clone(&smtp.relay),
+            bounces: smtp.bounces,
+            postmaster: smtp
+                .postmaster
+                .clone()
+                .or_else(|| Mailbox::parse(&format!("postmaster@{hostname}")).ok()),
+            limits: smtp.limits,
+            tarpit: SharedTarpit::new(smtp.tarpit.clone(), &metrics),
+            spool,
+            metrics,
+            tarpit_policy: smtp.tarpit.clone(),
+            authenticator,
+            connections: Mutex::new(Connections::new(connection_limits(&smtp.limits))),
+            messages: Mutex::default(),
+            told: Told::default(),
+            spool_faults: Mutex::new(Recurring::new(TELL_EVERY)),
+            sessions: AtomicU64::new(1),
+            // Names in the log and in trace headers alone hang on it.
+            start: getrandom::u32().unwrap_or_else(|_| std::process::id()),
+            hostname,
+        })
+    }
+
+    /// The network that a client is counted under.
+    pub(super) fn network_of(&self, client: IpAddr) -> ClientNetwork {
+        self.tarpit_policy.prefixes.network_of(client)
+    }
+
+    /// The number of the next session.
+    pub(super) fn next_session(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What the log and the trace header know a session by.
+    pub(super) fn name_of(&self, session: u64) -> String {
+        format!("{:08x}.{session:x}", self.start)
+    }
+
+    /// Whether replies to a client are held.
+    pub(super) fn standing_of(&self, client: &Client) -> Standing {
+        match self.tarpit_policy.exemption(client.policy(), client.address()) {
+            Some(_) => Standing::Exempt,
+            None => Standing::Subject,
+        }
+    }
+
+    /// How much a client may send.
+    pub(super) fn limits_of(&self, client: &Client) -> Limits {
+        if client.is_trusted() {
+            return self.proved_limits();
+        }
+        Limits { message_size: self.limits.message_size, recipients: self.limits.recipients }
+    }
+
+    /// How much a client may send that is trusted or has authenticated.
+    pub(super) fn proved_limits(&self) -> Limits {
+        Limits {
+            message_size: self.limits.message_size,
+            recipients: self.limits.recipients.max(OWN_RECIPIENTS),
+        }
+    }
+
+    /// Says something of a client, unless it was said lately.
+    pub(super) fn tell(&self, topic: Topic, client: IpAddr, say: impl FnOnce()) {
+        if self.told.is_news(topic, client, Instant::now()) {
+            say();
+        }
+    }
+
+    /// Says that the spool failed, now and then.
+    pub(super) fn tell_spool_fault(&self, error: &SpoolError) {
+        let count = locked(&self.spool_faults).happened(1, Instant::now());
+        if let Some(count) = count {
+            tracing::error!(count, %error, "Mail cannot be made durable; its clients are told to try again.");
+        }
+    }
+
+    /// Whether a client may connect.
+    pub(super) fn admit_connection(self: &Arc<Self>, client: &Client) -> Result<Admitted, Refusal> {
+        let acquaintance = if client.is_trusted() { Acquaintance::Trusted } else { Acquaintance::Stranger };
+        let network = client.network();
+        match locked(&self.connections).admit(network, acquaintance, Instant::now()) {
+            ConnectionVerdict::Admitted => Ok(Admitted { shared: Arc::clone(self), network }),
+            ConnectionVerdict::TooManyInAll => Err(Refusal::ConnectionsInAll),
+            ConnectionVerdict::TooManyOfNetwork => Err(Refusal::ConnectionsOfNetwork),
+            ConnectionVerdict::TooFast => Err(Refusal::RateOfNetwork),
+        }
+    }
+
+    /// Whether a client, with the account that it has proved, may send one more message now.
+    pub(super) fn admit_message(&self, client: &Client, account: Option<&Principal>) -> Admission {
+        let limit = match (account, client.trusted_network()) {
+            (Some(account), _) => {
+                account.rate().map(|rate| (MessageSource::Account(account.name().to_owned()), rate))
+            }
+            (None, Some(trusted)) => trusted.rate.map(|rate| {
+                (MessageSource::TrustedClient(client.listener().clone(), client.address()), rate)
+            }),
+            (None, None) => self.limits.messages.map(|rate| (MessageSource::Network(client.network()), rate)),
+        };
+        let Some((source, rate)) = limit else { return Admission::Granted };
+        match locked(&self.messages).take(source, rate, Instant::now()) {
+            Ok(()) => Admission::Granted,
+            Err(_) => Admission::OverRate,
+        }
+    }
+
+    /// Whether a client is who it claims to be.
+    pub(super) async fn authenticate(&self, check: Check, client: &Client) -> CheckAnswer {
+        match &self.authenticator {
+            Some(authenticator) => authenticator.answer(client.listener(), client.network(), check).await,
+            None => CheckAnswer::Unavailable,
+        }
+    }
+}
+
+const fn connection_limits(limits: &SmtpLimits) -> ConnectionLimits {
+    ConnectionLimits {
+        per_network: limits.connections_per_network,
+        rate: limits.connections,
+        in_all: limits.connections_in_all,
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const TELL_EVERY: Duration = Duration::from_secs(60);
+/// Recipients of one transaction of our own, where `relay.limits.recipients` allows fewer.
+const OWN_RECIPIENTS: usize = 1000;

@@ -1,0 +1,263 @@
+//! The tar pit as all sessions share it: who waits is woken, what it does is counted.
+#![expect(clippy::disallowed_methods, reason = "the edge where time is read for the tar pit")]
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::policy::client_network::ClientNetwork;
+use crate::policy::tarpit::{Hold, Place, Tarpit, TarpitFacts, TarpitPolicy, Ticket, Woken};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::smtp::TarpitMetrics;
+
+/// The tar pit of all listeners.
+#[derive(Debug)]
+pub(super) struct SharedTarpit {
+    inner: Mutex<Inner>,
+    /// The earliest time at which somebody is to be woken has changed.
+    earlier: Notify,
+    metrics: TarpitMetrics,
+}
+
+#[derive(Debug)]
+struct Inner {
+    tarpit: Tarpit,
+    waiting: HashMap<Ticket, oneshot::Sender<Woken>>,
+    told: TarpitFacts,
+    /// What the timer waits for.
+    timer: Option<Instant>,
+}
+
+/// A session's place in the tar pit. Dropped, the client has gone: what it owes its network owes.
+#[derive(Debug)]
+pub(super) struct Seat {
+    tarpit: Arc<SharedTarpit>,
+    ticket: Ticket,
+    state: SeatState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SeatState {
+    Taken,
+    GivenBack,
+}
+
+/// What a RCPT finds that wants to be decided.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// Its turn has come.
+    Come(Seat),
+    /// It has to wait.
+    Wait(Waiting),
+    /// The line of its network is too long.
+    LineTooLong,
+    /// Too many sessions wait already.
+    Full,
+}
+
+/// A session that waits for its turn.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    seat: Seat,
+    woken: oneshot::Receiver<Woken>,
+}
+
+/// How a wait ended.
+#[derive(Debug)]
+pub(super) enum TurnCome {
+    /// The turn has come.
+    Come(Seat),
+    /// It took too long.
+    LineTooLong,
+}
+
+/// A reply that is held.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// It is not.
+    Not,
+    /// So long, unless the client goes before.
+    For(Seat, Duration),
+    /// Too many sessions wait already.
+    Full,
+}
+
+impl SharedTarpit {
+    /// Of which nobody owes anything.
+    #[must_use]
+    pub(super) fn new(policy: TarpitPolicy, metrics: &Metrics) -> Arc<Self> {
+        let inner = Inner {
+            tarpit: Tarpit::new(policy),
+            waiting: HashMap::new(),
+            told: TarpitFacts::default(),
+            timer: None,
+        };
+        Arc::new(Self { inner: Mutex::new(inner), earlier: Notify::new(), metrics: metrics.tarpit() })
+    }
+
+    /// Wakes who has waited long enough, until `stop`. One task does it for all.
+    pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            let at = self.change(|_, _| ()).1;
+            let sleep = tokio::time::sleep_until(at.unwrap_or_else(Instant::now).into());
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.earlier.notified() => {}
+                () = sleep, if at.is_some() => {}
+            }
+        }
+    }
+
+    /// A RCPT of an unauthenticated session wants to be decided.
+    pub(super) fn join(self: &Arc<Self>, network: ClientNetwork) -> Entry {
+        let ((place, woken), _) = self.change(|inner, now| {
+            let place = inner.tarpit.join(network, now);
+            let woken = match place {
+                Place::Wait(ticket) => {
+                    let (wake, woken) = oneshot::channel();
+                    inner.waiting.insert(ticket, wake);
+                    Some(woken)
+                }
+                Place::Come(_) | Place::LineTooLong | Place::Full => None,
+            };
+            (place, woken)
+        });
+        match (place, woken) {
+            (Place::Come(ticket), _) => Entry::Come(self.seat(ticket)),
+            (Place::Wait(ticket), Some(woken)) => Entry::Wait(Waiting { seat: self.seat(ticket), woken }),
+            (Place::LineTooLong, _) => Entry::LineTooLong,
+            (Place::Full | Place::Wait(_), _) => Entry::Full,
+        }
+    }
+
+    /// A reply of 5yz to an unauthenticated client, to a RCPT in its turn (`seat`) or to another command.
+    pub(super) fn refuse(self: &Arc<Self>, seat: Option<Seat>, network: ClientNetwork) -> Held {
+        let ticket = seat.map(Seat::give_back);
+        let (hold, _) = self.change(|inner, now| match ticket {
+            Some(ticket) => inner.tarpit.refuse(ticket, now),
+            None => inner.tarpit.refuse_apart(network, now),
+        });
+        self.held(hold)
+    }
+
+    /// A failed AUTH.
+    pub(super) fn fail_auth(self: &Arc<Self>, network: ClientNetwork) -> Held {
+        let (hold, _) = self.change(|inner, now| inner.tarpit.fail_auth(network, now));
+        self.held(hold)
+    }
+
+    /// Whether MAIL of this network gets 421.
+    #[must_use]
+    pub(super) fn is_in_debt(&self, network: ClientNetwork) -> bool {
+        self.change(|inner, now| inner.tarpit.is_in_debt(network, now)).0
+    }
+
+    /// A client of this network has authenticated, or a message of it was accepted.
+    pub(super) fn proved_good(&self, network: ClientNetwork) {
+        let (delayed, _) = self.change(|inner, _| inner.tarpit.proved_good(network));
+        if let Some(delayed) = delayed {
+            tracing::warn!(
+                %network,
+                replies = delayed.replies,
+                seconds = delayed.delay.as_secs(),
+                "A client that the tar pit has delayed proved to be an honest one; `tarpit.exempt` spares its network."
+            );
+        }
+    }
+
+    fn held(self: &Arc<Self>, hold: Hold) -> Held {
+        match hold {
+            Hold::Not => Held::Not,
+            Hold::For(ticket, duration) => Held::For(self.seat(ticket), duration),
+            Hold::Full => Held::Full,
+        }
+    }
+
+    fn seat(self: &Arc<Self>, ticket: Ticket) -> Seat {
+        Seat { tarpit: Arc::clone(self), ticket, state: SeatState::Taken }
+    }
+
+    /// Changes what is remembered, wakes those whose time has come, and counts. Also when the next are to be woken.
+    fn change<T>(&self, change: impl FnOnce(&mut Inner, Instant) -> T) -> (T, Option<Instant>) {
+        let mut inner = self.lock();
+        let now = Instant::now();
+        let result = change(&mut inner, now);
+        while let Some((ticket, woken)) = inner.tarpit.poll_woken(now) {
+            // One that has just gone gives its place back by itself.
+            if let Some(wake) = inner.waiting.remove(&ticket) {
+                wake.send(woken).ok();
+            }
+        }
+        let next = inner.tarpit.poll_timeout();
+        let earlier = next.is_some_and(|next| inner.timer.is_none_or(|timer| next < timer));
+        inner.timer = next;
+        self.count(&mut inner);
+        drop(inner);
+        if earlier {
+            self.earlier.notify_one();
+        }
+        (result, next)
+    }
+
+    fn count(&self, inner: &mut Inner) {
+        let facts = inner.tarpit.facts();
+        let told = std::mem::replace(&mut inner.told, facts);
+        let metrics = &self.metrics;
+        metrics.delayed.set(i64::try_from(facts.delayed_now).unwrap_or(i64::MAX));
+        metrics.replies.inc_by(facts.replies_held.saturating_sub(told.replies_held));
+        metrics.seconds.inc_by(facts.delay.saturating_sub(told.delay).as_secs_f64());
+        metrics.gave_up.inc_by(facts.gave_up.saturating_sub(told.gave_up));
+        metrics.proved_good.inc_by(facts.proved_good.saturating_sub(told.proved_good));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// Returns when the wait is over. Dropped before, the client has gone.
+    pub(super) async fn over(self) -> TurnCome {
+        match self.woken.await {
+            Ok(Woken::Come) => TurnCome::Come(self.seat),
+            Ok(Woken::LineTooLong) | Err(_) => {
+                self.seat.give_back();
+                TurnCome::LineTooLong
+            }
+        }
+    }
+}
+
+impl Seat {
+    /// The RCPT is answered without a delay.
+    pub(super) fn turn_over(self) {
+        let tarpit = Arc::clone(&self.tarpit);
+        let ticket = self.give_back();
+        tarpit.change(|inner, now| inner.tarpit.turn_over(ticket, now));
+    }
+
+    /// The client has waited for its reply to the end.
+    pub(super) fn waited(self) {
+        self.give_back();
+    }
+
+    fn give_back(mut self) -> Ticket {
+        self.state = SeatState::GivenBack;
+        self.ticket
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if self.state == SeatState::Taken {
+            let ticket = self.ticket;
+            self.tarpit.change(|inner, now| {
+                inner.waiting.remove(&ticket);
+                inner.tarpit.leave(ticket, now);
+            });
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The front-end in this process, on loopback, with settings made in code.
+
+#![expect(clippy::disallowed_methods, reason = "the tests give a grace period")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::*;
+use crate::config::settings::SmtpListener;
+use crate::message::id::DestinationName;
+use crate::policy::relay::{AcceptedDomains, Authentication, DomainPattern, ListenerPolicy, RelayPolicy};
+use crate::policy::route::{Route, RouteDomain, RouteTo};
+use crate::spool::Limits;
+
+/// A front-end with one listener that takes mail for corp.example.
+struct Bench {
+    front_end: FrontEnd,
+    spool: Spool,
+    _dir: TempDir,
+}
+
+impl Bench {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = Settings::built_in(dir.path(), TimeZone::UTC);
+        settings.hostname = Some("gw1.plant.example".to_owned());
+        settings.smtp = smtp();
+        let metrics = Arc::new(Metrics::new());
+        let limits = Limits {
+            max_size: None,
+            min_free: 0,
+            reserved_for_notices: 0,
+            failed_keep: Duration::from_secs(60),
+        };
+        let expire = Duration::from_secs(3600);
+        let spool = Spool::open(&dir.path().join("spool"), limits, expire, Arc::clone(&metrics)).unwrap();
+        let sockets = Sockets::bind(&settings.smtp).unwrap();
+        let front_end = FrontEnd::start(sockets, &settings, spool.clone(), Arc::clone(&metrics)).unwrap();
+        Self { front_end, spool, _dir: dir }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.front_end.addresses()[0].1
+    }
+}
+
+fn smtp() -> SmtpFrontEnd {
+    let policy = ListenerPolicy {
+        name: ListenerName::new("mx").unwrap(),
+        trusted_networks: Vec::new(),
+        authentication: Authentication::Optional,
+    };
+    let listener = SmtpListener {
+        addresses: vec!["127.0.0.1:0".parse().unwrap()],
+        policy: Arc::new(policy),
+        tolerance: None,
+        clients: Vec::new(),
+        tls: None,
+        auth: None,
+        dnsbl: Vec::new(),
+        proxy_protocol_from: Vec::new(),
+    };
+    let route = Route {
+        domain: RouteDomain::Any,
+        via: DestinationName::new("inbox").unwrap(),
+        to: RouteTo::Recipient,
+    };
+    let accepted = vec![DomainPattern::parse("corp.example").unwrap()];
+    let relay = RelayPolicy { accepted_domains: AcceptedDomains::new(accepted), routes: vec![route] };
+    SmtpFrontEnd { listeners: vec![listener], relay: Arc::new(relay), ..SmtpFrontEnd::default() }
+}
+
+/// Says each line and gives the reply's first line; `None` once the server has closed.
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    async fn connect(address: SocketAddr) -> Self {
+        Self(BufReader::new(TcpStream::connect(address).await.unwrap()))
+    }
+
+    async fn reply(&mut self) -> Option<String> {
+        loop {
+            let mut line = String::new();
+            let read = timeout(Duration::from_secs(30), self.0.read_line(&mut line)).await.unwrap();
+            if !matches!(read, Ok(read) if read > 0) {
+                return None;
+            }
+            if line.as_bytes().get(3) == Some(&b' ') {
+                return Some(line);
+            }
+        }
+    }
+
+    async fn say(&mut self, line: &str) -> String {
+        self.0.get_mut().write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+        self.reply().await.expect("the server must answer")
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_in_the_spool_before_its_client_hears_250() {
+    let bench = Bench::start();
+    let mut client = Client::connect(bench.address()).await;
+    assert!(client.reply().await.unwrap().starts_with("220 gw1.plant.example "));
+    for (line, code) in [
+        ("EHLO client.test", "250 "),
+        ("MAIL FROM:<a@client.test>", "250 "),
+        ("RCPT TO:<ops@corp.example>", "250 "),
+        ("DATA", "354 "),
+    ] {
+        let reply = client.say(line).await;
+        assert!(reply.starts_with(code), "{line}: {reply}");
+    }
+    let reply = client.say("Subject: hi\r\n\r\nBody\r\n.").await;
+    assert!(reply.starts_with("250 2.0.0 "), "{reply}");
+    let waiting = bench.spool.waiting().await.unwrap();
+    assert_eq!(waiting.iter().map(|(_, copies)| *copies).sum::<i64>(), 1);
+    assert!(client.say("QUIT").await.starts_with("221 "));
+    assert_eq!(client.reply().await, None);
+}
+
+#[tokio::test]
+async fn a_stop_ends_idle_sessions_and_lets_nobody_in() {
+    let bench = Bench::start();
+    let mut client = Client::connect(bench.address()).await;
+    client.reply().await.unwrap();
+    let address = bench.address();
+    let ended = tokio::spawn(bench.front_end.ended(Instant::now() + Duration::from_secs(20)));
+    assert!(client.reply().await.unwrap().starts_with("421 4.3.2 "));
+    assert_eq!(client.reply().await, None);
+    assert!(ended.await.unwrap());
+    assert!(TcpStream::connect(address).await.is_err());
+}
