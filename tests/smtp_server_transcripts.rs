@@ -16,10 +16,14 @@
 //! Each transcript is played with the octets as written, and again octet by octet; `WHOLE` leaves out the second, where
 //! the situation is that octets are there together.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use server_player::{Pieces, play};
+use server_fuzz::Dice;
+use server_player::{Pieces, play, profile};
 
+#[path = "support/server_fuzz.rs"]
+mod server_fuzz;
 #[path = "support/server_player.rs"]
 mod server_player;
 
@@ -49,4 +53,31 @@ fn a_transcript_that_expects_something_else_fails() {
     let script = "PROFILE\nS: 220 gw.example ESMTP\nC: NOOP\nS: 250 2.0.0 Fine\n";
     let difference = play(script, Pieces::AsWritten).unwrap_err();
     assert_eq!(difference, "line 4: expected \"S: 250 2.0.0 Fine\", the machine does \"S: 250 2.0.0 Ok\"");
+}
+
+#[test]
+fn splices_of_two_never_panic_and_keep_the_rules() {
+    let scripts = server_player::scripts();
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    let mut stored = 0;
+    for _ in 0..3_000 {
+        let [one, other] = [(); 2].map(|()| client_octets(&scripts[dice.below(scripts.len())].1));
+        let head = &one[..dice.below(one.len() + 1)];
+        let tail = &other[dice.below(other.len() + 1)..];
+        let words = profile_of(&scripts[dice.below(scripts.len())].1);
+        stored += server_fuzz::run(profile(&words), &[head, tail].concat(), &mut dice);
+    }
+    assert!(stored > 100, "only {stored} messages got through: the splices are worth nothing");
+}
+
+/// All that the client of a transcript sends, cut to what one session may be fed.
+fn client_octets(script: &str) -> Vec<u8> {
+    let mut octets: Vec<u8> = script.lines().filter_map(server_player::client_octets).flatten().collect();
+    octets.truncate(5_000);
+    octets
+}
+
+fn profile_of(script: &str) -> BTreeMap<String, String> {
+    let words = script.lines().find_map(|line| line.strip_prefix("PROFILE")).unwrap();
+    server_player::words_of(words)
 }

@@ -216,7 +216,8 @@ impl Player {
     }
 }
 
-fn client_octets(line: &str) -> Option<Vec<u8>> {
+/// What a line of a transcript has the client send, if anything.
+pub(crate) fn client_octets(line: &str) -> Option<Vec<u8>> {
     if let Some(text) = line.strip_prefix("C: ").or((line == "C:").then_some("")) {
         return Some(format!("{text}\r\n").into_bytes());
     }
@@ -283,7 +284,7 @@ fn describe_facts(facts: &ContentFacts) -> String {
 }
 
 /// An answer to a question, as a transcript writes it.
-pub(crate) fn answer(question: &Question, text: &str) -> Answer {
+fn answer(question: &Question, text: &str) -> Answer {
     match (question, text) {
         (Question::Admit { .. }, "granted") => Answer::Admit(Admission::Granted),
         (Question::Admit { .. }, "over rate") => Answer::Admit(Admission::OverRate),
@@ -415,7 +416,7 @@ fn duration(text: &str) -> Duration {
 }
 
 /// `\r`, `\n`, `\t`, `\\` and `\xNN`.
-pub(crate) fn unescape(text: &str) -> Vec<u8> {
+fn unescape(text: &str) -> Vec<u8> {
     let mut octets = Vec::new();
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
