@@ -51,12 +51,17 @@ fn every_shipped_configuration_loads_without_a_warning() {
 }
 
 #[test]
-fn the_readmes_configuration_loads_and_pages_somebody_for_the_alarm_it_speaks_of() {
+fn the_readmes_configurations_load_and_the_first_pages_somebody_for_the_alarm_it_speaks_of() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let (_, yaml) = readme.split_once("```yaml\n").unwrap();
-    let (yaml, _) = yaml.split_once("```").unwrap();
-    let checked = checked("README.md", yaml).unwrap_or_else(|problems| panic!("{problems}"));
-    assert_eq!(checked.warnings, Problems::default());
+    let blocks = readme.split("```yaml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    let mut loaded: Vec<Checked> = blocks
+        .map(|yaml| checked("README.md", yaml).unwrap_or_else(|problems| panic!("{problems}")))
+        .collect();
+    for checked in &loaded {
+        assert_eq!(checked.warnings, Problems::default());
+    }
+    assert_eq!(loaded.len(), 2);
+    let checked = loaded.remove(0);
     let bytes = messngr::messngr("UPS-3", "On battery");
     let Ok(Datagram::Direct(direct)) = Datagram::parse(&bytes) else { panic!("a whole datagram") };
     let source = "192.0.2.3:138".parse().unwrap();

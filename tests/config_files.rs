@@ -105,16 +105,18 @@ fn certificate(until: i32) -> (String, String) {
     (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }
 
-/// Costly to make.
+/// Costly to make, as is the other.
 static HASH: LazyLock<PasswordHash> =
     LazyLock::new(|| PasswordHash::of("x", [1; 16], Cost::DEFAULT).unwrap());
+
+static SCRAM: LazyLock<ScramVerifier> = LazyLock::new(|| ScramVerifier::of("x", [2; 16]));
 
 fn users(names: &[(&str, bool)]) -> String {
     let accounts = names.iter().map(|(name, scram)| Account {
         name: AccountName::new(name).unwrap(),
         state: AccountState::Enabled,
         password: HASH.clone(),
-        scram: scram.then(|| ScramVerifier::of("x", [2; 16])),
+        scram: scram.then(|| SCRAM.clone()),
         cram_md5: None,
         may_send_as: None,
         rate: None,

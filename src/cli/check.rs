@@ -29,7 +29,12 @@ pub fn run(args: &Args, global: &Global) -> Exit {
             let settings = &checked.settings;
             let rules = counted(settings.rules.rules().len(), "rule");
             let destinations = counted(settings.destinations.len(), "destination");
-            (warnings, Some(format!("{what}: no problems; {rules}, {destinations}")), Exit::Done)
+            let listeners = match settings.smtp.listeners.len() {
+                0 => String::new(),
+                count => format!(", {}", counted(count, "SMTP listener")),
+            };
+            let summary = format!("{what}: no problems; {rules}, {destinations}{listeners}");
+            (warnings, Some(summary), Exit::Done)
         }
         Err(LoadError::Problems(problems)) => (problems, None, Exit::Config),
         Err(error @ LoadError::Unreadable { .. }) => {
