@@ -9,6 +9,7 @@ mod destinations;
 mod directory;
 mod front_end;
 mod hearing;
+mod keeping;
 mod ldap_filter;
 mod listeners;
 mod relay;
@@ -30,11 +31,10 @@ use zeroize::Zeroizing;
 use super::document::{self, Node, Value};
 use super::merge::merge;
 use super::problem::{Place, Problem, Problems};
-use super::raw::{self, At, Lost, OrOff, Read as _, Size};
-use super::settings::{Settings, SpoolLimits};
+use super::raw::{self, At, Lost, Read as _};
+use super::settings::Settings;
 use crate::message::id::DestinationName;
 use crate::policy::mapping::Context;
-use crate::policy::retry::Retry;
 use crate::policy::spelling::nearest;
 use front_end::Written;
 
@@ -323,29 +323,6 @@ impl Checking<'_> {
         })
     }
 
-    fn retry(&mut self, retry: Option<At<raw::Retry>>) -> Retry {
-        let raw::Retry { first, max, expire, .. } = retry.map(|retry| retry.value).unwrap_or_default();
-        let default = Retry::default();
-        let place = max.as_ref().or(first.as_ref()).map(|duration| duration.place.clone());
-        let retry = Retry {
-            first: self.nonzero(first, default.first),
-            max: self.nonzero(max, default.max),
-            expire: self.nonzero(expire, default.expire),
-        };
-        if let Some(place) = place
-            && retry.first > retry.max
-        {
-            let cause =
-                format!("first ({}) is longer than max ({})", spelled(retry.first), spelled(retry.max));
-            self.problem(Problem::new(
-                &place,
-                cause,
-                "waits grow from first to max; write the shorter one as first",
-            ));
-        }
-        retry
-    }
-
     /// The duration, which may not be zero.
     fn nonzero(&mut self, duration: Option<At<Duration>>, default: Duration) -> Duration {
         let Some(duration) = duration else { return default };
@@ -355,54 +332,10 @@ impl Checking<'_> {
         }
         duration.value
     }
-
-    /// Warns of a size that hardly one mail fits into: most likely its unit was forgotten.
-    fn holds_something(&mut self, max_size: Option<&At<OrOff<Size>>>, consequence: &str) {
-        if let Some(written) = max_size
-            && let Some(Size(bytes)) = written.value.limit()
-            && bytes < LEAST_USEFUL
-        {
-            let cause = format!("is less than 1MiB, so {consequence}");
-            self.problems.warn(Problem::subject(
-                &written.place,
-                cause,
-                "write a size such as 1GiB, or `off`",
-            ));
-        }
-    }
-
-    fn spool(&mut self, spool: Option<At<raw::Spool>>) -> SpoolLimits {
-        let raw::Spool { max_size, min_free, reserved_for_notices, failed_keep, .. } =
-            spool.map(|spool| spool.value).unwrap_or_default();
-        let bytes = |size: &Option<At<OrOff<Size>>>, default: u64| {
-            size.as_ref().map_or(Some(default), |size| size.value.limit().map(|size| size.0))
-        };
-        self.holds_something(max_size.as_ref(), "most messages would be refused");
-        let limits = SpoolLimits {
-            max_size: bytes(&max_size, DEFAULT_SPOOL_SIZE),
-            min_free: bytes(&min_free, DEFAULT_MIN_FREE).unwrap_or(0),
-            reserved_for_notices: bytes(&reserved_for_notices, DEFAULT_RESERVED).unwrap_or(0),
-            failed_keep: self.nonzero(failed_keep, DEFAULT_FAILED_KEEP),
-        };
-        if let (Some(written), Some(limit)) =
-            (max_size.as_ref().or(reserved_for_notices.as_ref()), limits.max_size)
-            && limits.reserved_for_notices >= limit
-        {
-            let cause = "reserved_for_notices takes all of max_size, so that nothing is left for mail";
-            self.problem(written.problem(cause, "make max_size greater than reserved_for_notices"));
-        }
-        limits
-    }
 }
 
 /// What `mailslotd@` leaves of a mailbox's 254 octets (RFC 5321 §4.5.3.1.3).
 const MAX_HOSTNAME: usize = 244;
-const DEFAULT_SPOOL_SIZE: u64 = 10 << 30;
-/// Of a Maildir or the spool: some hundred notices.
-const LEAST_USEFUL: u64 = 1 << 20;
-const DEFAULT_MIN_FREE: u64 = 200 << 20;
-const DEFAULT_RESERVED: u64 = 256 << 20;
-const DEFAULT_FAILED_KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What keeps a text from being a domain name in ASCII (RFC 5321 §4.1.2, RFC 1035 §2.3.4).
 fn domain_fault(name: &str) -> Option<&'static str> {

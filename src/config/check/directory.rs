@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::super::problem::Problem;
 use super::super::raw::{self, At};
 use super::super::settings::{CallForward, Ldap, RecipientSource, TlsMode};
@@ -94,63 +96,72 @@ impl Checking<'_> {
     }
 
     fn ldap(&mut self, ldap: raw::Ldap, owner: &SecretOwner) -> Option<Ldap> {
-        let raw::Ldap { place, lost, url, tls, base, filter, bind_dn, password_file, password_env, timeout } =
-            ldap;
-        if url.is_none() {
-            let fix = "add the server, for example `url: ldaps://dc1.corp.example`";
-            self.missing(&place, &lost, "url", fix);
-        }
-        if base.is_none() {
-            let fix = "add where the search begins, for example `base: 'dc=corp,dc=example'`";
-            self.missing(&place, &lost, "base", fix);
-        }
-        if filter.is_none() {
-            let fix = "add it, for example `filter: '(proxyAddresses=smtp:{address})'`";
-            self.missing(&place, &lost, "filter", fix);
-        }
+        self.ldap_is_complete(&ldap);
+        let bind = self.ldap_bind(&ldap, owner);
+        let raw::Ldap { url, tls, base, filter, timeout, .. } = ldap;
         if let Some(filter) = &filter
             && let Some((cause, fix)) = ldap_filter::fault(&filter.value)
         {
             self.problem(filter.problem(format!("{:?} {cause}", filter.value), fix));
         }
-        // Active Directory takes user@domain as a bind name too.
-        let base_fault = base.as_ref().filter(|base| !base.value.contains('='));
-        let bind_fault = bind_dn.as_ref().filter(|dn| !dn.value.contains(['=', '@', '\\']));
-        for name in base_fault.into_iter().chain(bind_fault) {
-            let cause = format!("{:?} is no distinguished name", name.value);
-            self.problem(name.problem(cause, "write one such as dc=corp,dc=example"));
-        }
         let tls = tls.map(|tls| tls.value).unwrap_or_default();
         let mode = url.as_ref().map_or(TlsMode::Implicit, |url| self.ldap_security(url, tls.mode.as_ref()));
         let ca_file = tls.ca_file.and_then(|path| self.authorities(&path, mode));
-        let has_password = password_file.is_some() || password_env.is_some();
-        if let Some(dn) = bind_dn.as_ref().filter(|_| mode == TlsMode::None) {
+        if let Some((dn, _)) = bind.as_ref().filter(|_| mode == TlsMode::None) {
             let cause = "the password would go over the network in clear";
             let fix = "write `url: ldaps://…`, or `tls: { mode: starttls }`; without `bind_dn` the search is anonymous";
             self.problem(dn.problem(cause, fix));
         }
-        let bind = match bind_dn {
-            Some(dn) => {
-                let password = self.password(owner, password_file, password_env, (&place, &lost));
-                Some((dn.value, password))
-            }
-            None => {
-                if has_password && !lost.has("bind_dn") {
-                    let cause = "has a password, but no `bind_dn` that it belongs to";
-                    self.incomplete(&place, cause, "add `bind_dn:`, or remove the password");
-                }
-                None
-            }
-        };
         Some(Ldap {
             url: url?.value,
             tls: mode,
             ca_file,
             base: base?.value,
             filter: filter?.value,
-            bind,
+            bind: bind.map(|(dn, password)| (dn.value, password)),
             timeout: self.nonzero(timeout, DIRECTORY_TIMEOUT),
         })
+    }
+
+    fn ldap_is_complete(&mut self, ldap: &raw::Ldap) {
+        let raw::Ldap { place, lost, url, base, filter, bind_dn, .. } = ldap;
+        if url.is_none() {
+            let fix = "add the server, for example `url: ldaps://dc1.corp.example`";
+            self.missing(place, lost, "url", fix);
+        }
+        if base.is_none() {
+            let fix = "add where the search begins, for example `base: 'dc=corp,dc=example'`";
+            self.missing(place, lost, "base", fix);
+        }
+        if filter.is_none() {
+            let fix = "add it, for example `filter: '(proxyAddresses=smtp:{address})'`";
+            self.missing(place, lost, "filter", fix);
+        }
+        // Active Directory takes user@domain and DOMAIN\user to bind, too.
+        let base = base.as_ref().filter(|base| !base.value.contains('='));
+        let bind_dn = bind_dn.as_ref().filter(|dn| !dn.value.contains(['=', '@', '\\']));
+        for name in base.into_iter().chain(bind_dn) {
+            let cause = format!("{:?} is no distinguished name", name.value);
+            self.problem(name.problem(cause, "write one such as dc=corp,dc=example"));
+        }
+    }
+
+    /// Who asks, and the password for it; `None`: nobody in particular.
+    fn ldap_bind(
+        &mut self,
+        ldap: &raw::Ldap,
+        owner: &SecretOwner,
+    ) -> Option<(At<String>, Zeroizing<String>)> {
+        let raw::Ldap { place, lost, bind_dn, password_file, password_env, .. } = ldap;
+        let Some(dn) = bind_dn else {
+            if (password_file.is_some() || password_env.is_some()) && !lost.has("bind_dn") {
+                let cause = "has a password, but no `bind_dn` that it belongs to";
+                self.incomplete(place, cause, "add `bind_dn:`, or remove the password");
+            }
+            return None;
+        };
+        let password = self.password(owner, password_file.clone(), password_env.clone(), (place, lost));
+        Some((dn.clone(), password))
     }
 
     /// What the URL and `tls.mode` say together.

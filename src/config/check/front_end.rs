@@ -140,7 +140,6 @@ impl Checking<'_> {
         if relay.routes_everything() {
             return;
         }
-        const EVERYWHERE: &str = "add at the end of `relay.routes`: `- { domain: '*', via: smarthost }`";
         for WayIn { policy, place } in ways_in {
             if policy.trusted_networks.iter().any(|trusted| trusted.relay_to == RelayTo::Any) {
                 let cause = "lets clients send anywhere (`relay_to: any`), but no route is for any domain";
@@ -183,6 +182,9 @@ impl Checking<'_> {
         }
     }
 }
+
+/// How a route for any domain is written.
+const EVERYWHERE: &str = "add at the end of `relay.routes`: `- { domain: '*', via: smarthost }`";
 
 /// The first listener on which clients that are neither trusted nor authenticated may send something.
 pub(super) fn open_to_strangers<'l>(relay: &CheckedRelay, listeners: &'l [Listener]) -> Option<&'l Listener> {

@@ -40,21 +40,7 @@ impl Checking<'_> {
         for written in [&tarpit.max, &tarpit.failed_auth].into_iter().flatten() {
             self.ends_before_clients_give_up(written);
         }
-        let of_line = tarpit.max_line.as_ref().or(tarpit.time.as_ref());
-        if let Some(written) = tarpit.max.as_ref().or(tarpit.time.as_ref())
-            && policy.time > policy.max
-        {
-            let cause =
-                format!("time ({}) is longer than max ({})", spelled(policy.time), spelled(policy.max));
-            self.problem(written.problem(cause, "write a longer max, or a shorter time"));
-        } else if let Some(written) = of_line.filter(|_| policy.time > policy.max_line) {
-            let cause = format!(
-                "time ({}) is longer than max_line ({}), so the second refusal would turn the whole network away",
-                spelled(policy.time),
-                spelled(policy.max_line)
-            );
-            self.problem(written.problem(cause, "write a longer max_line"));
-        }
+        self.delays_fit(&policy, tarpit.time.as_ref(), tarpit.max.as_ref(), tarpit.max_line.as_ref());
         if let Some(written) = tarpit.max_delayed
             && policy.max_delayed >= relay.limits.connections_in_all
         {
@@ -66,6 +52,31 @@ impl Checking<'_> {
         }
         self.tarpit_has_effect(tarpit.time.as_ref(), relay, listeners);
         policy
+    }
+
+    /// Notes a time that could never be waited.
+    fn delays_fit(
+        &mut self,
+        policy: &TarpitPolicy,
+        time: Option<&At<Duration>>,
+        max: Option<&At<Duration>>,
+        max_line: Option<&At<Duration>>,
+    ) {
+        let (name, limit, written, consequence) = if policy.time > policy.max {
+            ("max", policy.max, max, "")
+        } else if policy.time > policy.max_line {
+            let consequence = ", so the second refusal would turn the whole network away";
+            ("max_line", policy.max_line, max_line, consequence)
+        } else {
+            return;
+        };
+        let Some(written) = written.or(time) else { return };
+        let cause = format!(
+            "time ({}) is longer than {name} ({}){consequence}",
+            spelled(policy.time),
+            spelled(limit)
+        );
+        self.problem(written.problem(cause, format!("write a longer {name}, or a shorter time")));
     }
 
     /// Warns where the tar pit would do little, or is missed.

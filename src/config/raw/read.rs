@@ -7,7 +7,7 @@ use super::super::problem::{Place, Problem, Problems};
 use crate::policy::spelling::nearest;
 
 /// A value and where it stands.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::config) struct At<T> {
     pub(in crate::config) value: T,
     pub(in crate::config) place: Place,
