@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use mailslotd::session::smtp_server::Denial;
 use mailslotd::telemetry::metrics::smtp::{AuthOutcome, CLASSES, MessageOutcome, Refusal};
 use mailslotd::telemetry::metrics::{DeliveryResult, DestinationState, DropReason, SpoolState, TABLE};
 use regex::Regex;
@@ -153,6 +154,7 @@ fn known_values(metric: &str, label: &str) -> Vec<&'static str> {
         }
         ("mailslotd_smtp_connections_refused_total", "reason") => Refusal::ALL.map(Refusal::as_str).to_vec(),
         ("mailslotd_smtp_auth_total", "outcome") => AuthOutcome::ALL.map(AuthOutcome::as_str).to_vec(),
+        ("mailslotd_smtp_denied_total", "reason") => Denial::ALL.to_vec(),
         ("mailslotd_smtp_messages_total", "outcome") => {
             MessageOutcome::ALL.map(MessageOutcome::as_str).to_vec()
         }

@@ -11,6 +11,7 @@
 mod auth;
 mod border;
 mod content;
+mod denial;
 mod envelope;
 mod holding;
 mod opening;
@@ -27,6 +28,7 @@ use crate::wire::smtp::command::{ClientName, Command, CommandFault};
 use crate::wire::smtp::command_line::{LineFault, LineKind, LineReader};
 pub use border::{Ending, Input, Output};
 use content::{Receiving, Unwanted};
+pub use denial::Denial;
 use envelope::Candidate;
 use holding::Withheld;
 pub use profile::{Limits, Offers, Profile, Standing, Timeouts, TlsSession};

@@ -239,8 +239,8 @@ metrics! {
         "Replies to SMTP clients, by the first digit of their code.";
     smtp_messages: IntCounterVec, "mailslotd_smtp_messages_total", ["listener", "outcome"],
         "Messages whose content SMTP clients began to send, by what became of them.";
-    smtp_relay_denied: IntCounterVec, "mailslotd_smtp_relay_denied_total", ["listener", "reason"],
-        "Recipients and senders that the relay policy refused, by reason.";
+    smtp_denied: IntCounterVec, "mailslotd_smtp_denied_total", ["listener", "reason"],
+        "Senders and recipients of SMTP clients that the policy refused, by reason: `relay_access_denied`, `unknown_recipient` and so on.";
     smtp_auth: IntCounterVec, "mailslotd_smtp_auth_total", ["listener", "mechanism", "outcome"],
         "AUTH of SMTP clients that was decided, by mechanism and outcome.";
     smtp_tls_handshakes: IntCounterVec, "mailslotd_smtp_tls_handshakes_total", ["listener", "outcome"],

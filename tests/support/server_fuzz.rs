@@ -173,6 +173,7 @@ impl Session {
                 Output::AbandonContent => {
                     assert_eq!(std::mem::replace(&mut self.content, Content::None), Content::Begun);
                 }
+                Output::Denied { .. } => {}
                 Output::TurnOver => assert_eq!(self.machine.standing(), Standing::Subject),
                 Output::Closed(_) => {
                     assert_eq!(self.content, Content::None, "a content is left behind");

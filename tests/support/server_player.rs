@@ -174,6 +174,8 @@ impl Player {
                 Output::BeginContent(facts) => self.done.push_back(describe_facts(&facts)),
                 Output::Content(octets) => self.content(&octets),
                 Output::AbandonContent => self.abandoned(),
+                // Its reply tells enough.
+                Output::Denied { .. } => {}
                 Output::TurnOver => self.done.push_back("TURN OVER".to_owned()),
                 Output::Ask(question) => {
                     self.done.push_back(format!("ASK {}", describe_question(&question)));

@@ -22,7 +22,7 @@ use super::told::Topic;
 use crate::config::settings::{SmtpListener, TlsStart};
 use crate::policy::relay::ListenerPolicy;
 use crate::session::sasl::Nonces;
-use crate::session::smtp_server::{Ending, Profile, SmtpServer, Timeouts, TlsSession};
+use crate::session::smtp_server::{Denial, Ending, Profile, SmtpServer, Timeouts, TlsSession};
 use crate::telemetry::metrics::smtp::{ListenerMetrics, Refusal};
 use crate::wire::proxy::Proxied;
 
@@ -204,6 +204,21 @@ impl Listener {
             }),
             None => tracing::debug!(%listener, client = %address, %fault, "A TLS handshake failed."),
         }
+    }
+
+    /// Counts what the policy refused a client, and says so once an hour of each: a device whose mail goes nowhere has
+    /// nobody else to complain to.
+    pub(super) fn denied(&self, client: &Client, denial: Denial, path: &str) {
+        self.shared.metrics.smtp_denied(&self.metrics, denial.as_str());
+        self.shared.tell(Topic::Denial(denial.as_str()), client.address(), || {
+            tracing::info!(
+                listener = %self.metrics.name(),
+                client = %client.address(),
+                reason = denial.as_str(),
+                path = %path.escape_debug(),
+                "A sender or recipient was refused; `mailslotd explain relay` says why."
+            );
+        });
     }
 
     /// Tells a client to come later, where it can read it.

@@ -149,6 +149,7 @@ impl Session {
                     self.incoming = None;
                     self.listener.metrics.message(MessageOutcome::Abandoned);
                 }
+                Output::Denied { denial, path } => self.listener.denied(&self.client, denial, &path),
                 Output::TurnOver => {
                     if let Some(seat) = self.seat.take() {
                         seat.turn_over();

@@ -14,6 +14,8 @@ pub(super) enum Topic {
     ProxyHeader,
     /// It was turned away before its session.
     Refusal,
+    /// The policy refused it something, for this reason.
+    Denial(&'static str),
 }
 
 /// What was told lately.

@@ -1,5 +1,6 @@
 //! What goes into a session, what comes out of it, and how it ends.
 
+use super::Denial;
 use super::profile::TlsSession;
 use super::questions::{Answer, ContentFacts, Question};
 
@@ -38,6 +39,13 @@ pub enum Output {
     Content(Vec<u8>),
     /// The transaction whose content was begun is over without [`Question::Store`]: nothing of it stays.
     AbandonContent,
+    /// A sender or a recipient was refused by policy: for the metrics and the log. Its reply comes by itself.
+    Denied {
+        /// What was refused, and why.
+        denial: Denial,
+        /// The path that it is about.
+        path: String,
+    },
     /// The RCPT whose turn it was is answered without a delay: the next in the line may go.
     TurnOver,
     /// Close the connection; the session is over.

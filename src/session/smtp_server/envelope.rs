@@ -3,7 +3,7 @@
 use super::holding::After;
 use super::questions::{Admission, Existence, Question, Submission, Turn};
 use super::reply::{self, Reply};
-use super::{Asked, Ending, Output, SmtpServer, State};
+use super::{Asked, Denial, Ending, Output, SmtpServer, State};
 use crate::policy::relay::{Facts, RelayVerdict, SenderRefusal, SenderVerdict, decide_relay, decide_sender};
 use crate::wire::smtp::command::{Mail, Rcpt};
 use crate::wire::smtp::path::ForwardPath;
@@ -36,7 +36,24 @@ impl SmtpServer {
         self.ask(Asked::Admit(Box::new(submission)), Question::Admit { reverse_path });
     }
 
-    fn objection_to(&self, mail: &Mail) -> Option<Reply> {
+    fn objection_to(&mut self, mail: &Mail) -> Option<Reply> {
+        self.fault_of(mail).or_else(|| {
+            let SenderVerdict::Refused(refusal) = decide_sender(self.facts(), &mail.reverse_path) else {
+                return None;
+            };
+            let (path, text) = (mail.reverse_path.to_string(), refusal.to_string());
+            let reply = match refusal {
+                SenderRefusal::AuthenticationRequired => Reply::new(refusal.code(), refusal.status(), &text),
+                SenderRefusal::NotOfAccount | SenderRefusal::NotOfNetwork { .. } => {
+                    Reply::about(refusal.code(), refusal.status(), &path, &text)
+                }
+            };
+            self.deny(Denial::Sender(refusal), path);
+            Some(reply)
+        })
+    }
+
+    fn fault_of(&self, mail: &Mail) -> Option<Reply> {
         if self.hello.is_none() {
             return Some(reply::SAY_HELLO);
         }
@@ -49,24 +66,16 @@ impl SmtpServer {
         if parameters.iter().any(|(keyword, given)| *given && self.hides(keyword)) {
             return Some(reply::UNSUPPORTED_PARAMETER);
         }
-        if let SenderVerdict::Refused(refusal) = decide_sender(self.facts(), &mail.reverse_path) {
-            let text = refusal.to_string();
-            if refusal == SenderRefusal::AuthenticationRequired {
-                return Some(Reply::new(refusal.code(), refusal.status(), &text));
-            }
-            return Some(Reply::about(
-                refusal.code(),
-                refusal.status(),
-                &mail.reverse_path.to_string(),
-                &text,
-            ));
-        }
         if mail.reverse_path.needs_smtputf8() && !mail.smtputf8 {
             return Some(reply::NEEDS_SMTPUTF8);
         }
         let limit = self.limits().message_size;
         let is_too_large = limit.zip(mail.size).is_some_and(|(limit, size)| size > limit);
         is_too_large.then_some(reply::TOO_LARGE)
+    }
+
+    fn deny(&mut self, denial: Denial, path: String) {
+        self.outputs.push_back(Output::Denied { denial, path });
     }
 
     /// What the relay policy is told of this client.
@@ -105,7 +114,8 @@ impl SmtpServer {
         } else if rcpt.forward_path.needs_smtputf8() && !submission.smtputf8 {
             self.refuse_fault(reply::NEEDS_SMTPUTF8, State::Transaction(submission));
         } else if submission.recipients.len() >= self.limits().recipients {
-            self.refuse_recipient(reply::TOO_MANY_RECIPIENTS, State::Transaction(submission));
+            // Not counted: who has more than fit sends to those that did, and to the others later (RFC 5321 §4.5.3.1.10).
+            self.refuse(reply::TOO_MANY_RECIPIENTS, After::Go(State::Transaction(submission)));
         } else if self.is_subject() {
             let candidate = Candidate { submission, rcpt };
             self.ask(Asked::Turn(Box::new(candidate)), Question::Turn);
@@ -126,12 +136,15 @@ impl SmtpServer {
         let path = &candidate.rcpt.forward_path;
         let verdict = decide_relay(&self.profile.relay, self.facts(), path);
         if let RelayVerdict::Denied(refusal) = verdict {
-            let text = refusal.to_string();
-            let refusal = Reply::about(refusal.code(), refusal.status(), &path.to_string(), &text);
-            return self.refuse_recipient(refusal, State::Transaction(candidate.submission));
+            let path = path.to_string();
+            let reply = Reply::about(refusal.code(), refusal.status(), &path, &refusal.to_string());
+            self.deny(Denial::Relay(refusal), path);
+            return self.refuse_recipient(reply, State::Transaction(candidate.submission));
         }
         if let (Some(text), None) = (&self.profile.listed, &self.principal) {
             let refusal = Reply::new(550, EnhancedStatus::new(5, 7, 1), text);
+            let path = path.to_string();
+            self.deny(Denial::Listed, path);
             return self.refuse_recipient(refusal, State::Transaction(candidate.submission));
         }
         match (verdict, path) {
@@ -157,6 +170,7 @@ impl SmtpServer {
             Existence::Unknown => {
                 let path = candidate.rcpt.forward_path.to_string();
                 let refusal = Reply::about(550, EnhancedStatus::new(5, 1, 1), &path, "Recipient unknown");
+                self.deny(Denial::UnknownRecipient, path);
                 self.refuse_recipient(refusal, State::Transaction(candidate.submission));
             }
             Existence::Unavailable => {

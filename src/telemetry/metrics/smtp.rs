@@ -163,9 +163,9 @@ impl Metrics {
         self.declared.smtp_auth.with_label_values(&[listener.as_str(), mechanism, outcome.as_str()]).inc();
     }
 
-    /// A recipient was refused by the relay policy; `reason` is the verdict's word.
-    pub fn smtp_relay_denied(&self, listener: &ListenerMetrics, reason: &'static str) {
-        self.declared.smtp_relay_denied.with_label_values(&[listener.name.as_str(), reason]).inc();
+    /// The policy refused a sender or a recipient; `reason` is a word of the program's.
+    pub fn smtp_denied(&self, listener: &ListenerMetrics, reason: &'static str) {
+        self.declared.smtp_denied.with_label_values(&[listener.name.as_str(), reason]).inc();
     }
 }
 
