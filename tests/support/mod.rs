@@ -6,6 +6,7 @@ use std::io::Write as _;
 pub(crate) mod fixtures;
 pub(crate) mod gateway;
 pub(crate) mod lan_gateway;
+pub(crate) mod mail_programs;
 pub(crate) mod messngr;
 pub(crate) mod namespace;
 pub(crate) mod postfix;
@@ -13,6 +14,7 @@ pub(crate) mod python;
 pub(crate) mod recipients;
 pub(crate) mod samba;
 pub(crate) mod slapd;
+pub(crate) mod smtp;
 
 /// What this machine lacks for a test.
 #[derive(Debug)]
