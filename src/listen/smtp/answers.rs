@@ -165,7 +165,12 @@ impl Session {
             self.input(Input::Disconnected);
             return ControlFlow::Continue(());
         };
-        match listener.secure(acceptor, stream, &self.client).await {
+        let secured = tokio::select! {
+            biased;
+            () = self.stop.requested() => None,
+            secured = listener.secure(acceptor, stream, &self.client) => secured,
+        };
+        match secured {
             Some((secured, session)) => {
                 self.stream = Stream::Secured(secured);
                 self.input(Input::TlsEstablished(session));

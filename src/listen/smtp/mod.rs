@@ -4,6 +4,8 @@
 //! perhaps put under TLS ([`tls`]); then one small task drives its session ([`session`]) and answers what the machine asks
 //! ([`answers`]): from the tar pit, the accounts, the directory, and at last the spool ([`content`]).
 
+#![expect(clippy::disallowed_methods, reason = "the edge where the end of a stop is timed")]
+
 mod accept;
 mod answers;
 pub mod authenticator;
@@ -105,15 +107,21 @@ pub enum FrontEndError {
 }
 
 /// The front-end at work.
-#[derive(Debug)]
 pub struct FrontEnd {
     addresses: Vec<(ListenerName, SocketAddr)>,
     doors: TaskTracker,
     sessions: TaskTracker,
     /// Nobody is let in any more, and sessions end as soon as their transaction does.
     stop: CancellationToken,
-    /// The tasks that serve sessions end.
+    /// What serves all sessions ends.
     give_up: CancellationToken,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for FrontEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FrontEnd").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
 }
 
 impl FrontEnd {
@@ -146,7 +154,7 @@ impl FrontEnd {
         }
         doors.spawn(Arc::clone(&shared.tarpit).run(give_up.clone()));
         doors.spawn(watch_certificates(listeners.certificates, stop.clone()));
-        Ok(Self { addresses, doors, sessions, stop, give_up })
+        Ok(Self { addresses, doors, sessions, stop, give_up, shared })
     }
 
     /// Where each listener is reached; the real port where 0 was configured.
@@ -162,12 +170,15 @@ impl FrontEnd {
         self.sessions.close();
     }
 
-    /// Waits until every session is over, at most until `end`; then whoever is left is cut off: nothing that was not
-    /// acknowledged is lost by it. Whether all had finished.
+    /// Waits until every session is over, at most until `end`: nothing that was acknowledged hangs on those that are left.
+    /// Whether all had finished.
     pub async fn ended(self, end: Instant) -> bool {
         self.stop();
         let finished = timeout_at(end, self.sessions.wait()).await.is_ok();
         self.give_up.cancel();
+        if timeout_at(end.max(Instant::now() + FAREWELL), self.shared.directory.close()).await.is_err() {
+            tracing::debug!("A directory did not answer our leave-taking.");
+        }
         finished
     }
 }
@@ -242,6 +253,8 @@ async fn watch_certificates(certificates: Vec<Arc<Certificate>>, stop: Cancellat
     }
 }
 
+/// How long directories have at least to hear that we go.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How often files of certificates are looked at.
 const RELOAD_EVERY: Duration = Duration::from_secs(10);
 
