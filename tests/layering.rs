@@ -372,7 +372,8 @@ const LAYERS: &[(&str, &[&str], World)] = &[
     ("config", &["wire", "message", "policy"], Untouched),
     ("telemetry", &["message"], Touched),
     ("spool", &["message", "policy", "telemetry"], Touched),
-    ("inventory", &["message", "telemetry"], Touched),
+    // It names what the wire knows: versions of TLS, mechanisms, paths.
+    ("inventory", &["wire", "message", "telemetry"], Touched),
     // Connections to other hosts, whatever is said over them.
     ("net", &[], Touched),
     // Sources come from the settings, and a next hop is asked in its own language.

@@ -1,6 +1,7 @@
 //! Every metric, declared once. Labels are enums of this program or names from the configuration, never from a peer.
 
 mod lookups;
+mod pickup;
 pub mod smtp;
 
 use prometheus::{
@@ -11,6 +12,7 @@ use prometheus::{
 use crate::message::id::{DestinationName, RuleName};
 use crate::message::mail::Class;
 pub use lookups::{DirectoryAnswer, DnsblOutcome, SourceKind};
+pub use pickup::PickupOutcome;
 
 /// Why a datagram did not become a message. Every increase may be a message lost: legacy senders do not repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -263,6 +265,10 @@ metrics! {
         "Answers of LDAP directories and next hops that are remembered.";
     dnsbl_lookups: IntCounterVec, "mailslotd_dnsbl_lookups_total", ["list", "outcome"],
         "Questions to DNS block lists about clients; only listed refuses mail.";
+    pickup_files: IntCounterVec, "mailslotd_pickup_files_total", ["outcome"],
+        "Files of the pickup directory, by what became of them; each attempt of one that has to wait counts as deferred.";
+    inventory_sightings_dropped: IntCounter, "mailslotd_inventory_sightings_dropped_total", [],
+        "Sessions of SMTP clients that the inventory could not take note of.";
     panics: IntCounter, "mailslotd_panics_total", [],
         "Tasks that ended by a defect in this program; please report it.";
 }
@@ -391,6 +397,11 @@ impl Metrics {
     /// Mail was removed from a Maildir by its limits.
     pub fn maildir_removed(&self, destination: &DestinationName, count: u64) {
         self.declared.maildir_removed.with_label_values(&[destination.as_str()]).inc_by(count);
+    }
+
+    /// A sighting of a client was dropped.
+    pub fn inventory_sighting_dropped(&self) {
+        self.declared.inventory_sightings_dropped.inc();
     }
 
     /// A task ended by a defect.
