@@ -27,6 +27,7 @@ use crate::admin::limit::Limited;
 use crate::admin::readiness::{Readiness, Stage};
 use crate::config::settings::{Settings, SpoolLimits};
 use crate::delivery::scheduler::{Scheduler, SchedulerError};
+use crate::inventory::{self, Inventory};
 use crate::listen::backlog::Backlog;
 use crate::listen::datagram::Receiver;
 use crate::listen::intake::{Intake, Left};
@@ -56,6 +57,7 @@ pub struct Gateway {
     servers: TaskTracker,
     stop_servers: CancellationToken,
     broke: CancellationToken,
+    inventory: Option<Inventory>,
     /// Dropping it would end the receiver's watch; a reload sends through it.
     _hearing: watch::Sender<Arc<Hearing>>,
 }
@@ -128,6 +130,7 @@ impl Gateway {
         make_state_dir(&settings)?;
         let spool = open_spool(&settings, Arc::clone(&metrics))?;
         let commands = control::bind(&settings.state_dir)?;
+        let inventory = open_inventory(&settings, &metrics);
         let scheduler = Scheduler::start(&settings, spool.clone(), Arc::clone(&metrics)).await?;
         tell_stranded(&spool, &scheduler).await?;
 
@@ -158,6 +161,7 @@ impl Gateway {
             scheduler: scheduler.clone(),
             about,
             readiness: readiness.clone(),
+            inventory: inventory.clone(),
         };
         let (servers, stop_servers) = (TaskTracker::new(), CancellationToken::new());
         serve(&servers, &stop_servers, monitors, commands, health, control);
@@ -178,6 +182,7 @@ impl Gateway {
             servers,
             stop_servers,
             broke,
+            inventory,
             _hearing: hearing,
         })
     }
@@ -241,6 +246,9 @@ impl Gateway {
         self.servers.close();
         if timeout(FOR_MONITORS, self.servers.wait()).await.is_err() {
             left.push("admin");
+        }
+        if let Some(inventory) = self.inventory {
+            inventory.close().await;
         }
         self.spool.close().await;
         if left.is_empty() {
@@ -324,6 +332,12 @@ pub fn open_spool(settings: &Settings, metrics: Arc<Metrics>) -> Result<Spool, S
     let SpoolLimits { max_size, min_free, reserved_for_notices, failed_keep } = settings.spool;
     let limits = Limits { max_size, min_free, reserved_for_notices, failed_keep };
     Spool::open(&settings.spool_dir(), limits, settings.retry.expire, metrics)
+}
+
+/// Mail does not depend on it, so the gateway runs without one that cannot be had.
+fn open_inventory(settings: &Settings, metrics: &Arc<Metrics>) -> Option<Inventory> {
+    let opened = Inventory::open(&settings.state_dir.join(inventory::DATABASE), Arc::clone(metrics));
+    opened.inspect_err(|error| tracing::error!("{error}. The gateway runs without it.")).ok()
 }
 
 fn make_state_dir(settings: &Settings) -> Result<(), StartError> {

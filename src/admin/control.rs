@@ -19,6 +19,7 @@ use super::api::{
 };
 use super::readiness::Readiness;
 use crate::delivery::scheduler::Scheduler;
+use crate::inventory::{Inventory, SmtpClient};
 use crate::message::id::{DestinationName, NotAQueueId, QueueId};
 use crate::message::recipient::RecipientNumber;
 use crate::spool::{Copy, Filter, Shown, Spool, SpoolError, SpoolState, Which};
@@ -34,6 +35,8 @@ pub struct Control {
     pub about: Arc<About>,
     /// Between start and stop.
     pub readiness: Readiness,
+    /// Who came; `None` where its file cannot be had.
+    pub inventory: Option<Inventory>,
 }
 
 /// What does not change while the gateway runs.
@@ -115,6 +118,7 @@ pub fn routes(control: Control) -> Router {
         .route("/api/v1/queue/{id}/retry", post(retry))
         .route("/api/v1/queue/{id}/hold", post(hold))
         .route("/api/v1/queue/{id}/release", post(release))
+        .route("/api/v1/inventory/smtp", get(smtp_clients))
         .route("/api/v1/destinations/{name}/pause", post(pause))
         .route("/api/v1/destinations/{name}/resume", post(resume))
         .with_state(control)
@@ -122,6 +126,15 @@ pub fn routes(control: Control) -> Router {
 
 async fn status(State(control): State<Control>) -> Json<Status> {
     Json(control.status())
+}
+
+async fn smtp_clients(State(control): State<Control>) -> Result<Json<Vec<SmtpClient>>, Refused> {
+    let inventory = control.inventory.ok_or_else(|| Refused {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        text: "the gateway runs without an inventory, since its file could not be opened; its log says why"
+            .to_owned(),
+    })?;
+    Ok(Json(inventory.smtp_clients().await))
 }
 
 async fn list(

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod describe;
 pub mod exit;
 pub mod explain;
+pub mod inventory;
 pub mod load;
 pub mod output;
 pub mod queue;
@@ -108,6 +109,8 @@ enum Command {
     Queue(queue::Args),
     /// Show and change the accounts of clients that authenticate
     User(user::Args),
+    /// Show who still depends on the gateway, and who could do without it
+    Inventory(inventory::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -134,6 +137,7 @@ pub fn run() -> Exit {
         Command::Replay(args) => replay::run(&args, &global),
         Command::Queue(args) => queue::run(args, &global),
         Command::User(args) => user::run(args, &global),
+        Command::Inventory(args) => inventory::run(&args, &global),
     }
 }
 
