@@ -31,6 +31,7 @@ use crate::inventory::{self, Inventory};
 use crate::listen::backlog::Backlog;
 use crate::listen::datagram::Receiver;
 use crate::listen::intake::{Intake, Left};
+use crate::listen::pickup::{Pickup, PickupError};
 use crate::listen::pipeline::{Hearing, Pipeline};
 use crate::listen::smtp::{self, FrontEnd, FrontEndError};
 use crate::listen::socket::{BindError, DatagramSocket};
@@ -52,6 +53,7 @@ pub struct Gateway {
     receiver: JoinHandle<()>,
     intake: JoinHandle<Left>,
     front_end: FrontEnd,
+    pickup: Option<JoinHandle<()>>,
     stop_receiver: CancellationToken,
     give_up_intake: CancellationToken,
     servers: TaskTracker,
@@ -109,6 +111,9 @@ pub enum StartError {
     /// The control socket cannot be had.
     #[error(transparent)]
     Control(#[from] SocketError),
+    /// Mail cannot be picked up.
+    #[error("pickup: {0}")]
+    Pickup(#[from] PickupError),
     /// A destination cannot be set up.
     #[error(transparent)]
     Destination(#[from] SchedulerError),
@@ -141,12 +146,14 @@ impl Gateway {
         let receiver = Receiver::new(socket, pipeline, Arc::clone(&backlog), Arc::clone(&metrics))
             .map_err(|source| StartError::Watch { address: datagram, source })?;
         let intake = Intake::new(backlog, spool.clone(), Arc::clone(&metrics));
+        let pickup = Pickup::prepare(&settings, spool.clone(), Arc::clone(&metrics))?;
 
         let front_end = FrontEnd::start(doors, &settings, spool.clone(), Arc::clone(&metrics))?;
         let broke = CancellationToken::new();
         let (stop_receiver, give_up_intake) = (CancellationToken::new(), CancellationToken::new());
         let receiver = spawn_vital(&broke, receiver.run(heard, stop_receiver.clone()));
         let intake = spawn_vital(&broke, intake.run(give_up_intake.clone()));
+        let pickup = pickup.map(|pickup| spawn_vital(&broke, pickup.run(stop_receiver.clone())));
 
         let about = Arc::new(About { started_at, datagram, admin });
         let health = Health {
@@ -177,6 +184,7 @@ impl Gateway {
             receiver,
             intake,
             front_end,
+            pickup,
             stop_receiver,
             give_up_intake,
             servers,
@@ -241,6 +249,12 @@ impl Gateway {
         }
         if !delivered {
             left.push("deliveries");
+        }
+        if let Some(pickup) = self.pickup
+            && !matches!(timeout_at(end, pickup).await, Ok(Ok(())))
+        {
+            // What it was taking is still in its directory.
+            left.push("pickup");
         }
         self.stop_servers.cancel();
         self.servers.close();

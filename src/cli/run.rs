@@ -10,6 +10,7 @@ use super::load::{self, Reading};
 use super::output::note;
 use crate::app::{Gateway, StartError};
 use crate::config::settings;
+use crate::listen::pickup::PickupError;
 use crate::spool::SpoolError;
 use crate::telemetry::log::{self, Form, Verbosity};
 
@@ -91,7 +92,9 @@ fn start_log(form: settings::Log, global: &Global) {
 fn refused(error: &StartError) -> Exit {
     note(format_args!("mailslotd: {error}"));
     match error {
-        StartError::Destination(_) | StartError::FrontEnd(_) => Exit::Config,
+        StartError::Destination(_)
+        | StartError::FrontEnd(_)
+        | StartError::Pickup(PickupError::Recipients(_)) => Exit::Config,
         StartError::Spool(SpoolError::Locked { .. } | SpoolError::Full { .. }) => Exit::TryLater,
         StartError::StateDir { .. }
         | StartError::Bind(_)
@@ -99,6 +102,7 @@ fn refused(error: &StartError) -> Exit {
         | StartError::Watch { .. }
         | StartError::Admin { .. }
         | StartError::Spool(_)
+        | StartError::Pickup(PickupError::Folder(_))
         | StartError::Control(_) => Exit::Unavailable,
     }
 }

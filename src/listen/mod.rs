@@ -8,6 +8,7 @@ pub mod backlog;
 pub mod datagram;
 pub mod intake;
 pub mod owner;
+pub mod pickup;
 pub mod pipeline;
 pub mod receive;
 pub mod smtp;

@@ -7,6 +7,7 @@ pub mod id;
 pub mod intake;
 pub mod mail;
 pub mod notice;
+pub mod own_envelope;
 pub mod recipient;
 pub mod rewrite;
 pub mod trace;

@@ -87,13 +87,13 @@ fn from(licensed: &Mailbox, name: &str) -> String {
 
 /// One field, or the empty line at the end.
 #[derive(Debug, Clone, Copy)]
-struct Field<'a> {
+pub(super) struct Field<'a> {
     name: &'a [u8],
     whole: &'a [u8],
 }
 
 impl<'a> Field<'a> {
-    fn is(&self, name: &str) -> bool {
+    pub(super) fn is(&self, name: &str) -> bool {
         self.name.trim_ascii_end().eq_ignore_ascii_case(name.as_bytes())
     }
 
@@ -101,14 +101,19 @@ impl<'a> Field<'a> {
         matches!(self.whole, b"\r\n" | b"\n")
     }
 
+    /// All of it, line ends included.
+    pub(super) const fn whole(&self) -> &'a [u8] {
+        self.whole
+    }
+
     /// What follows the colon, line ends included.
-    fn value(&self) -> &'a [u8] {
+    pub(super) fn value(&self) -> &'a [u8] {
         self.whole.get(self.name.len().saturating_add(1)..).unwrap_or_default()
     }
 }
 
 /// The fields of a header block, each with its continuation lines.
-fn fields(header: &[u8]) -> impl Iterator<Item = Field<'_>> {
+pub(super) fn fields(header: &[u8]) -> impl Iterator<Item = Field<'_>> {
     let mut rest = header;
     std::iter::from_fn(move || {
         let (whole, after) =
