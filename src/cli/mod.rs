@@ -15,10 +15,11 @@ pub mod queue;
 pub mod replay;
 pub mod run;
 pub mod send;
+pub mod sendmail;
 pub mod user;
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
@@ -109,6 +110,8 @@ enum Command {
     Queue(queue::Args),
     /// Show and change the accounts of clients that authenticate
     User(user::Args),
+    /// Take a message from standard input as sendmail(8) does, and drop it into the pickup directory
+    Sendmail(sendmail::Args),
     /// Show who still depends on the gateway, and who could do without it
     Inventory(inventory::Args),
 }
@@ -116,6 +119,10 @@ enum Command {
 /// Reads the command line and does what it says.
 #[must_use]
 pub fn run() -> Exit {
+    let mut words = std::env::args_os();
+    if words.next().is_some_and(|program| Path::new(&program).ends_with("sendmail")) {
+        return sendmail::run(&words.collect::<Vec<_>>(), &Global::default());
+    }
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(error) => {
@@ -137,6 +144,7 @@ pub fn run() -> Exit {
         Command::Replay(args) => replay::run(&args, &global),
         Command::Queue(args) => queue::run(args, &global),
         Command::User(args) => user::run(args, &global),
+        Command::Sendmail(args) => sendmail::run(&args.words, &global),
         Command::Inventory(args) => inventory::run(&args, &global),
     }
 }
