@@ -148,7 +148,8 @@ impl Gateway {
         let intake = Intake::new(backlog, spool.clone(), Arc::clone(&metrics));
         let pickup = Pickup::prepare(&settings, spool.clone(), Arc::clone(&metrics))?;
 
-        let front_end = FrontEnd::start(doors, &settings, spool.clone(), Arc::clone(&metrics))?;
+        let front_end =
+            FrontEnd::start(doors, &settings, spool.clone(), inventory.clone(), Arc::clone(&metrics))?;
         let broke = CancellationToken::new();
         let (stop_receiver, give_up_intake) = (CancellationToken::new(), CancellationToken::new());
         let receiver = spawn_vital(&broke, receiver.run(heard, stop_receiver.clone()));

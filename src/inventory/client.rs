@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::quirk::Quirks;
 use super::sighting::{Acquaintance, AuthSeen, SmtpClientSeen, TlsSeen};
 use crate::message::id::ListenerName;
 use crate::wire::smtp::path::ReversePath;
+use crate::wire::smtp::quirk::Quirks;
 
 /// A client of one listener, as all its sessions together show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

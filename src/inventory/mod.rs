@@ -12,7 +12,6 @@
 
 mod client;
 mod clients;
-mod quirk;
 mod schema;
 mod sighting;
 mod verdict;
@@ -24,8 +23,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use tokio::sync::oneshot;
 
+pub use crate::wire::smtp::quirk::{Quirk, Quirks};
 pub use client::SmtpClient;
-pub use quirk::{Quirk, Quirks};
 pub use schema::InventoryError;
 pub use sighting::{Acquaintance, AuthSeen, SmtpClientSeen, TlsSeen};
 pub use verdict::{Reason, Verdict, verdict_of};

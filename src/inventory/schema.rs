@@ -21,9 +21,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params};
 
 use super::client::SmtpClient;
 use super::clients::Changes;
-use super::quirk::Quirks;
 use super::sighting::{Acquaintance, TlsSeen};
 use crate::message::id::ListenerName;
+use crate::wire::smtp::quirk::Quirks;
 
 /// Why there is no inventory.
 #[derive(Debug, thiserror::Error)]

@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::quirk::Quirks;
 use crate::message::id::ListenerName;
 use crate::wire::client_hello::Version;
 use crate::wire::smtp::mechanism::Mechanism;
 use crate::wire::smtp::path::ReversePath;
+use crate::wire::smtp::quirk::Quirks;
 
 /// What one session of a client showed, for [`Inventory::record`](super::Inventory::record). Made at the session's end;
 /// a long one may be recorded in parts, each with what came since the last.

@@ -5,10 +5,10 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use super::client::SmtpClient;
-use super::quirk::Quirk;
 use super::sighting::TlsSeen;
 use crate::wire::client_hello::Version;
 use crate::wire::smtp::mechanism::Mechanism;
+use crate::wire::smtp::quirk::Quirk;
 
 /// Whether a client could send its mail to a mail provider without this gateway, by what its sessions showed here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,7 @@ impl fmt::Display for Reason {
                 Quirk::MissingDate => "writes no Date",
                 Quirk::MissingMessageId => "writes no Message-ID",
                 Quirk::MissingHeader => "sends text without a header",
+                Quirk::Nul => "sends NUL octets",
                 Quirk::HiddenKeywords => "stumbles over EHLO keywords that are hidden from it here",
             },
         })
@@ -97,7 +98,7 @@ impl Serialize for Reason {
 mod tests {
     use super::*;
     use crate::inventory::client::tests::seen;
-    use crate::inventory::quirk::Quirks;
+    use crate::wire::smtp::quirk::Quirks;
 
     fn client(tls: TlsSeen, mechanism: Option<Mechanism>, quirks: &[Quirk]) -> SmtpClient {
         SmtpClient {

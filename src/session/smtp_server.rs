@@ -26,6 +26,7 @@ use crate::policy::account::Principal;
 use crate::session::sasl::server::Exchange;
 use crate::wire::smtp::command::{ClientName, Command, CommandFault};
 use crate::wire::smtp::command_line::{LineFault, LineKind, LineReader};
+use crate::wire::smtp::quirk::{Quirk, Quirks};
 pub use border::{Ending, Input, Output};
 use content::{Receiving, Unwanted};
 pub use denial::Denial;
@@ -57,6 +58,8 @@ pub struct SmtpServer {
     line_began: Option<Instant>,
     faults: u16,
     idle_commands: u16,
+    /// What the client was borne with.
+    quirks: Quirks,
     /// The gateway stops: the session ends when no transaction is open.
     stopping: bool,
 }
@@ -133,6 +136,7 @@ impl SmtpServer {
             line_began: None,
             faults: 0,
             idle_commands: 0,
+            quirks: Quirks::NONE,
             stopping: false,
             profile,
         }
@@ -217,6 +221,12 @@ impl SmtpServer {
     #[must_use]
     pub const fn tls(&self) -> Option<TlsSession> {
         self.tls
+    }
+
+    /// What the client did so far that a strict server refuses.
+    #[must_use]
+    pub const fn quirks(&self) -> Quirks {
+        self.quirks
     }
 
     /// Whether the 5yz replies to this client are held: not any more once it has authenticated.
@@ -336,8 +346,14 @@ impl SmtpServer {
         match Command::parse(line, self.profile.tolerance) {
             Ok(Command::Ehlo(name)) => self.on_hello(Hello::Esmtp(name), behind),
             Ok(Command::Helo(name)) => self.on_hello(Hello::Smtp(name), behind),
-            Ok(Command::Mail(mail)) => self.on_mail(mail),
-            Ok(Command::Rcpt(rcpt)) => self.on_rcpt(rcpt),
+            Ok(Command::Mail(mail)) => {
+                self.note_path(line);
+                self.on_mail(mail);
+            }
+            Ok(Command::Rcpt(rcpt)) => {
+                self.note_path(line);
+                self.on_rcpt(rcpt);
+            }
             Ok(Command::Data) => self.on_data(now, behind),
             Ok(Command::Bdat(chunk)) => self.on_bdat(now, chunk),
             Ok(Command::Rset) => self.on_rset(),
@@ -349,6 +365,13 @@ impl SmtpServer {
             Ok(Command::StartTls) => self.on_starttls(),
             Ok(Command::Auth(auth)) => self.on_auth(&auth, behind),
             Err(fault) => self.on_command_fault(line, fault),
+        }
+    }
+
+    /// A path without brackets was borne with.
+    fn note_path(&mut self, line: &[u8]) {
+        if !line.contains(&b'<') {
+            self.quirks.insert(Quirk::PathWithoutBrackets);
         }
     }
 

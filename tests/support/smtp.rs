@@ -79,6 +79,12 @@ impl FrontEnd {
         self.gateway.stop()
     }
 
+    /// As [`Self::stop`]; its folder stays.
+    pub(crate) fn stop_and_keep(self) -> TempDir {
+        self.gateway.stop();
+        self.dir
+    }
+
     /// Its folder.
     pub(crate) fn folder(&self) -> &Path {
         self.dir.path()

@@ -104,9 +104,11 @@ impl Session {
     async fn authenticate(&mut self, check: Check) -> CheckAnswer {
         self.flush_ahead().await;
         let shared = &self.listener.shared;
+        let mechanism = check.mechanism();
         let answer = shared.authenticate(check, &self.client).await;
         if matches!(answer, CheckAnswer::Proved(_) | CheckAnswer::ProvedWithSignature(..)) {
             shared.tarpit.proved_good(self.client.network());
+            self.mechanism = Some(mechanism);
         }
         answer
     }
@@ -150,6 +152,7 @@ impl Session {
                 "Mail was not accepted; its client was told why."
             ),
         }
+        self.note_message(stored, &told);
         stored
     }
 

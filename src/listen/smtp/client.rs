@@ -100,6 +100,12 @@ impl Client {
             .unwrap_or(by_trust)
     }
 
+    /// Whether the operator hides keywords of EHLO from it.
+    #[must_use]
+    pub(super) fn needs_hiding(&self, settings: &SmtpListener) -> bool {
+        self.exception(settings).is_some_and(|exception| !exception.hide.is_empty())
+    }
+
     /// What EHLO offers it.
     #[must_use]
     pub(super) fn offers(&self, settings: &SmtpListener) -> Offers {

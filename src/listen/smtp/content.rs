@@ -6,7 +6,7 @@ use super::client::Client;
 use super::shared::Shared;
 use crate::config::settings::Bounces;
 use crate::message::id::QueueId;
-use crate::message::intake::{Intake, IntakeFault, Missing};
+use crate::message::intake::{Intake, IntakeFacts, IntakeFault, Missing};
 use crate::message::mail::{self, Body, Message, Priority, Reports, Submitted};
 use crate::message::recipient::Recipient;
 use crate::message::trace::{Origin, Trace};
@@ -14,6 +14,7 @@ use crate::policy::route::route_of;
 use crate::session::smtp_server::{ContentFacts, Stored, Submission};
 use crate::spool::{Draft, SpoolError};
 use crate::wire::smtp::path::{ForwardPath, Mailbox, ReversePath};
+use crate::wire::smtp::quirk::{Quirk, Quirks};
 
 /// The content of one transaction while it comes. Dropped before [`Incoming::store`], it leaves nothing.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(super) struct Summary {
     pub reverse_path: ReversePath,
     /// How many recipients it has.
     pub recipients: usize,
+    /// What its header lacked.
+    pub quirks: Quirks,
 }
 
 impl Incoming {
@@ -99,18 +102,26 @@ impl Incoming {
         client: &Client,
         submission: Submission,
     ) -> (Stored, Summary) {
-        let told = Summary {
+        let mut told = Summary {
             octets: self.octets,
             reverse_path: submission.reverse_path.clone(),
             recipients: submission.recipients.len(),
+            quirks: Quirks::NONE,
         };
-        (self.accept(shared, client, submission).await, told)
+        let stored = self.accept(shared, client, submission, &mut told.quirks).await;
+        (stored, told)
     }
 
-    async fn accept(self: Box<Self>, shared: &Shared, client: &Client, submission: Submission) -> Stored {
+    async fn accept(
+        self: Box<Self>,
+        shared: &Shared,
+        client: &Client,
+        submission: Submission,
+        quirks: &mut Quirks,
+    ) -> Stored {
         let Self { intake, mut draft, mut kept, account, fault, .. } = *self;
         match intake.finish(&mut kept) {
-            Ok(_) => {}
+            Ok(facts) => *quirks = quirks_of(facts),
             Err(IntakeFault::Loop) => return Stored::Loop,
             Err(IntakeFault::HeaderTooLong) => return Stored::HeaderTooLong,
         }
@@ -192,6 +203,15 @@ fn recipients(shared: &Shared, submission: &Submission) -> Option<Vec<Recipient>
         Some(Recipient { dsn: dsn.clone(), ..copy })
     });
     copies.collect()
+}
+
+fn quirks_of(facts: IntakeFacts) -> Quirks {
+    let noted = [
+        (facts.added_date, Quirk::MissingDate),
+        (facts.added_message_id, Quirk::MissingMessageId),
+        (facts.separated, Quirk::MissingHeader),
+    ];
+    noted.into_iter().filter_map(|(is_so, quirk)| is_so.then_some(quirk)).collect()
 }
 
 fn reverse_path(path: ReversePath) -> Option<String> {

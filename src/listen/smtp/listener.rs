@@ -191,6 +191,7 @@ impl Listener {
             Err(fault) => {
                 self.shared.metrics.smtp_tls_handshake(&self.metrics, fault.as_str());
                 self.tell_handshake(&fault, client);
+                self.note_failed_handshake(&fault, client);
                 None
             }
         }

@@ -18,6 +18,7 @@ mod open_files;
 mod proxy;
 mod session;
 mod shared;
+mod sightings;
 pub mod socket;
 mod stream;
 mod tap;
@@ -42,6 +43,7 @@ use self::shared::Shared;
 use self::socket::BindError;
 use crate::config::settings::{CertificateFiles, Settings, SmtpFrontEnd};
 use crate::directory;
+use crate::inventory::Inventory;
 use crate::message::id::ListenerName;
 use crate::spool::Spool;
 use crate::telemetry::metrics::Metrics;
@@ -133,9 +135,10 @@ impl FrontEnd {
         sockets: Sockets,
         settings: &Settings,
         spool: Spool,
+        inventory: Option<Inventory>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, FrontEndError> {
-        let shared = Arc::new(Shared::new(settings, spool, metrics)?);
+        let shared = Arc::new(Shared::new(settings, spool, inventory, metrics)?);
         let listeners = Listeners::new(&settings.smtp, &shared)?;
         let (doors, sessions) = (TaskTracker::new(), TaskTracker::new());
         let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());

@@ -15,6 +15,7 @@ use super::stream::Stream;
 use super::tarpit::Seat;
 use crate::session::smtp_server::{Ending, Input, Output, SmtpServer, Standing};
 use crate::telemetry::metrics::smtp::MessageOutcome;
+use crate::wire::smtp::mechanism::Mechanism;
 
 /// One session.
 ///
@@ -32,6 +33,10 @@ pub(super) struct Session {
     /// Its number.
     number: u64,
     pub(super) transactions: u32,
+    /// Refusals that the inventory does not know of yet.
+    pub(super) refusals: u32,
+    /// By which the client proved who it is.
+    pub(super) mechanism: Option<Mechanism>,
     pub(super) stop: Stop,
 }
 
@@ -85,6 +90,8 @@ impl Session {
             seat: None,
             number,
             transactions: 0,
+            refusals: 0,
+            mechanism: None,
             stop: Stop::On(stop),
         }
     }
@@ -109,6 +116,7 @@ impl Session {
                 Event::Stop => self.input(Input::Shutdown),
             }
         };
+        self.note_end();
         if self.flush().await.is_continue() {
             let Self { stream, .. } = self;
             stream.close().await;
@@ -167,6 +175,9 @@ impl Session {
             seat.waited();
         }
         self.listener.metrics.replied(code);
+        if code >= 500 {
+            self.refusals = self.refusals.saturating_add(1);
+        }
         if self.unsent.is_empty() {
             self.unsent = octets;
         } else {

@@ -15,6 +15,7 @@ use super::tarpit::SharedTarpit;
 use super::told::{Told, Topic};
 use crate::config::settings::{Bounces, Settings, SmtpLimits};
 use crate::directory::Directory;
+use crate::inventory::Inventory;
 use crate::policy::account::{Check, CheckAnswer, Principal};
 use crate::policy::admission::{
     Acquaintance, ConnectionLimits, ConnectionVerdict, Connections, MessageSource, Rates,
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     pub(super) directory: Directory,
     pub(super) tarpit: Arc<SharedTarpit>,
     pub(super) spool: Spool,
+    pub(super) inventory: Option<Inventory>,
     pub(super) metrics: Arc<Metrics>,
     tarpit_policy: TarpitPolicy,
     authenticator: Option<Authenticator>,
@@ -74,6 +76,7 @@ impl Shared {
     pub(super) fn new(
         settings: &Settings,
         spool: Spool,
+        inventory: Option<Inventory>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, FrontEndError> {
         let smtp = &settings.smtp;
@@ -96,6 +99,7 @@ impl Shared {
             limits: smtp.limits,
             tarpit: SharedTarpit::new(smtp.tarpit.clone(), &metrics),
             spool,
+            inventory,
             metrics,
             tarpit_policy: smtp.tarpit.clone(),
             authenticator,

@@ -42,7 +42,8 @@ impl Bench {
         let expire = Duration::from_secs(3600);
         let spool = Spool::open(&dir.path().join("spool"), limits, expire, Arc::clone(&metrics)).unwrap();
         let sockets = Sockets::bind(&settings.smtp).unwrap();
-        let front_end = FrontEnd::start(sockets, &settings, spool.clone(), Arc::clone(&metrics)).unwrap();
+        let front_end =
+            FrontEnd::start(sockets, &settings, spool.clone(), None, Arc::clone(&metrics)).unwrap();
         Self { front_end, spool, _dir: dir }
     }
 

@@ -155,6 +155,20 @@ impl HandshakeFault {
         }
     }
 
+    /// The newest version that the client knows, where it is too old.
+    #[must_use]
+    pub(super) const fn newest(&self) -> Option<Version> {
+        match self {
+            Self::TooOld { newest, .. } => Some(*newest),
+            Self::NothingInCommon { .. }
+            | Self::Distrusted(_)
+            | Self::NotTls
+            | Self::Disconnected
+            | Self::TimedOut(_)
+            | Self::Other(_) => None,
+        }
+    }
+
     /// What the operator can do for this client, where it is the client that cannot do better.
     #[must_use]
     pub(super) fn fix(&self, client: IpAddr) -> Option<String> {

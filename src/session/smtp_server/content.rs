@@ -202,6 +202,7 @@ impl SmtpServer {
         if let (Arriving::Chunk { place: Place::Amid, .. }, None) = (receiving.arriving, &receiving.refusal) {
             return self.accept(&reply::CHUNK_OK, State::Chunks(Box::new(receiving)));
         }
+        self.quirks = self.quirks.union(receiving.decoder.quirks());
         let mut out = Vec::new();
         if let (Err(fault), None) = (receiving.decoder.finish(&mut out), &receiving.refusal) {
             receiving.refusal = Some(refusal_of(fault));

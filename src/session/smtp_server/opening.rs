@@ -6,6 +6,7 @@ use super::{Behind, Ending, Hello, Output, SmtpServer, State, TlsSession};
 use crate::policy::account::Cleartext;
 use crate::wire::smtp::command::ClientName;
 use crate::wire::smtp::mechanism::Mechanism;
+use crate::wire::smtp::quirk::Quirk;
 use crate::wire::smtp::tolerance::Tolerance;
 
 impl SmtpServer {
@@ -21,6 +22,9 @@ impl SmtpServer {
             Hello::Esmtp(_) => Reply::lines(250, &self.greeting_lines()),
             Hello::Smtp(_) => Reply::lines(250, &[self.profile.hostname.to_string()]),
         };
+        if !hello.name().is_lawful() {
+            self.quirks.insert(Quirk::OddHelo);
+        }
         self.hello = Some(hello);
         self.accept_idle(&reply, State::Idle);
     }

@@ -121,6 +121,12 @@ impl fmt::Debug for Auth {
 pub struct ClientName(Box<str>);
 
 impl ClientName {
+    /// Whether it is what RFC 5321 §4.1.1.1 asks for; a device may name itself otherwise.
+    #[must_use]
+    pub fn is_lawful(&self) -> bool {
+        is_client_name(&self.0)
+    }
+
     /// The name, fit for a log and for a trace header's comment but for parentheses and backslashes.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -2,6 +2,7 @@
 
 mod folding;
 
+use super::quirk::{Quirk, Quirks};
 use super::tolerance::Tolerance;
 use folding::Folder;
 
@@ -109,7 +110,7 @@ impl ContentDecoder {
             Tolerance::Strict => {
                 Lines::Strict(StrictLines { header, part: Part::Header, column: 0, fault: None })
             }
-            Tolerance::Device => Lines::Device(Folder::new()),
+            Tolerance::Device => Lines::Device(Folder::new(header)),
         };
         Self { framing, position: Position::LineStart, lines }
     }
@@ -160,6 +161,15 @@ impl ContentDecoder {
         match &self.lines {
             Lines::Strict(lines) => lines.fault,
             Lines::Device(_) => None,
+        }
+    }
+
+    /// What was borne with so far.
+    #[must_use]
+    pub const fn quirks(&self) -> Quirks {
+        match &self.lines {
+            Lines::Strict(_) => Quirks::NONE,
+            Lines::Device(folder) => folder.quirks(),
         }
     }
 
@@ -247,21 +257,24 @@ impl Lines {
     fn bare(&mut self, out: &mut Vec<u8>) {
         match self {
             Self::Strict(lines) => lines.refuse(ContentFault::BareLineEnd),
-            Self::Device(folder) => folder.end(out),
+            Self::Device(folder) => {
+                folder.note(Quirk::BareLineEnd);
+                folder.end(out);
+            }
         }
     }
 
     fn doubled_cr(&mut self) {
         match self {
             Self::Strict(lines) => lines.refuse(ContentFault::BareLineEnd),
-            Self::Device(_) => {}
+            Self::Device(folder) => folder.note(Quirk::BareLineEnd),
         }
     }
 
     fn nul(&mut self) {
         match self {
             Self::Strict(lines) => lines.refuse(ContentFault::Nul),
-            Self::Device(_) => {}
+            Self::Device(folder) => folder.note(Quirk::Nul),
         }
     }
 

@@ -8,6 +8,7 @@ pub mod dsn;
 pub mod extensions;
 pub mod mechanism;
 pub mod path;
+pub mod quirk;
 pub mod reply;
 pub mod status;
 pub mod tolerance;

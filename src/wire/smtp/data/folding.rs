@@ -1,6 +1,7 @@
 //! Lines of content that are too long, folded so that what they mean survives as far as it can.
 
-use super::{MAX_TEXT, Part};
+use super::{HeaderOctets, MAX_TEXT, Part};
+use crate::wire::smtp::quirk::{Quirk, Quirks};
 
 /// Writes lines, and folds those over 998 octets.
 ///
@@ -14,14 +15,28 @@ pub(super) struct Folder {
     /// The current line so far.
     line: Vec<u8>,
     part: Part,
+    header: HeaderOctets,
+    quirks: Quirks,
 }
 
 impl Folder {
-    pub(super) const fn new() -> Self {
-        Self { line: Vec::new(), part: Part::Header }
+    pub(super) const fn new(header: HeaderOctets) -> Self {
+        Self { line: Vec::new(), part: Part::Header, header, quirks: Quirks::NONE }
+    }
+
+    /// What was borne with so far.
+    pub(super) const fn quirks(&self) -> Quirks {
+        self.quirks
+    }
+
+    pub(super) const fn note(&mut self, quirk: Quirk) {
+        self.quirks.insert(quirk);
     }
 
     pub(super) fn text(&mut self, mut text: &[u8], out: &mut Vec<u8>) {
+        if self.part == Part::Header && self.header == HeaderOctets::Ascii && !text.is_ascii() {
+            self.note(Quirk::EightBitHeader);
+        }
         while !text.is_empty() {
             let room = MAX_TEXT.saturating_sub(self.line.len());
             if room == 0 {
@@ -49,6 +64,7 @@ impl Folder {
     }
 
     fn fold(&mut self, out: &mut Vec<u8>) {
+        self.note(Quirk::LongLine);
         let space = last_space(&self.line);
         let at = space.unwrap_or_else(|| hard_cut(&self.line));
         let rest = self.line.split_off(at.min(self.line.len()));

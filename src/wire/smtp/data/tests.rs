@@ -33,6 +33,27 @@ fn device(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn what_a_device_is_borne_with_is_noted() {
+    let quirks = |bytes: &[u8], header| {
+        let mut decoder = ContentDecoder::new(Framing::Dots, Tolerance::Device, header);
+        decoder.decode(&mut &*bytes, &mut Vec::new());
+        decoder.quirks().to_string()
+    };
+    let long = [b"\r\n".as_slice(), &[b'x'; 1200], b"\r\n.\r\n"].concat();
+    for (bytes, expected) in [
+        (b"A: b\r\n\r\nc\xe9\r\n.\r\n".as_slice(), ""),
+        (b"A: b\r\n\r\nc\nd\r\n.\r\n", "bare-line-end"),
+        (b"A: b\r\r\n\r\n.\r\n", "bare-line-end"),
+        (b"A: b\r\n\r\nc\0d\r\n.\r\n", "nul"),
+        (b"A: b\xe9\r\n\r\n.\r\n", "8bit-header"),
+        (&long, "long-line"),
+    ] {
+        assert_eq!(quirks(bytes, HeaderOctets::Ascii), expected, "{bytes:?}");
+    }
+    assert_eq!(quirks(b"A: b\xc3\xa9\r\n\r\n.\r\n", HeaderOctets::Utf8), "");
+}
+
+#[test]
 fn dots_are_undone_and_the_end_is_found() {
     for read in [|bytes: &[u8]| strict(bytes).unwrap(), |bytes: &[u8]| device(bytes)] {
         assert_eq!(read(b".\r\n"), "", "an empty message");

@@ -1,4 +1,4 @@
-//! What a client does that strict servers refuse.
+//! What a client does that strict servers refuse: what [`Tolerance::Device`](super::tolerance::Tolerance) bears with.
 
 use std::fmt;
 
@@ -25,11 +25,13 @@ pub enum Quirk {
     MissingHeader,
     /// The operator hides keywords of EHLO from it.
     HiddenKeywords,
+    /// NUL in content.
+    Nul,
 }
 
 impl Quirk {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::BareLineEnd,
         Self::LongLine,
         Self::EightBitHeader,
@@ -39,6 +41,7 @@ impl Quirk {
         Self::MissingMessageId,
         Self::MissingHeader,
         Self::HiddenKeywords,
+        Self::Nul,
     ];
 
     /// The word in the database and in answers.
@@ -54,6 +57,7 @@ impl Quirk {
             Self::MissingMessageId => "missing-message-id",
             Self::MissingHeader => "missing-header",
             Self::HiddenKeywords => "hidden-keywords",
+            Self::Nul => "nul",
         }
     }
 
@@ -62,7 +66,18 @@ impl Quirk {
     }
 
     const fn bit(self) -> u16 {
-        1 << self as u16
+        match self {
+            Self::BareLineEnd => 1,
+            Self::LongLine => 1 << 1,
+            Self::EightBitHeader => 1 << 2,
+            Self::OddHelo => 1 << 3,
+            Self::PathWithoutBrackets => 1 << 4,
+            Self::MissingDate => 1 << 5,
+            Self::MissingMessageId => 1 << 6,
+            Self::MissingHeader => 1 << 7,
+            Self::HiddenKeywords => 1 << 8,
+            Self::Nul => 1 << 9,
+        }
     }
 }
 
@@ -71,6 +86,9 @@ impl Quirk {
 pub struct Quirks(u16);
 
 impl Quirks {
+    /// None.
+    pub const NONE: Self = Self(0);
+
     /// Adds one.
     pub const fn insert(&mut self, quirk: Quirk) {
         self.0 |= quirk.bit();
@@ -100,7 +118,8 @@ impl Quirks {
     }
 
     /// Reads what [`fmt::Display`] wrote; words of a later version are passed over.
-    pub(super) fn from_words(text: &str) -> Self {
+    #[must_use]
+    pub fn from_words(text: &str) -> Self {
         text.split(' ').filter_map(Quirk::named).collect()
     }
 }
