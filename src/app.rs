@@ -31,7 +31,7 @@ use crate::inventory::{self, Inventory};
 use crate::listen::backlog::Backlog;
 use crate::listen::datagram::Receiver;
 use crate::listen::intake::{Intake, Left};
-use crate::listen::pickup::{Pickup, PickupError};
+use crate::listen::pickup::{FolderError, Pickup};
 use crate::listen::pipeline::{Hearing, Pipeline};
 use crate::listen::smtp::{self, FrontEnd, FrontEndError};
 use crate::listen::socket::{BindError, DatagramSocket};
@@ -113,7 +113,7 @@ pub enum StartError {
     Control(#[from] SocketError),
     /// Mail cannot be picked up.
     #[error("pickup: {0}")]
-    Pickup(#[from] PickupError),
+    Pickup(#[from] FolderError),
     /// A destination cannot be set up.
     #[error(transparent)]
     Destination(#[from] SchedulerError),
@@ -146,10 +146,10 @@ impl Gateway {
         let receiver = Receiver::new(socket, pipeline, Arc::clone(&backlog), Arc::clone(&metrics))
             .map_err(|source| StartError::Watch { address: datagram, source })?;
         let intake = Intake::new(backlog, spool.clone(), Arc::clone(&metrics));
-        let pickup = Pickup::prepare(&settings, spool.clone(), Arc::clone(&metrics))?;
 
         let front_end =
             FrontEnd::start(doors, &settings, spool.clone(), inventory.clone(), Arc::clone(&metrics))?;
+        let pickup = Pickup::prepare(&settings, front_end.directory(), spool.clone(), Arc::clone(&metrics))?;
         let broke = CancellationToken::new();
         let (stop_receiver, give_up_intake) = (CancellationToken::new(), CancellationToken::new());
         let receiver = spawn_vital(&broke, receiver.run(heard, stop_receiver.clone()));

@@ -10,7 +10,6 @@ use super::load::{self, Reading};
 use super::output::note;
 use crate::app::{Gateway, StartError};
 use crate::config::settings;
-use crate::listen::pickup::PickupError;
 use crate::spool::SpoolError;
 use crate::telemetry::log::{self, Form, Verbosity};
 
@@ -92,9 +91,7 @@ fn start_log(form: settings::Log, global: &Global) {
 fn refused(error: &StartError) -> Exit {
     note(format_args!("mailslotd: {error}"));
     match error {
-        StartError::Destination(_)
-        | StartError::FrontEnd(_)
-        | StartError::Pickup(PickupError::Recipients(_)) => Exit::Config,
+        StartError::Destination(_) | StartError::FrontEnd(_) => Exit::Config,
         StartError::Spool(SpoolError::Locked { .. } | SpoolError::Full { .. }) => Exit::TryLater,
         StartError::StateDir { .. }
         | StartError::Bind(_)
@@ -102,7 +99,7 @@ fn refused(error: &StartError) -> Exit {
         | StartError::Watch { .. }
         | StartError::Admin { .. }
         | StartError::Spool(_)
-        | StartError::Pickup(PickupError::Folder(_))
+        | StartError::Pickup(_)
         | StartError::Control(_) => Exit::Unavailable,
     }
 }

@@ -11,6 +11,7 @@ mod dropping;
 mod input;
 mod options;
 
+use std::collections::HashSet;
 use std::env;
 use std::ffi::OsString;
 use std::io;
@@ -157,10 +158,10 @@ fn envelope(request: &Request, header: &[u8], hostname: Option<&str>) -> Result<
     if request.read == Recipients::OfHeaderToo {
         written.extend(header_recipients(header));
     }
-    let mut recipients: Vec<ForwardPath> = Vec::new();
+    let (mut seen, mut recipients) = (HashSet::new(), Vec::new());
     for address in written {
         let path = ForwardPath::Mailbox(qualified(&address, hostname)?);
-        if !recipients.contains(&path) {
+        if seen.insert(path.clone()) {
             recipients.push(path);
         }
     }

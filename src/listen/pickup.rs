@@ -30,29 +30,18 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::arrivals::Arrivals;
-pub use self::folder::FolderError;
 use self::folder::{Folder, Found, Rest};
+pub use self::folder::{FolderError, TEMPORARY};
 pub use self::judgement::{Refused, judge};
 use self::taking::{Fault, Taker, Taking};
 use self::watch::Watch;
 use crate::config::settings::Settings;
-use crate::directory::{Directory, SetupError};
+use crate::directory::Directory;
 use crate::message::mail::Class;
 use crate::policy::rate::TokenBucket;
 use crate::spool::Spool;
 use crate::telemetry::log::Recurring;
 use crate::telemetry::metrics::{Metrics, PickupOutcome};
-
-/// Why mail cannot be picked up. Each text says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum PickupError {
-    /// The directory cannot be used.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// The recipient filter cannot be made.
-    #[error(transparent)]
-    Recipients(#[from] SetupError),
-}
 
 /// The pickup directory at work.
 #[derive(Debug)]
@@ -76,26 +65,23 @@ enum Next {
 }
 
 impl Pickup {
-    /// Makes the directory where it is absent. `None` where the settings have none.
+    /// Makes the directory where it is absent. `None` where the settings have none. `recipients` says which exist.
     ///
     /// # Errors
-    /// [`PickupError`].
+    /// [`FolderError`].
     pub fn prepare(
         settings: &Settings,
+        recipients: Arc<Directory>,
         spool: Spool,
         metrics: Arc<Metrics>,
-    ) -> Result<Option<Self>, PickupError> {
-        let smtp = &settings.smtp;
-        let Some(pickup) = &smtp.pickup else { return Ok(None) };
+    ) -> Result<Option<Self>, FolderError> {
+        let Some(pickup) = &settings.smtp.pickup else { return Ok(None) };
         let folder = Folder::prepare(&pickup.path)?;
-        let hostname = settings.hostname.as_deref().unwrap_or("localhost.invalid");
-        let directory =
-            Directory::new(&smtp.recipients, smtp.on_directory_failure, hostname, Arc::clone(&metrics))?;
         let rate = pickup.policy.trusted_network_of(judgement::THIS_HOST).and_then(|trusted| trusted.rate);
         Ok(Some(Self {
             watch: Watch::new(folder.path()),
             arrivals: Arrivals::default(),
-            taker: Taker::new(settings, pickup, directory, folder.clone(), spool.clone()),
+            taker: Taker::new(settings, pickup, recipients, folder.clone(), spool.clone()),
             rate: rate.map(|rate| TokenBucket::new(rate, now())),
             folder,
             spool,

@@ -343,4 +343,15 @@ mod tests {
         assert_eq!(envelope_of(latin1), Err(EnvelopeFault::NotUtf8 { field: "To" }));
         assert!(envelope_of(b"From: J\xf6rg <a@x.example>\nTo: b@x.example\n\n").is_ok());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_octets_are_too_odd_and_bcc_never_stays(octets in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let header = [b"X-Sender:\r\nX-Receiver: a@x.example\r\nBcc: b@x.example\r\nTo: ", octets.as_slice()].concat();
+            let envelope = envelope_of(&header).unwrap();
+            proptest::prop_assert_eq!(envelope.recipients.len(), 1);
+            proptest::prop_assert!(!envelope.header.starts_with(b"Bcc"));
+            proptest::prop_assert!(header_recipients(&header).len() <= header.len());
+        }
+    }
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use crate::listen::pickup::TEMPORARY;
+
 /// A file being written. Dropped before [`Dropping::finish`], it leaves nothing.
 pub(super) struct Dropping {
     folder: PathBuf,
@@ -53,7 +55,7 @@ impl Drop for Dropping {
 }
 
 fn hidden(folder: &Path, name: &str) -> PathBuf {
-    folder.join(format!(".{name}.tmp"))
+    folder.join(format!(".{name}{TEMPORARY}"))
 }
 
 /// Rises with time, and is no other process's.

@@ -219,6 +219,17 @@ impl Default for SmtpFrontEnd {
     }
 }
 
+impl SmtpLimits {
+    /// Recipients of one transaction of a client that is trusted or has authenticated: newsletters of our own pass.
+    #[must_use]
+    pub fn own_recipients(&self) -> usize {
+        self.recipients.max(OWN_RECIPIENTS)
+    }
+}
+
+/// Recipients of one transaction that own clients may always have.
+const OWN_RECIPIENTS: usize = 1000;
+
 impl Default for SmtpLimits {
     /// 35 MiB, 100 recipients, 50 connections of one network, 600 messages a minute of one network, 12 000 connections in all.
     fn default() -> Self {

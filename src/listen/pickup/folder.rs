@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::fcntl::OFlag;
 
@@ -54,6 +55,7 @@ impl Folder {
                 "Every user of this host may put mail into the pickup directory; take the right from others (chmod o-w)."
             );
         }
+        forget_stale(path).map_err(|source| fault(path, source))?;
         Ok(Self { path: path.to_owned() })
     }
 
@@ -155,6 +157,24 @@ pub(super) fn look_of(metadata: &fs::Metadata) -> Look {
     }
 }
 
+/// Removes what `sendmail` was killed over: temporary names that nobody has written to for a day.
+fn forget_stale(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let octets = name.as_encoded_bytes();
+        if !(octets.starts_with(b".") && octets.ends_with(TEMPORARY.as_bytes())) {
+            continue;
+        }
+        let metadata = entry.metadata()?;
+        let age = metadata.modified()?.elapsed().unwrap_or_default();
+        if metadata.is_file() && age > STALE {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn make(path: &Path, mode: u32) -> Result<(), FolderError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => return Ok(()),
@@ -179,6 +199,10 @@ pub(super) const BADMAIL: &str = "badmail";
 /// gets the directory's group (set-group-ID), so that the gateway can read it.
 const DROP_MODE: u32 = 0o3730;
 const BADMAIL_MODE: u32 = 0o750;
+
+/// How `sendmail` ends the name of a file that is not whole.
+pub const TEMPORARY: &str = ".tmp";
+const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Files that one look takes note of.
 const MOST: usize = 1000;

@@ -42,7 +42,8 @@ pub(super) struct Taker {
     bounces: Bounces,
     postmaster: Option<Mailbox>,
     message_size: Option<u64>,
-    directory: Directory,
+    most_recipients: usize,
+    directory: Arc<Directory>,
     folder: Folder,
     spool: Spool,
 }
@@ -100,7 +101,7 @@ impl Taker {
     pub(super) fn new(
         settings: &Settings,
         pickup: &Pickup,
-        directory: Directory,
+        directory: Arc<Directory>,
         folder: Folder,
         spool: Spool,
     ) -> Self {
@@ -116,6 +117,7 @@ impl Taker {
                 .clone()
                 .or_else(|| Mailbox::parse(&format!("postmaster@{hostname}")).ok()),
             message_size: smtp.limits.message_size,
+            most_recipients: smtp.limits.own_recipients(),
             hostname,
             directory,
             folder,
@@ -190,6 +192,12 @@ impl Taker {
 
     /// The policy, and the recipient filter. Everything that is wrong is said at once.
     async fn judge(&self, envelope: &OwnEnvelope) -> Result<(), Fault> {
+        if envelope.recipients.len() > self.most_recipients {
+            return Err(Fault::Refused(format!(
+                "more than {} recipients\nfix: drop one file for each part of them, or raise `relay.limits.recipients`\n",
+                self.most_recipients
+            )));
+        }
         let mut refused = judge(&self.relay, &self.listener, envelope);
         for mailbox in to_look_up(&self.relay, &self.listener, envelope) {
             match self.directory.look_up(mailbox, Asker::OwnUser).await {

@@ -45,8 +45,13 @@ impl Fixture {
 
     fn start(mut self) -> Self {
         let settings = settings(&self.path());
-        let pickup =
-            Pickup::prepare(&settings, self.spool.clone(), Arc::clone(&self.metrics)).unwrap().unwrap();
+        let pickup = Pickup::prepare(
+            &settings,
+            directory(&settings, &self.metrics),
+            self.spool.clone(),
+            Arc::clone(&self.metrics),
+        );
+        let pickup = pickup.unwrap().unwrap();
         self.running = Some(tokio::spawn(pickup.run(self.stop.clone())));
         self
     }
@@ -112,6 +117,13 @@ impl Fixture {
     }
 }
 
+fn directory(settings: &Settings, metrics: &Arc<Metrics>) -> Arc<Directory> {
+    let smtp = &settings.smtp;
+    let made =
+        Directory::new(&smtp.recipients, smtp.on_directory_failure, "gw1.plant.example", Arc::clone(metrics));
+    Arc::new(made.unwrap())
+}
+
 fn settings(path: &Path) -> Settings {
     let mut settings = Settings::built_in(path.parent().unwrap(), TimeZone::UTC);
     settings.hostname = Some("gw1.plant.example".to_owned());
@@ -124,6 +136,8 @@ fn settings(path: &Path) -> Settings {
         }],
     });
     settings.smtp.limits.message_size = Some(200_000);
+    let known = ["ops", "boss"].map(|name| format!("{name}@corp.example"));
+    settings.smtp.recipients = vec![settings::RecipientSource::List(known.to_vec())];
     let network: IpNet = "127.0.0.0/8".parse().unwrap();
     let trusted = TrustedNetwork { network, relay_to: RelayTo::AcceptedDomains, from: None, rate: None };
     let policy = ListenerPolicy {
@@ -189,6 +203,15 @@ async fn what_may_not_be_sent_lies_in_badmail_with_cause_and_fix() {
          to `relay.accepted_domains`\n"
     );
     assert!(fixture.counted(PickupOutcome::Refused));
+    fixture.drop_renamed("typo.eml", &MAIL.replace("boss@", "bsos@"));
+    fixture.until_gone("typo.eml").await;
+    assert!(
+        fixture.reason("typo.eml").starts_with("recipient <bsos@corp.example>: no such recipient; fix: ")
+    );
+    let crowd: Vec<String> = (0..1001).map(|number| format!("X-Receiver: {number}@corp.example\n")).collect();
+    fixture.drop_renamed("crowd.eml", &format!("{}{MAIL}", crowd.concat()));
+    fixture.until_gone("crowd.eml").await;
+    assert!(fixture.reason("crowd.eml").starts_with("more than 1000 recipients"));
     // Another one of the same name does not take its place.
     fixture.drop_renamed("out.eml", "Subject: to nobody\n\n");
     fixture.until_gone("out.eml").await;
@@ -235,14 +258,8 @@ async fn a_file_that_is_taken_twice_has_the_same_message_id() {
     let folder = Folder::prepare(&fixture.path()).unwrap();
     fixture.drop_renamed("report.eml", MAIL);
     let pickup = settings.smtp.pickup.clone().unwrap();
-    let smtp = &settings.smtp;
-    let directory = Directory::new(
-        &smtp.recipients,
-        smtp.on_directory_failure,
-        "gw1.plant.example",
-        Arc::clone(&fixture.metrics),
-    );
-    let taker = Taker::new(&settings, &pickup, directory.unwrap(), folder, fixture.spool.clone());
+    let directory = directory(&settings, &fixture.metrics);
+    let taker = Taker::new(&settings, &pickup, directory, folder, fixture.spool.clone());
     for _ in 0..2 {
         assert!(matches!(taker.take("report.eml".as_ref()).await, Taking::Taken(_)));
     }
@@ -264,6 +281,9 @@ fn the_directory_is_made_so_that_a_group_may_drop_and_nothing_else() {
     Folder::prepare(&path).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o3730);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    let old = fs::File::create(path.join(".killed.tmp")).unwrap();
+    old.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    fs::write(path.join(".running.tmp"), "").unwrap();
     Folder::prepare(&path).unwrap();
     assert_eq!(
         fs::metadata(&path).unwrap().permissions().mode() & 0o7777,

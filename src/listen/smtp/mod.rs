@@ -42,7 +42,7 @@ use self::listener::{Door, Listener};
 use self::shared::Shared;
 use self::socket::BindError;
 use crate::config::settings::{CertificateFiles, Settings, SmtpFrontEnd};
-use crate::directory;
+use crate::directory::{self, Directory};
 use crate::inventory::Inventory;
 use crate::message::id::ListenerName;
 use crate::spool::Spool;
@@ -127,6 +127,12 @@ impl std::fmt::Debug for FrontEnd {
 }
 
 impl FrontEnd {
+    /// Who knows which recipients exist.
+    #[must_use]
+    pub fn directory(&self) -> Arc<Directory> {
+        Arc::clone(&self.shared.directory)
+    }
+
     /// Takes connections from now on.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ pub(super) struct Shared {
     /// Where mail for `<postmaster>` without a domain goes.
     pub(super) postmaster: Option<Mailbox>,
     pub(super) limits: SmtpLimits,
-    pub(super) directory: Directory,
+    pub(super) directory: Arc<Directory>,
     pub(super) tarpit: Arc<SharedTarpit>,
     pub(super) spool: Spool,
     pub(super) inventory: Option<Inventory>,
@@ -88,7 +88,7 @@ impl Shared {
             None => None,
         };
         Ok(Self {
-            directory,
+            directory: Arc::new(directory),
             timezone: settings.timezone.clone(),
             relay: Arc::clone(&smtp.relay),
             bounces: smtp.bounces,
@@ -147,10 +147,7 @@ impl Shared {
 
     /// How much a client may send that is trusted or has authenticated.
     pub(super) fn proved_limits(&self) -> Limits {
-        Limits {
-            message_size: self.limits.message_size,
-            recipients: self.limits.recipients.max(OWN_RECIPIENTS),
-        }
+        Limits { message_size: self.limits.message_size, recipients: self.limits.own_recipients() }
     }
 
     /// Says something of a client, unless it was said lately.
@@ -220,5 +217,3 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 const TELL_EVERY: Duration = Duration::from_secs(60);
-/// Recipients of one transaction of our own, where `relay.limits.recipients` allows fewer.
-const OWN_RECIPIENTS: usize = 1000;
