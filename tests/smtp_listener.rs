@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use support::gateway::{command, http_get, until};
-use support::smtp::{Client, Config, FrontEnd, timed, write_certificates, write_smtp_config};
+use support::smtp::{Client, Config, FrontEnd, KNOWN, timed, write_certificates, write_smtp_config};
 
 const MX: &str = "    - { name: mx, addresses: ['{any}'] }\n";
 const DEVICES: &str = "    - name: devices
@@ -356,6 +356,24 @@ fn hanging_up_and_coming_back_gains_nothing() {
     assert!(reply.code == 250 || reply.code == 421, "{reply:?}");
     assert!(took > Duration::from_millis(300), "{took:?}");
     assert!(front_end.gateway.metric("mailslotd_tarpit_gave_up_total") >= 1);
+}
+
+#[test]
+fn an_honest_client_sends_one_mail_after_another_to_several_recipients_without_a_wait() {
+    let (front_end, address) = pit();
+    let mut client = Client::greeted(address);
+    let ((), took) = timed(|| {
+        for _ in 0..3 {
+            assert_eq!(client.say("MAIL FROM:<friend@elsewhere.example>").code, 250);
+            for known in KNOWN {
+                assert_eq!(client.say(&format!("RCPT TO:<{known}>")).code, 250);
+            }
+            assert_eq!(client.say("DATA").code, 354);
+            assert_eq!(client.say("Subject: again\r\n\r\ntext\r\n.").code, 250);
+        }
+    });
+    assert!(took < Duration::from_millis(900), "{took:?}");
+    assert_eq!(front_end.gateway.metric("mailslotd_tarpit_delayed"), 0);
 }
 
 #[test]

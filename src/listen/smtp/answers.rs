@@ -26,7 +26,7 @@ impl Session {
             Question::Hold(offence) => Answer::Hold(self.hold(offence)),
             Question::Turn => match self.listener.shared.tarpit.join(self.client.network()) {
                 Entry::Come(seat) => {
-                    self.seat = Some(seat);
+                    self.turn = Some(seat);
                     Answer::Turn(Turn::Come)
                 }
                 Entry::Wait(waiting) => return self.wait_for_turn(waiting).await,
@@ -55,13 +55,13 @@ impl Session {
         let tarpit = &self.listener.shared.tarpit;
         let network = self.client.network();
         let held = match offence {
-            Offence::Refusal => tarpit.refuse(self.seat.take(), network),
+            Offence::Refusal => tarpit.refuse(self.turn.take(), network),
             Offence::FailedAuth => tarpit.fail_auth(network),
         };
         match held {
             Held::Not => Hold::For(Duration::ZERO),
             Held::For(seat, duration) => {
-                self.seat = Some(seat);
+                self.held = Some(seat);
                 Hold::For(duration)
             }
             Held::Full => Hold::Full,
@@ -82,7 +82,7 @@ impl Session {
         };
         let turn = match over {
             Some(TurnCome::Come(seat)) => {
-                self.seat = Some(seat);
+                self.turn = Some(seat);
                 Turn::Come
             }
             Some(TurnCome::LineTooLong) => Turn::LineTooLong,

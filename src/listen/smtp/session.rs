@@ -28,8 +28,10 @@ pub(super) struct Session {
     /// Replies that are not written yet.
     unsent: Vec<u8>,
     pub(super) incoming: Option<Box<Incoming>>,
-    /// Its place in the tar pit: its turn, or a reply that is held.
-    pub(super) seat: Option<Seat>,
+    /// Its turn in the tar pit, while its RCPT is decided.
+    pub(super) turn: Option<Seat>,
+    /// Its reply that the tar pit holds.
+    pub(super) held: Option<Seat>,
     /// Its number.
     number: u64,
     pub(super) transactions: u32,
@@ -87,7 +89,8 @@ impl Session {
             machine,
             unsent: Vec::new(),
             incoming: None,
-            seat: None,
+            turn: None,
+            held: None,
             number,
             transactions: 0,
             refusals: 0,
@@ -159,7 +162,7 @@ impl Session {
                 }
                 Output::Denied { denial, path } => self.listener.denied(&self.client, denial, &path),
                 Output::TurnOver => {
-                    if let Some(seat) = self.seat.take() {
+                    if let Some(seat) = self.turn.take() {
                         seat.turn_over();
                     }
                 }
@@ -171,7 +174,7 @@ impl Session {
 
     fn reply(&mut self, code: u16, octets: Vec<u8>) {
         // One that was held is on its way now.
-        if let Some(seat) = self.seat.take() {
+        if let Some(seat) = self.held.take() {
             seat.waited();
         }
         self.listener.metrics.replied(code);
