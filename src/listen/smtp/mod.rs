@@ -1,8 +1,8 @@
 //! The SMTP front-end: sockets, TLS and shared state around [`crate::session::smtp_server`].
 //!
-//! A connection is taken ([`accept`]), its client found out ([`client`], [`proxy`]), admitted or turned away ([`listener`]),
-//! perhaps put under TLS ([`tls`]); then one small task drives its session ([`session`]) and answers what the machine asks
-//! ([`answers`]): from the tar pit, the accounts, the directory, and at last the spool ([`content`]).
+//! A connection is taken (`accept`), its client found out (`client`, `proxy`), admitted or turned away (`listener`),
+//! perhaps put under TLS (`tls`); then one small task drives its session (`session`) and answers what the machine asks
+//! (`answers`): from the tar pit, the accounts, the directory, and at last the spool (`content`).
 
 #![expect(clippy::disallowed_methods, reason = "the edge where the end of a stop is timed")]
 
