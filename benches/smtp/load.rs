@@ -18,6 +18,8 @@ pub(crate) struct Case {
     pub(crate) accepted: f64,
     /// Messages a second through to the next hop, as a multiple.
     pub(crate) through: Option<f64>,
+    /// Memory, as a part of Postfix's.
+    pub(crate) memory: Option<f64>,
 }
 
 /// What one run brought.

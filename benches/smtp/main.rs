@@ -7,8 +7,8 @@
 //! - `held`: 10 000 sessions from 10 000 client networks wait in the tar pit. Goals: 4 kB each of our own memory, and an
 //!   honest session beside them as quick as alone, within 20 %.
 //!
-//! In the first three the memory of both is compared too. Goal: a quarter of Postfix's. A goal that is missed ends it
-//! with exit code 1.
+//! In the first three the memory of both is compared too. Goal with `kept`: a quarter of Postfix's; with few sessions Postfix
+//! has few processes. A goal that is missed ends it with exit code 1.
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 #![expect(clippy::disallowed_macros, reason = "its answer is what it prints")]
 
@@ -38,9 +38,25 @@ fn main() -> ExitCode {
 }
 
 const CASES: [Case; 3] = [
-    Case { name: "kept", sessions: 50, messages: 6000, keep: true, accepted: 5.0, through: Some(4.0) },
-    Case { name: "anew", sessions: 10, messages: 3000, keep: false, accepted: 3.0, through: None },
-    Case { name: "one", sessions: 1, messages: 600, keep: true, accepted: 1.0, through: None },
+    Case {
+        name: "kept",
+        sessions: 50,
+        messages: 6000,
+        keep: true,
+        accepted: 5.0,
+        through: Some(4.0),
+        memory: Some(0.25),
+    },
+    Case {
+        name: "anew",
+        sessions: 10,
+        messages: 3000,
+        keep: false,
+        accepted: 3.0,
+        through: None,
+        memory: None,
+    },
+    Case { name: "one", sessions: 1, messages: 600, keep: true, accepted: 1.0, through: None, memory: None },
 ];
 
 /// Rounds of each case, after one that warms both up.
@@ -70,22 +86,27 @@ fn compare(case: &Case, us: &[Measured], them: &[Measured]) -> bool {
     let ratio = |figure: fn(&Measured) -> f64| {
         median(us.iter().zip(them).map(|(us, them)| figure(us) / figure(them)).collect())
     };
-    let both =
-        |figure: fn(&Measured) -> f64| [us, them].map(|side| median(side.iter().map(figure).collect()));
+    let both = |figure: fn(&Measured) -> f64| {
+        let [ours, theirs] = [us, them].map(|side| median(side.iter().map(figure).collect()));
+        format!("{ours:.0} against {theirs:.0}")
+    };
+    let wanted = |goal: Option<f64>| goal.map_or(String::new(), |goal| format!(" (goal {goal})"));
     let (accepted, through) = (ratio(|m| m.accepted), ratio(|m| m.through));
     let memory = ratio(|m| m.memory_kib);
-    let [our_rate, their_rate] = both(|m| m.accepted);
-    let [our_way, their_way] = both(|m| m.through);
-    let [our_memory, their_memory] = both(|m| m.memory_kib / 1024.0);
     println!(
-        "{}: accepted {our_rate:.0} against {their_rate:.0} a second, ratio {accepted:.1} (goal {:.1}); end to end \
-         {our_way:.0} against {their_way:.0}, ratio {through:.1}{}; memory {our_memory:.0} against {their_memory:.0} MiB, \
-         ratio {memory:.2} (goal 0.25); medians of {ROUNDS}",
+        "{}: accepted {} a second, ratio {accepted:.1}{}; end to end {}, ratio {through:.1}{}; memory {} MiB, ratio \
+         {memory:.2}{}; medians of {ROUNDS}",
         case.name,
-        case.accepted,
-        case.through.map_or(String::new(), |goal| format!(" (goal {goal:.1})")),
+        both(|m| m.accepted),
+        wanted(Some(case.accepted)),
+        both(|m| m.through),
+        wanted(case.through),
+        both(|m| m.memory_kib / 1024.0),
+        wanted(case.memory),
     );
-    accepted >= case.accepted && case.through.is_none_or(|goal| through >= goal) && memory <= 0.25
+    accepted >= case.accepted
+        && case.through.is_none_or(|goal| through >= goal)
+        && case.memory.is_none_or(|goal| memory <= goal)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
