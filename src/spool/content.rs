@@ -11,6 +11,7 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 
 use super::error::SpoolError;
+use super::gate::UnderWay;
 use super::rows::{hex, length_u64};
 use super::{Unverified, files};
 use crate::message::mail::Content;
@@ -21,6 +22,8 @@ use crate::message::mail::Content;
 pub struct Draft {
     drafts: Arc<Drafts>,
     written: Written,
+    /// `None` where the limits are somebody else's care.
+    under_way: Option<UnderWay>,
 }
 
 #[derive(Debug)]
@@ -36,14 +39,16 @@ impl Draft {
     /// Up to so many bytes stay in memory and go into the database; more go into a file.
     pub const INLINE: usize = 64 * 1024;
 
-    pub(super) const fn new(drafts: Arc<Drafts>) -> Self {
-        Self { drafts, written: Written::InMemory(Vec::new()) }
+    /// With `under_way`, what goes into a file is held to the spool's limits as it is written.
+    pub(super) const fn new(drafts: Arc<Drafts>, under_way: Option<UnderWay>) -> Self {
+        Self { drafts, written: Written::InMemory(Vec::new()), under_way }
     }
 
     /// Appends bytes.
     ///
     /// # Errors
-    /// [`SpoolError::Full`] or [`SpoolError::Io`] when the file cannot be written; the draft is then of no further use.
+    /// [`SpoolError::Full`] past a limit, [`SpoolError::Full`] or [`SpoolError::Io`] when the file cannot be written; the
+    /// draft is then of no further use. Past a limit its file is removed at once, however long its owner keeps it.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
         if let Written::InMemory(small) = &mut self.written {
             if small.len().saturating_add(bytes.len()) <= Self::INLINE {
@@ -109,6 +114,12 @@ impl Draft {
     }
 
     async fn append(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
+        if let Some(Err(full)) =
+            self.under_way.as_mut().map(|under_way| under_way.grow(length_u64(bytes.len())))
+        {
+            self.discard();
+            return Err(full);
+        }
         let Written::InFile { name, file, length, sum } = &mut self.written else {
             return Err(SpoolError::ForeignContent { path: self.drafts.dir.clone() });
         };
@@ -117,15 +128,21 @@ impl Draft {
         let path = self.drafts.path(name);
         file.write_all(bytes).await.map_err(|error| SpoolError::file("write", &path, error))
     }
+
+    /// Removes the file unless the spool took it, and gives its room back.
+    fn discard(&mut self) {
+        match std::mem::replace(&mut self.written, Written::Failed) {
+            Written::InFile { name, .. } | Written::Sealed { name, .. } => self.drafts.abandon(&name),
+            Written::InMemory(_) | Written::Whole(_) | Written::Failed => {}
+        }
+        self.under_way = None;
+    }
 }
 
 /// Removes the file unless the spool took it.
 impl Drop for Draft {
     fn drop(&mut self) {
-        match &self.written {
-            Written::InFile { name, .. } | Written::Sealed { name, .. } => self.drafts.abandon(name),
-            Written::InMemory(_) | Written::Whole(_) | Written::Failed => {}
-        }
+        self.discard();
     }
 }
 

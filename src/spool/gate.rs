@@ -26,6 +26,8 @@ struct State {
     measured: Option<Instant>,
     /// Free pages inside the database.
     inside: u64,
+    /// Bytes in the files of drafts: they count against further drafts, and never keep a finished message out.
+    under_way: u64,
     /// Why nothing is accepted, whatever the limits say.
     fault: Option<SpoolError>,
     /// What was said of each class last, so that a change is logged once, and not at every turn of a disk on the brink.
@@ -38,6 +40,7 @@ impl Gate {
             room: Room { held: 0, free: 0 },
             measured: None,
             inside: 0,
+            under_way: 0,
             fault: None,
             told: [Told { verdict: Refusing::None, at: None }; 2],
         };
@@ -56,6 +59,21 @@ impl Gate {
     /// Whether a message of this class with no size to speak of may come in.
     pub(super) fn accepting(&self, class: Class) -> Result<(), SpoolError> {
         self.check(&mut self.state(), class, 1)
+    }
+
+    /// Whether a draft of mail may grow by so many bytes. A fault that passes does not end it: what is still coming may
+    /// well be accepted when it is complete.
+    fn grow(&self, bytes: u64) -> Result<(), SpoolError> {
+        let mut state = self.state();
+        if let Some(fault @ SpoolError::Full { .. }) = &state.fault {
+            return Err(fault.clone());
+        }
+        self.measure(&mut state)?;
+        let room = Room { held: state.room.held.saturating_add(state.under_way), ..state.room };
+        self.fits(Class::Mail, bytes, room)?;
+        state.under_way = state.under_way.saturating_add(bytes);
+        state.room.free = state.room.free.saturating_sub(bytes);
+        Ok(())
     }
 
     /// Takes over what a transaction changed.
@@ -118,7 +136,11 @@ impl Gate {
             return Err(fault.clone());
         }
         self.measure(state)?;
-        self.limits.admit(class, size, state.room, &self.dir).map_err(|reason| SpoolError::Full { reason })
+        self.fits(class, size, state.room)
+    }
+
+    fn fits(&self, class: Class, size: u64, room: Room) -> Result<(), SpoolError> {
+        self.limits.admit(class, size, room, &self.dir).map_err(|reason| SpoolError::Full { reason })
     }
 
     fn measure(&self, state: &mut State) -> Result<(), SpoolError> {
@@ -135,6 +157,33 @@ impl Gate {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The bytes of one draft on its way; dropped, they are under way no longer.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    gate: Arc<Gate>,
+    bytes: u64,
+}
+
+impl UnderWay {
+    pub(super) const fn new(gate: Arc<Gate>) -> Self {
+        Self { gate, bytes: 0 }
+    }
+
+    /// Counts so many bytes more, if the limits allow them.
+    pub(super) fn grow(&mut self, bytes: u64) -> Result<(), SpoolError> {
+        self.gate.grow(bytes).inspect_err(|error| self.gate.metrics.spool_refused(error.as_str(), 1))?;
+        self.bytes = self.bytes.saturating_add(bytes);
+        Ok(())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let mut state = self.gate.state();
+        state.under_way = state.under_way.saturating_sub(self.bytes);
     }
 }
 

@@ -68,7 +68,7 @@ use self::content::Drafts;
 pub use self::copy::{Due, Expired, Fate, Lateness, Overdue, SenderReport, Settled, Swept};
 pub use self::error::{Cause, FullReason, Holder, SpoolError};
 use self::files::{Lock, OrphanSweep};
-use self::gate::Gate;
+use self::gate::{Gate, UnderWay};
 use self::job::{Kind, Order, Task};
 pub use self::limits::Limits;
 pub use self::operator::{Copy, Exported, Filter, Pause, Shown, SpoolState, Which};
@@ -195,10 +195,11 @@ impl Spool {
         self.shared.gate.accepting(class)
     }
 
-    /// Begins the content of a mail.
+    /// Begins the content of a mail. What of it goes into a file is held to the limits for mail as it is written.
     #[must_use]
     pub fn draft(&self) -> Draft {
-        Draft::new(Arc::clone(&self.shared.drafts))
+        let under_way = UnderWay::new(Arc::clone(&self.shared.gate));
+        Draft::new(Arc::clone(&self.shared.drafts), Some(under_way))
     }
 
     /// Up to `limit` copies that are due for a destination at `now`, without those in `skip` (on their way already):
@@ -365,7 +366,8 @@ impl Spool {
             && let Content::Inline(bytes) = content
             && bytes.len() > Draft::INLINE
         {
-            let mut draft = self.draft();
+            // The transaction knows the limits that apply: a report of what failed comes in past them.
+            let mut draft = Draft::new(Arc::clone(&self.shared.drafts), None);
             draft.write(bytes).await?;
             *content = draft.finish().await?;
             drafts.push(draft);

@@ -66,8 +66,9 @@ async fn large_content_given_in_memory_goes_into_a_file_by_itself() {
 
 #[tokio::test]
 async fn a_refused_mail_leaves_its_draft_to_its_owner() {
-    let bench = Bench::limited(Limits { max_size: Some(1000), ..NO_LIMITS });
+    let bench = Bench::limited(Limits { max_size: Some(310_000), ..NO_LIMITS });
     let (draft, content) = drafted(&bench, LARGE).await;
+    bench.spool.accept(mail(Content::Inline(bytes(20_000).into()), second(0))).await.unwrap();
     let refused = bench.spool.accept(mail(content.clone(), second(0))).await;
     assert!(matches!(refused, Err(SpoolError::Full { .. })), "{refused:?}");
     assert_eq!(content_files(&bench), 1, "still the draft's");

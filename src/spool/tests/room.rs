@@ -39,6 +39,44 @@ async fn less_than_min_free_on_the_file_system_refuses_with_its_figures() {
     assert!(bench.spool.accepting(Class::Notice).is_err());
 }
 
+#[tokio::test]
+async fn drafts_that_many_clients_write_at_once_leave_the_reserve_to_notices() {
+    let limits = Limits { max_size: Some(1_000_000), reserved_for_notices: 400_000, ..NO_LIMITS };
+    let bench = Bench::limited(limits);
+    let (mut first, mut second_one) = (bench.spool.draft(), bench.spool.draft());
+    first.write(&[b'x'; 350_000]).await.unwrap();
+    let refused = second_one.write(&[b'x'; 350_000]).await.unwrap_err();
+    assert_eq!(refused.as_str(), "max_size");
+    let files = || std::fs::read_dir(bench.dir().join("content")).unwrap().count();
+    assert_eq!(files(), 1, "the refused one takes no room however long its client goes on");
+    second_one.write(b"more").await.unwrap_err();
+    assert_eq!(bench.metric("mailslotd_spool_refused_total{reason=\"max_size\"}").as_deref(), Some("1"));
+    bench.spool.accept(alarm(&"a".repeat(9_000), second(0))).await.unwrap();
+
+    let content = first.finish().await.unwrap();
+    let id = bench.spool.accept(mail(content, second(0))).await.unwrap();
+    drop(first);
+    let mut third = bench.spool.draft();
+    third.write(&[b'x'; 200_000]).await.unwrap();
+    third.write(&[b'x'; 100_000]).await.unwrap_err();
+    bench.settle(id, 0, Fate::Delivered, second(1)).await;
+    let mut fourth = bench.spool.draft();
+    fourth
+        .write(&[b'x'; 500_000])
+        .await
+        .expect("what was refused, dropped or delivered is under way no longer");
+}
+
+#[tokio::test]
+async fn a_draft_ends_where_the_file_system_has_only_the_reserve_left() {
+    let bench = Bench::limited(Limits { reserved_for_notices: u64::MAX / 2, ..NO_LIMITS });
+    let mut draft = bench.spool.draft();
+    draft.write(&[b'x'; 60_000]).await.expect("what is in memory takes no room");
+    let refused = draft.write(&[b'x'; 60_000]).await.unwrap_err();
+    assert_eq!(refused.as_str(), "min_free");
+    bench.spool.accept(alarm("x", second(0))).await.unwrap();
+}
+
 /// A file system of a few dozen megabytes; unmounted when dropped.
 struct SmallDisk(TempDir);
 
