@@ -261,6 +261,10 @@ impl Intake {
 /// What the octets at the start of a line are, as far as they tell.
 fn classify(start: &[u8], first_line: bool) -> Start {
     let Some((last, before)) = start.split_last() else { return Start::Undecided };
+    // Behind a blank nothing but more of them leaves it open, so the octet before tells of all.
+    let behind_blank = before.last().is_some_and(u8::is_ascii_whitespace);
+    // RFC 5322 §2.1.1: no line has more.
+    let while_it_may_be_one = || if start.len() < MAX_LINE { Start::Undecided } else { Start::Text };
     let is_mailbox_line = || first_line && (before.starts_with(b"From ") || before.starts_with(b">From "));
     match (last, before) {
         (b'\r', []) => Start::Undecided,
@@ -269,15 +273,15 @@ fn classify(start: &[u8], first_line: bool) -> Start {
         (b' ' | b'\t', []) => Start::Continuation,
         (b':', [_, ..]) => Start::Field,
         // Blanks before the colon are obsolete (RFC 5322 §4.5) and in use.
-        (b' ' | b'\t', _) => Start::Undecided,
-        (b'!'..=b'~', _) if *last != b':' && !before.iter().any(u8::is_ascii_whitespace) => {
-            // RFC 5322 §2.1.1: no line has more.
-            if start.len() < 998 { Start::Undecided } else { Start::Text }
-        }
+        (b' ' | b'\t', _) => while_it_may_be_one(),
+        (b'!'..=b'~', _) if *last != b':' && !behind_blank => while_it_may_be_one(),
         _ if is_mailbox_line() => Start::MailboxLine,
         _ => Start::Text,
     }
 }
+
+/// Octets of a line without its end.
+const MAX_LINE: usize = 998;
 
 #[cfg(test)]
 mod tests;

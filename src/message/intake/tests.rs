@@ -85,6 +85,31 @@ fn a_message_that_goes_round_in_circles_is_seen_at_its_51st_hop() {
 }
 
 #[test]
+fn blanks_behind_a_name_are_not_held_without_end() {
+    let (mut intake, mut out) = (Intake::new(trace(), Missing::Left), Vec::new());
+    let header = trace().header().len();
+    intake.push(b"Subject", &mut out);
+    for _ in 0..100 {
+        intake.push(&[b' '; 100], &mut out);
+    }
+    assert_eq!(out.len(), header + b"\r\n".len() + b"Subject".len() + 10_000, "it is text");
+    assert!(intake.finish(&mut out).unwrap().separated);
+}
+
+#[test]
+fn a_name_is_seen_at_each_length_and_with_each_blank_before_its_colon() {
+    for length in [1, 2, 900] {
+        for blanks in ["", " ", "\t", " \t  "] {
+            let content = format!("{}{blanks}: x\r\n\r\n", "X".repeat(length));
+            assert_eq!(take(Missing::Left, &[content.as_bytes()]).0, content);
+        }
+    }
+    for content in ["A b: x\r\n", "A  b: x\r\n", "\r b: x\r\n", "\rb: x\r\n"] {
+        assert_eq!(take(Missing::Left, &[content.as_bytes()]).0, format!("\r\n{content}"), "{content:?}");
+    }
+}
+
+#[test]
 fn a_header_without_an_end_is_given_up_within_its_limit() {
     let (mut intake, mut out) = (Intake::new(trace(), Missing::Added), Vec::new());
     for _ in 0..1000 {
