@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -22,6 +23,8 @@ use crate::message::mail::Content;
 pub struct Draft {
     drafts: Arc<Drafts>,
     written: Written,
+    /// Of [`Drafts::in_memory`].
+    in_memory: usize,
     /// `None` where the limits are somebody else's care.
     under_way: Option<UnderWay>,
 }
@@ -36,12 +39,13 @@ enum Written {
 }
 
 impl Draft {
-    /// Up to so many bytes stay in memory and go into the database; more go into a file.
+    /// Up to so many bytes stay in memory and go into the database; more go into a file. So does any draft while all
+    /// together have 64 MiB in memory.
     pub const INLINE: usize = 64 * 1024;
 
     /// With `under_way`, what goes into a file is held to the spool's limits as it is written.
     pub(super) const fn new(drafts: Arc<Drafts>, under_way: Option<UnderWay>) -> Self {
-        Self { drafts, written: Written::InMemory(Vec::new()), under_way }
+        Self { drafts, written: Written::InMemory(Vec::new()), in_memory: 0, under_way }
     }
 
     /// Appends bytes.
@@ -51,12 +55,16 @@ impl Draft {
     /// draft is then of no further use. Past a limit its file is removed at once, however long its owner keeps it.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
         if let Written::InMemory(small) = &mut self.written {
-            if small.len().saturating_add(bytes.len()) <= Self::INLINE {
+            if small.len().saturating_add(bytes.len()) <= Self::INLINE
+                && self.drafts.lend(bytes.len()) == Lent::Yes
+            {
+                self.in_memory = self.in_memory.saturating_add(bytes.len());
                 small.extend_from_slice(bytes);
                 return Ok(());
             }
             let small = std::mem::take(small);
             self.spill().await?;
+            self.drafts.take_back(std::mem::take(&mut self.in_memory));
             self.append(&small).await?;
         }
         self.append(bytes).await
@@ -136,6 +144,7 @@ impl Draft {
             Written::InMemory(_) | Written::Whole(_) | Written::Failed => {}
         }
         self.under_way = None;
+        self.drafts.take_back(std::mem::take(&mut self.in_memory));
     }
 }
 
@@ -157,6 +166,8 @@ pub(super) struct Seal {
 pub(super) struct Drafts {
     dir: PathBuf,
     all: Mutex<HashMap<String, Stage>>,
+    /// Bytes of drafts in memory, however slow their clients are.
+    in_memory: AtomicUsize,
 }
 
 /// How far a file is.
@@ -174,7 +185,7 @@ enum Stage {
 
 impl Drafts {
     pub(super) fn new(dir: PathBuf) -> Self {
-        Self { dir, all: Mutex::new(HashMap::new()) }
+        Self { dir, all: Mutex::new(HashMap::new()), in_memory: AtomicUsize::new(0) }
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -219,6 +230,19 @@ impl Drafts {
         }
     }
 
+    /// Counts so many bytes more in memory, if all together may have them.
+    fn lend(&self, bytes: usize) -> Lent {
+        let more = |all: usize| all.checked_add(bytes).filter(|&all| all <= IN_MEMORY);
+        match self.in_memory.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(_) => Lent::Yes,
+            Err(_) => Lent::No,
+        }
+    }
+
+    fn take_back(&self, bytes: usize) {
+        self.in_memory.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     fn begin(&self) -> Result<String, SpoolError> {
         let mut random = [0; 16];
         getrandom::fill(&mut random)
@@ -243,6 +267,14 @@ impl Drafts {
     fn all(&self) -> MutexGuard<'_, HashMap<String, Stage>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether there is memory for more of a draft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lent {
+    Yes,
+    /// It goes into its file.
+    No,
 }
 
 /// Whether something living owns a file.
@@ -308,3 +340,6 @@ async fn sync(mut file: File, path: &Path, dir: &Path) -> Result<(), SpoolError>
     let folder = File::open(dir).await.map_err(|error| SpoolError::file("open", dir, error))?;
     folder.sync_all().await.map_err(|error| SpoolError::file("sync", dir, error))
 }
+
+/// Bytes that all drafts together have in memory at most.
+const IN_MEMORY: usize = 64 * 1024 * 1024;

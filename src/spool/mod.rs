@@ -13,7 +13,7 @@
 //! | `spool.db-wal` | Its log: what committed last. As much a part of it as the database; about 8 MiB. |
 //! | `spool.db-shm` | An index of the log, made anew when absent. |
 //! | `ballast` | 16 MiB of nothing, given up when the disk is full so that deliveries can still be recorded. |
-//! | `content/` | Mail over 64 KiB, one file each, as sent. Its row has the name and the SHA-256. |
+//! | `content/` | Mail over 64 KiB (any, while much is on its way), one file each, as sent. Its row has the name and the SHA-256. |
 //! | `damaged-<time>/` | A database that SQLite could not read, set aside whole, with content that only it may name. |
 //! | `rebuilt.db` | What takes its place, while it is put together; `complete.db` once it is whole. |
 //!

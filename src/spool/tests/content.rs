@@ -35,6 +35,32 @@ async fn up_to_64_kib_stays_in_the_database_and_one_byte_more_goes_into_a_file()
 }
 
 #[tokio::test]
+async fn past_64_mib_of_drafts_in_memory_each_goes_into_its_file_until_some_are_gone() {
+    let bench = Bench::new();
+    let mut slow = Vec::new();
+    for _ in 0..1024 {
+        let mut draft = bench.spool.draft();
+        draft.write(&[b'x'; Draft::INLINE]).await.unwrap();
+        slow.push(draft);
+    }
+    assert_eq!(content_files(&bench), 0);
+    let (_draft, content) = drafted(&bench, 1000).await;
+    assert!(matches!(content, Content::File { length: 1000, .. }), "{content:?}");
+    let id = bench.spool.accept(mail(content, second(0))).await.unwrap();
+    assert!(bench.spool.load(id).await.unwrap().is_some());
+
+    slow.pop().unwrap().finish().await.unwrap();
+    slow.last_mut().unwrap().write(b"more than fits").await.unwrap();
+    let (one, inline) = drafted(&bench, Draft::INLINE).await;
+    assert!(matches!(inline, Content::Inline(_)), "of the one that went");
+    let (other, inline) = drafted(&bench, Draft::INLINE).await;
+    assert!(matches!(inline, Content::Inline(_)), "of the one that is in its file now");
+    let (_third, file) = drafted(&bench, 1).await;
+    assert!(matches!(file, Content::File { .. }));
+    drop((one, other));
+}
+
+#[tokio::test]
 async fn a_large_mail_comes_back_as_a_file_after_a_restart_and_its_file_goes_with_it() {
     let bench = Bench::new();
     let (draft, content) = drafted(&bench, LARGE).await;
