@@ -240,7 +240,7 @@ impl Refusal {
     }
 }
 
-/// Whether passwords may be sent without TLS.
+/// Whether clients may authenticate without TLS, by whatever mechanism.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cleartext {
     /// AUTH before TLS gets 538 5.7.11.

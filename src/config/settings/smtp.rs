@@ -98,7 +98,7 @@ pub enum TlsStart {
 pub struct ServerAuth {
     /// In the order they are offered.
     pub mechanisms: Vec<Mechanism>,
-    /// Whether passwords may be sent without TLS.
+    /// Whether they may be used without TLS.
     pub cleartext: Cleartext,
 }
 

@@ -22,7 +22,7 @@ impl SmtpServer {
         let Some(mechanism) = known else {
             return self.refuse_fault(reply::UNKNOWN_MECHANISM, State::Idle);
         };
-        if !self.may_use(mechanism) {
+        if !self.is_fit_for_auth() {
             return self.refuse_fault(reply::NEEDS_TLS, State::Idle);
         }
         let initial_response = auth.initial_response.as_ref().map(|text| text.as_str());

@@ -65,14 +65,13 @@ impl SmtpServer {
 
     fn usable_mechanisms(&self) -> impl Iterator<Item = Mechanism> {
         let mechanisms = self.profile.offers.mechanisms.iter().copied();
-        mechanisms.filter(|mechanism| self.may_use(*mechanism))
+        mechanisms.filter(|_| self.is_fit_for_auth())
     }
 
-    /// Whether the connection is fit for a mechanism.
-    pub(super) fn may_use(&self, mechanism: Mechanism) -> bool {
-        self.tls.is_some()
-            || self.profile.offers.cleartext == Cleartext::Allowed
-            || !mechanism.sends_password()
+    /// Whether the connection is fit for AUTH. A mechanism that keeps the password to itself is no exception: who hears
+    /// an exchange can try passwords on it at leisure, and who stands in between can go on with the session.
+    pub(super) fn is_fit_for_auth(&self) -> bool {
+        self.tls.is_some() || self.profile.offers.cleartext == Cleartext::Allowed
     }
 
     pub(super) fn on_starttls(&mut self) {

@@ -48,7 +48,7 @@ pub struct Offers {
     pub starttls: bool,
     /// Mechanisms for accounts, in the order they are offered.
     pub mechanisms: Vec<Mechanism>,
-    /// Whether those that send the password itself are offered without TLS too.
+    /// Whether they are offered without TLS too.
     pub cleartext: Cleartext,
     /// Keywords that this client must not see, in upper case: `STARTTLS`, `CHUNKING`, `AUTH`, ….
     pub hidden: Arc<[String]>,
