@@ -15,14 +15,26 @@ pub struct ConnectionLimits {
     pub per_network: Option<usize>,
     /// Of one client network in a time, trusted clients apart.
     pub rate: Option<Rate>,
-    /// In all, of everybody.
+    /// In all, of everybody; strangers find [`ConnectionLimits::most_for`] of them.
     pub in_all: usize,
+}
+
+impl ConnectionLimits {
+    /// How many may be open in all while one more client of this acquaintance is let in: an eighth is kept for trusted
+    /// ones, so that no flood from the Internet shuts out the devices.
+    #[must_use]
+    pub const fn most_for(&self, acquaintance: Acquaintance) -> usize {
+        match acquaintance {
+            Acquaintance::Trusted => self.in_all,
+            Acquaintance::Stranger => self.in_all.saturating_sub(self.in_all / 8),
+        }
+    }
 }
 
 /// Whether the limits of client networks hold for a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acquaintance {
-    /// It is in a trusted network: only the limit in all holds.
+    /// It is in a trusted network: only the limit in all holds, and all of it.
     Trusted,
     /// They hold.
     Stranger,
@@ -33,7 +45,7 @@ pub enum Acquaintance {
 pub enum ConnectionVerdict {
     /// It is, and counts until [`Connections::closed`].
     Admitted,
-    /// There are too many in all.
+    /// There are too many in all, or too many for a stranger.
     TooManyInAll,
     /// Its network has too many open.
     TooManyOfNetwork,
@@ -75,7 +87,7 @@ impl Connections {
         acquaintance: Acquaintance,
         now: Instant,
     ) -> ConnectionVerdict {
-        if self.open >= self.limits.in_all {
+        if self.open >= self.limits.most_for(acquaintance) {
             return ConnectionVerdict::TooManyInAll;
         }
         if acquaintance == Acquaintance::Stranger {
@@ -238,6 +250,22 @@ mod tests {
         connections.closed(other);
         let later = now + seconds(61);
         assert_eq!(connections.admit(one, Acquaintance::Stranger, later), ConnectionVerdict::Admitted);
+    }
+
+    #[test]
+    fn strangers_leave_the_last_eighth_to_trusted_clients() {
+        let limits = ConnectionLimits { per_network: None, rate: None, in_all: 16 };
+        let (mut connections, now) = (Connections::new(limits), origin());
+        let mut admitted = |acquaintance| {
+            let clients = (0..20).map(|number| network(&format!("203.0.{number}.1")));
+            clients
+                .filter(|network| {
+                    connections.admit(*network, acquaintance, now) == ConnectionVerdict::Admitted
+                })
+                .count()
+        };
+        assert_eq!([Acquaintance::Stranger, Acquaintance::Trusted].map(&mut admitted), [14, 2]);
+        assert_eq!([Acquaintance::Stranger, Acquaintance::Trusted].map(&mut admitted), [0, 0]);
     }
 
     #[test]

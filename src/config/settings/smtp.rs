@@ -175,7 +175,7 @@ pub struct SmtpLimits {
     pub messages: Option<Rate>,
     /// Connections of one client network in a time.
     pub connections: Option<Rate>,
-    /// Connections in all, of everybody.
+    /// Connections in all, of everybody; an eighth of them is kept for clients in trusted networks.
     pub connections_in_all: usize,
 }
 

@@ -20,6 +20,7 @@ use super::stream::{self, Stream};
 use super::tls::{HandshakeFault, Secured, handshake};
 use super::told::Topic;
 use crate::config::settings::{SmtpListener, TlsStart};
+use crate::policy::admission::Acquaintance;
 use crate::policy::relay::ListenerPolicy;
 use crate::session::sasl::Nonces;
 use crate::session::smtp_server::{Denial, Ending, Profile, SmtpServer, Timeouts, TlsSession};
@@ -47,7 +48,8 @@ pub(super) struct Door {
 
 impl Entrance for Door {
     fn enter(&self, stream: TcpStream, peer: SocketAddr) {
-        if self.sessions.len() >= self.listener.shared.limits.connections_in_all {
+        let acquaintance = self.listener.acquaintance_of(peer.ip().to_canonical());
+        if self.sessions.len() >= self.listener.shared.most_connections_for(acquaintance) {
             self.listener.refuse(&stream, peer.ip(), Refusal::ConnectionsInAll);
             return;
         }
@@ -144,9 +146,22 @@ impl Listener {
         Some((session, admitted))
     }
 
+    /// What is known of a peer before it says anything; a named proxy speaks for others, who are told apart by and by.
+    fn acquaintance_of(&self, peer: IpAddr) -> Acquaintance {
+        if self.is_named_proxy(peer) || self.settings.policy.trusted_network_of(peer).is_some() {
+            Acquaintance::Trusted
+        } else {
+            Acquaintance::Stranger
+        }
+    }
+
+    fn is_named_proxy(&self, peer: IpAddr) -> bool {
+        self.settings.proxy_protocol_from.iter().any(|network| network.contains(&peer))
+    }
+
     async fn source(&self, stream: &mut TcpStream, peer: SocketAddr) -> Option<Source> {
         let address = peer.ip().to_canonical();
-        if !self.settings.proxy_protocol_from.iter().any(|network| network.contains(&address)) {
+        if !self.is_named_proxy(address) {
             return Some(Source::Direct(address));
         }
         match proxy::read(stream, PROXY_PATIENCE).await {

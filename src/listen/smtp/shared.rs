@@ -165,6 +165,11 @@ impl Shared {
         }
     }
 
+    /// How many connections may be open, of all listeners, for one more of this acquaintance.
+    pub(super) const fn most_connections_for(&self, acquaintance: Acquaintance) -> usize {
+        connection_limits(&self.limits).most_for(acquaintance)
+    }
+
     /// Whether a client may connect.
     pub(super) fn admit_connection(self: &Arc<Self>, client: &Client) -> Result<Admitted, Refusal> {
         let acquaintance = if client.is_trusted() { Acquaintance::Trusted } else { Acquaintance::Stranger };

@@ -9,13 +9,15 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::config::settings::SmtpListener;
 use crate::message::id::DestinationName;
-use crate::policy::relay::{AcceptedDomains, Authentication, DomainPattern, ListenerPolicy, RelayPolicy};
+use crate::policy::relay::{
+    AcceptedDomains, Authentication, DomainPattern, ListenerPolicy, RelayPolicy, RelayTo, TrustedNetwork,
+};
 use crate::policy::route::{Route, RouteDomain, RouteTo};
 use crate::spool::Limits;
 
@@ -28,10 +30,14 @@ struct Bench {
 
 impl Bench {
     fn start() -> Self {
+        Self::start_with(smtp())
+    }
+
+    fn start_with(smtp: SmtpFrontEnd) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings::built_in(dir.path(), TimeZone::UTC);
         settings.hostname = Some("gw1.plant.example".to_owned());
-        settings.smtp = smtp();
+        settings.smtp = smtp;
         let metrics = Arc::new(Metrics::new());
         let limits = Limits {
             max_size: None,
@@ -138,4 +144,31 @@ async fn a_stop_ends_idle_sessions_and_lets_nobody_in() {
     assert_eq!(client.reply().await, None);
     assert!(ended.await.unwrap());
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn strangers_cannot_take_all_connections_from_a_trusted_device() {
+    let mut smtp = smtp();
+    smtp.limits.connections_in_all = 8;
+    let mut policy = ListenerPolicy::clone(&smtp.listeners[0].policy);
+    policy.trusted_networks.push(TrustedNetwork {
+        network: "127.0.0.9/32".parse().unwrap(),
+        relay_to: RelayTo::AcceptedDomains,
+        from: None,
+        rate: None,
+    });
+    smtp.listeners[0].policy = Arc::new(policy);
+    let bench = Bench::start_with(smtp);
+    let mut strangers = Vec::new();
+    for _ in 0..7 {
+        let mut stranger = Client::connect(bench.address()).await;
+        assert!(stranger.reply().await.unwrap().starts_with("220 "));
+        strangers.push(stranger);
+    }
+    let mut eighth = Client::connect(bench.address()).await;
+    assert!(eighth.reply().await.unwrap().starts_with("421 4.3.2 "));
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.9:0".parse().unwrap()).unwrap();
+    let mut device = Client(BufReader::new(socket.connect(bench.address()).await.unwrap()));
+    assert!(device.reply().await.unwrap().starts_with("220 "));
 }
