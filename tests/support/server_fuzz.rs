@@ -116,7 +116,12 @@ impl Session {
         let rare = dice.below(12) == 0;
         match question {
             Question::Admit { .. } if rare => {
-                Answer::Admit([Admission::OverRate, Admission::InDebt, Admission::SpoolFull][dice.below(3)])
+                Answer::Admit([
+                    Admission::OverRate,
+                    Admission::InDebt,
+                    Admission::SpoolFull,
+                    Admission::Revoked,
+                ][dice.below(4)])
             }
             Question::Admit { .. } => Answer::Admit(Admission::Granted),
             Question::Turn => Answer::Turn(if rare { Turn::LineTooLong } else { Turn::Come }),

@@ -292,6 +292,7 @@ fn answer(question: &Question, text: &str) -> Answer {
         (Question::Admit { .. }, "over rate") => Answer::Admit(Admission::OverRate),
         (Question::Admit { .. }, "in debt") => Answer::Admit(Admission::InDebt),
         (Question::Admit { .. }, "spool full") => Answer::Admit(Admission::SpoolFull),
+        (Question::Admit { .. }, "revoked") => Answer::Admit(Admission::Revoked),
         (Question::Turn, "come") => Answer::Turn(Turn::Come),
         (Question::Turn, "line too long") => Answer::Turn(Turn::LineTooLong),
         (Question::Recipient(_), "known") => Answer::Recipient(Existence::Known),

@@ -16,13 +16,13 @@ use crate::session::smtp_server::{
     Turn,
 };
 use crate::telemetry::metrics::smtp::MessageOutcome;
-use crate::wire::smtp::path::{Mailbox, ReversePath};
+use crate::wire::smtp::path::Mailbox;
 
 impl Session {
     /// Answers a question of the machine's. What may take long is in a box, so that a session that waits stays small.
     pub(super) async fn ask(&mut self, question: Question) {
         let answer = match question {
-            Question::Admit { reverse_path } => Answer::Admit(self.admit(&reverse_path)),
+            Question::Admit { .. } => Answer::Admit(Box::pin(self.admit()).await),
             Question::Hold(offence) => Answer::Hold(self.hold(offence)),
             Question::Turn => match self.listener.shared.tarpit.join(self.client.network()) {
                 Entry::Come(seat) => {
@@ -39,11 +39,23 @@ impl Session {
         self.input(Input::Answer(answer));
     }
 
-    fn admit(&mut self, _reverse_path: &ReversePath) -> Admission {
+    async fn admit(&self) -> Admission {
         let shared = &self.listener.shared;
         let network = self.client.network();
         if self.is_subject() && shared.tarpit.is_in_debt(network) {
             return Admission::InDebt;
+        }
+        if let Some(principal) = self.machine.principal()
+            && !shared.still_grants(principal).await
+        {
+            tracing::info!(
+                listener = %self.client.listener(),
+                client = %self.client.address(),
+                account = principal.name(),
+                session = self.name(),
+                "A session ends: its account was disabled, removed or changed since the client authenticated."
+            );
+            return Admission::Revoked;
         }
         if shared.spool.accepting(Class::Mail).is_err() {
             return Admission::SpoolFull;

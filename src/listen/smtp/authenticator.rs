@@ -15,7 +15,7 @@ use tracing::{debug, error, info, warn};
 use crate::config::problem::Problems;
 use crate::config::users::UsersFile;
 use crate::message::id::ListenerName;
-use crate::policy::account::{Accounts, Check, CheckAnswer, DuplicateName, Refusal, ServerSecret};
+use crate::policy::account::{Accounts, Check, CheckAnswer, DuplicateName, Principal, Refusal, ServerSecret};
 use crate::policy::auth_guard::{Attempt, AuthGuard, AuthGuardPolicy, Failure};
 use crate::policy::client_network::ClientNetwork;
 use crate::telemetry::metrics::Metrics;
@@ -126,6 +126,16 @@ impl Authenticator {
         self.shared.accounts()
     }
 
+    /// Whether what a client proved still stands, one second after a change of the users file at the latest.
+    pub async fn still_grants(&self, principal: &Principal) -> bool {
+        if self.shared.is_look_due() {
+            let shared = Arc::clone(&self.shared);
+            // One that fails leaves the accounts as they were.
+            drop(task::spawn_blocking(move || shared.refresh()).await);
+        }
+        self.accounts().still_grant(principal)
+    }
+
     /// Checks a claim of a client. A password waits for its turn, which may take some seconds; the line is bounded.
     pub async fn answer(&self, listener: &ListenerName, network: ClientNetwork, check: Check) -> CheckAnswer {
         let attempter = Attempter { listener: listener.clone(), network };
@@ -226,6 +236,11 @@ impl Shared {
 
     fn count(&self, attempter: &Attempter, check: &Check, outcome: AuthOutcome) {
         self.metrics.smtp_auth(&attempter.listener, check.mechanism().as_str(), outcome);
+    }
+
+    /// Never waits: while somebody looks, no further look is due.
+    fn is_look_due(&self) -> bool {
+        self.look.try_lock().is_ok_and(|look| look.at.elapsed() >= LOOK)
     }
 
     /// Reads the file again where it has changed; looks once a second.

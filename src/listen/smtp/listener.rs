@@ -303,6 +303,7 @@ const fn label_of(ending: Ending) -> &'static str {
         Ending::EarlyTalker => "early_talker",
         Ending::OutOfStep => "out_of_step",
         Ending::Tarpit => "tarpit",
+        Ending::Revoked => "revoked",
         Ending::Shutdown => "shutdown",
     }
 }

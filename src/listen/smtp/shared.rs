@@ -200,6 +200,14 @@ impl Shared {
         }
     }
 
+    /// Whether what a client proved still stands.
+    pub(super) async fn still_grants(&self, principal: &Principal) -> bool {
+        match &self.authenticator {
+            Some(authenticator) => authenticator.still_grants(principal).await,
+            None => false,
+        }
+    }
+
     /// Whether a client is who it claims to be.
     pub(super) async fn authenticate(&self, check: Check, client: &Client) -> CheckAnswer {
         match &self.authenticator {

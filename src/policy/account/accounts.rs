@@ -161,6 +161,14 @@ impl Accounts {
         (entry.account.state == AccountState::Enabled).then_some(&*entry.permissions)
     }
 
+    /// Whether a client that proved to be somebody, by whichever accounts there were then, would still be so here: both
+    /// accounts are enabled, the one may act for the other, and may do what it might do then.
+    #[must_use]
+    pub fn still_grant(&self, principal: &Principal) -> bool {
+        let entry = self.by_name.get(&Key::of(principal.proved_by()));
+        entry.is_some_and(|entry| self.principal(entry, Some(principal.name())).as_ref() == Ok(principal))
+    }
+
     /// The name of this account, enabled or not, as the operator spells it. What clients give for a user may be a
     /// password in the wrong field: only what this knows may be logged.
     #[must_use]

@@ -74,6 +74,8 @@ pub enum Ending {
     OutOfStep,
     /// The tar pit is full, or the network owes it too much.
     Tarpit,
+    /// The account that the client proved is gone or has changed: 421 4.7.0.
+    Revoked,
     /// The gateway stops.
     Shutdown,
 }

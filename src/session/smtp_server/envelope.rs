@@ -96,6 +96,7 @@ impl SmtpServer {
             Admission::OverRate => self.refuse(reply::OVER_RATE, After::Go(State::Idle)),
             Admission::SpoolFull => self.refuse(reply::SPOOL_FULL, After::Go(State::Idle)),
             Admission::InDebt => self.end(Ending::Tarpit),
+            Admission::Revoked => self.end(Ending::Revoked),
         }
     }
 

@@ -183,6 +183,7 @@ impl SmtpServer {
             Ending::TooManyErrors => Some(reply::TOO_MANY_ERRORS),
             Ending::OutOfStep => Some(reply::OUT_OF_STEP),
             Ending::Tarpit => Some(reply::COME_BACK_LATER),
+            Ending::Revoked => Some(reply::ACCOUNT_CHANGED),
             Ending::Shutdown => Some(reply::SHUTTING_DOWN),
             Ending::Quit
             | Ending::Disconnected

@@ -11,7 +11,8 @@ use crate::wire::smtp::path::{ForwardPath, Mailbox, ReversePath};
 /// What a session cannot decide by itself.
 #[derive(Debug)]
 pub enum Question {
-    /// MAIL is about to be accepted: do rates and the debt of the client's network allow it?
+    /// MAIL is about to be accepted: do rates and the debt of the client's network allow it, and does the account still
+    /// stand that the client proved?
     Admit {
         /// Who sends.
         reverse_path: ReversePath,
@@ -56,6 +57,8 @@ pub enum Admission {
     InDebt,
     /// The spool takes nothing now: 452 4.3.1.
     SpoolFull,
+    /// The account that the client proved, or acts for, is gone or may do something else by now: 421 4.7.0 and close.
+    Revoked,
 }
 
 /// Whether a RCPT may be decided.

@@ -87,6 +87,7 @@ pub(super) const TIMED_OUT: Reply = Reply::fixed(421, "4.4.2 Timed out waiting f
 pub(super) const TOO_MANY_ERRORS: Reply = Reply::fixed(421, "4.7.0 Too many errors or idle commands");
 pub(super) const COME_BACK_LATER: Reply =
     Reply::fixed(421, "4.7.0 Too many delayed replies, come back later");
+pub(super) const ACCOUNT_CHANGED: Reply = Reply::fixed(421, "4.7.0 Account changed, authenticate again");
 pub(super) const OUT_OF_STEP: Reply = Reply::fixed(421, "4.5.0 Cannot tell where the next command begins");
 
 pub(super) const OVER_RATE: Reply = Reply::fixed(450, "4.7.1 Too many messages, come back later");

@@ -199,3 +199,20 @@ fn neither_claims_nor_accounts_show_what_must_stay_secret() {
     assert!(!text.contains("sesame") && !text.contains("user"), "{text}");
     assert!(!text.contains(hash.rsplit('$').next().unwrap()) && !text.contains("[9,"), "{text}");
 }
+
+#[test]
+fn what_was_proved_stands_until_either_account_goes_or_may_do_something_else() {
+    let boss = Account { may_act_for: vec![AccountName::new("scanner").unwrap()], ..account("boss", "sesame") };
+    let before = accounts([boss.clone(), account("scanner", "other")]);
+    let proved = principal(before.answer(&plain("boss", Some("scanner"), "sesame")));
+    let stands = |now: &[Account]| accounts(now).still_grant(&proved);
+    assert!(stands(&[boss.clone(), account("scanner", "other")]));
+    assert!(stands(&[boss.clone(), account("scanner", "changed"), account("new", "new")]));
+    let disabled = |account: Account| Account { state: AccountState::Disabled, ..account };
+    assert!(!stands(std::slice::from_ref(&boss)));
+    assert!(!stands(&[account("scanner", "other")]));
+    assert!(!stands(&[disabled(boss.clone()), account("scanner", "other")]));
+    assert!(!stands(&[boss.clone(), disabled(account("scanner", "other"))]));
+    assert!(!stands(&[account("boss", "sesame"), account("scanner", "other")]));
+    assert!(!stands(&[boss, Account { rate: None, ..account("scanner", "other") }]));
+}
