@@ -1,9 +1,11 @@
 //! Guessing passwords is stopped by client network, and checking them may not cost more than the machine can spare.
 //!
-//! A network that fails too often is refused at once for a while, without a computation. Computations wait in a line,
+//! A network that fails too often is refused at once for a while, without a computation. A success forgives the slips
+//! of its own account alone, or whoever has one account could guess those of others for ever. Computations wait in a line,
 //! which is bounded for all and for each network. How long the reply to a single failure is held, the tar pit says.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::time::{Duration, Instant};
 
 use crate::policy::client_network::ClientNetwork;
@@ -71,9 +73,12 @@ pub struct AuthGuard {
 }
 
 /// The failures of one network.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Record {
     failures: u32,
+    /// How many of them a success of the account with this hash forgives: never more entries than failures until the
+    /// network is refused.
+    forgivable: Vec<(u64, u32)>,
     first: Instant,
     refused_at: Option<Instant>,
 }
@@ -118,28 +123,46 @@ impl AuthGuard {
         self.waiting_in_all = self.waiting_in_all.saturating_sub(1);
     }
 
-    /// A client of this network proved to be somebody: its failures were slips.
-    pub fn proved(&mut self, network: ClientNetwork) {
-        self.records.remove(&network);
+    /// A client of this network proved to be this account: the network's failures as this account were slips. Others
+    /// stay, and a network that is refused stays so.
+    pub fn proved(&mut self, network: ClientNetwork, account: &str) {
+        let hash = self.hash_of(account);
+        let Some(record) = self.records.get_mut(&network).filter(|record| record.refused_at.is_none()) else {
+            return;
+        };
+        record.forgive(hash);
+        if record.failures == 0 {
+            self.records.remove(&network);
+        }
     }
 
-    /// A client of this network did not.
-    pub fn failed(&mut self, network: ClientNetwork, now: Instant) -> Failure {
+    /// A client of this network did not prove to be this account; `None`: there is none of the name that it gave, and
+    /// so no success will forgive it.
+    pub fn failed(&mut self, network: ClientNetwork, account: Option<&str>, now: Instant) -> Failure {
+        let hash = account.map(|account| self.hash_of(account));
         let policy = self.policy;
         if !self.records.contains_key(&network) {
             self.make_room(now);
         }
-        let fresh = Record { failures: 0, first: now, refused_at: None };
-        let record = self.records.entry(network).or_insert(fresh);
+        let record = self.records.entry(network).or_insert_with(|| Record::fresh(now));
         if record.is_over(&policy, now) {
-            *record = fresh;
+            *record = Record::fresh(now);
         }
-        record.failures = record.failures.saturating_add(1);
-        if record.failures >= policy.failures && record.refused_at.is_none() {
+        if record.refused_at.is_some() {
+            return Failure::Counted;
+        }
+        record.count(hash);
+        if record.failures >= policy.failures {
             record.refused_at = Some(now);
+            record.forgivable = Vec::new();
             return Failure::Refused;
         }
         Failure::Counted
+    }
+
+    /// Of an account's name as the operator spells it; with a key of this process.
+    fn hash_of(&self, account: &str) -> u64 {
+        self.records.hasher().hash_one(account)
     }
 
     /// Room for one more network.
@@ -159,6 +182,26 @@ impl AuthGuard {
 }
 
 impl Record {
+    const fn fresh(now: Instant) -> Self {
+        Self { failures: 0, forgivable: Vec::new(), first: now, refused_at: None }
+    }
+
+    fn count(&mut self, account: Option<u64>) {
+        self.failures = self.failures.saturating_add(1);
+        let Some(account) = account else { return };
+        match self.forgivable.iter_mut().find(|(known, _)| *known == account) {
+            Some((_, failures)) => *failures = failures.saturating_add(1),
+            None => self.forgivable.push((account, 1)),
+        }
+    }
+
+    fn forgive(&mut self, account: u64) {
+        if let Some(place) = self.forgivable.iter().position(|(known, _)| *known == account) {
+            let (_, failures) = self.forgivable.swap_remove(place);
+            self.failures = self.failures.saturating_sub(failures);
+        }
+    }
+
     fn is_refused(&self, policy: &AuthGuardPolicy, now: Instant) -> bool {
         self.refused_at.is_some_and(|at| now.saturating_duration_since(at) < policy.refused_for)
     }
@@ -187,7 +230,7 @@ mod tests {
     }
 
     fn fail(guard: &mut AuthGuard, number: u8, times: u32, now: Instant) -> Failure {
-        (0..times).map(|_| guard.failed(network(number), now)).last().unwrap()
+        (0..times).map(|_| guard.failed(network(number), Some("ups"), now)).last().unwrap()
     }
 
     #[test]
@@ -195,14 +238,14 @@ mod tests {
         let (mut guard, now) = (AuthGuard::new(AuthGuardPolicy::default()), start());
         assert_eq!(fail(&mut guard, 1, 9, now), Failure::Counted);
         assert_eq!(guard.may_try(network(1), now), Attempt::Allowed);
-        assert_eq!(guard.failed(network(1), now), Failure::Refused);
+        assert_eq!(guard.failed(network(1), Some("ups"), now), Failure::Refused);
         let end = now + Duration::from_secs(300);
         assert_eq!(guard.may_try(network(1), end - Duration::from_millis(1)), Attempt::TooManyFailures);
         assert_eq!(guard.join(network(1), now), Attempt::TooManyFailures);
         assert_eq!(guard.may_try(network(2), now), Attempt::Allowed);
         assert_eq!(guard.may_try(network(1), end), Attempt::Allowed);
         assert_eq!(fail(&mut guard, 1, 9, end), Failure::Counted, "and it begins anew");
-        assert_eq!(guard.failed(network(1), end), Failure::Refused);
+        assert_eq!(guard.failed(network(1), None, end), Failure::Refused);
     }
 
     #[test]
@@ -218,10 +261,33 @@ mod tests {
         let (mut guard, now) = (AuthGuard::new(AuthGuardPolicy::default()), start());
         for _ in 0..5 {
             assert_eq!(fail(&mut guard, 1, 9, now), Failure::Counted);
-            guard.proved(network(1));
+            guard.proved(network(1), "ups");
         }
         fail(&mut guard, 1, 9, now);
         assert_eq!(fail(&mut guard, 1, 9, now + Duration::from_secs(600)), Failure::Counted);
+    }
+
+    #[test]
+    fn who_has_one_account_cannot_guess_others_for_ever() {
+        let (mut guard, now) = (AuthGuard::new(AuthGuardPolicy::default()), start());
+        let mut guesses = 0;
+        while guard.may_try(network(1), now) == Attempt::Allowed {
+            guard.failed(network(1), [Some("boss"), None][guesses % 2], now);
+            guard.proved(network(1), "ups");
+            guesses += 1;
+            assert!(guesses <= 10);
+        }
+        assert_eq!(guesses, 10);
+        // Slips as that account are forgiven again and again, whatever others did.
+        assert_eq!(guard.failed(network(2), Some("boss"), now), Failure::Counted);
+        for _ in 0..3 {
+            for _ in 0..8 {
+                assert_eq!(guard.failed(network(2), Some("ups"), now), Failure::Counted);
+            }
+            guard.proved(network(2), "ups");
+        }
+        guard.proved(network(2), "boss");
+        assert!(!guard.records.contains_key(&network(2)));
     }
 
     #[test]
@@ -246,7 +312,7 @@ mod tests {
         let (mut guard, now) = (AuthGuard::new(policy), start());
         fail(&mut guard, 0, 10, now);
         for number in 1..=200 {
-            guard.failed(network(number), now + Duration::from_secs(u64::from(number)));
+            guard.failed(network(number), None, now + Duration::from_secs(u64::from(number)));
             assert!(guard.records.len() <= 3);
         }
         let now = now + Duration::from_secs(200);

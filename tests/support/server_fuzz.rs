@@ -115,14 +115,10 @@ impl Session {
     fn answer(&mut self, question: &Question, dice: &mut Dice) -> Answer {
         let rare = dice.below(12) == 0;
         match question {
-            Question::Admit { .. } if rare => {
-                Answer::Admit([
-                    Admission::OverRate,
-                    Admission::InDebt,
-                    Admission::SpoolFull,
-                    Admission::Revoked,
-                ][dice.below(4)])
-            }
+            Question::Admit { .. } if rare => Answer::Admit(
+                [Admission::OverRate, Admission::InDebt, Admission::SpoolFull, Admission::Revoked]
+                    [dice.below(4)],
+            ),
             Question::Admit { .. } => Answer::Admit(Admission::Granted),
             Question::Turn => Answer::Turn(if rare { Turn::LineTooLong } else { Turn::Come }),
             Question::Recipient(_) if rare => {

@@ -176,7 +176,7 @@ impl Shared {
         let answer = accounts.answer(check);
         match &answer {
             CheckAnswer::Proved(principal) | CheckAnswer::ProvedWithSignature(principal, _) => {
-                self.guard().proved(attempter.network);
+                self.guard().proved(attempter.network, principal.proved_by());
                 self.count(attempter, check, AuthOutcome::Proved);
                 debug!(
                     listener = attempter.listener.as_str(),
@@ -210,7 +210,7 @@ impl Shared {
             reason = refusal.as_str(),
             "A client failed to authenticate."
         );
-        if self.guard().failed(*network, Instant::now()) == Failure::Refused {
+        if self.guard().failed(*network, account, Instant::now()) == Failure::Refused {
             warn!(
                 listener = listener.as_str(),
                 %network,

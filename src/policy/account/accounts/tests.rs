@@ -202,7 +202,8 @@ fn neither_claims_nor_accounts_show_what_must_stay_secret() {
 
 #[test]
 fn what_was_proved_stands_until_either_account_goes_or_may_do_something_else() {
-    let boss = Account { may_act_for: vec![AccountName::new("scanner").unwrap()], ..account("boss", "sesame") };
+    let boss =
+        Account { may_act_for: vec![AccountName::new("scanner").unwrap()], ..account("boss", "sesame") };
     let before = accounts([boss.clone(), account("scanner", "other")]);
     let proved = principal(before.answer(&plain("boss", Some("scanner"), "sesame")));
     let stands = |now: &[Account]| accounts(now).still_grant(&proved);
