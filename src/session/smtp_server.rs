@@ -58,6 +58,8 @@ pub struct SmtpServer {
     line_began: Option<Instant>,
     faults: u16,
     idle_commands: u16,
+    /// Commands that found no room.
+    overshoot: u16,
     /// What the client was borne with.
     quirks: Quirks,
     /// The gateway stops: the session ends when no transaction is open.
@@ -136,6 +138,7 @@ impl SmtpServer {
             line_began: None,
             faults: 0,
             idle_commands: 0,
+            overshoot: 0,
             quirks: Quirks::NONE,
             stopping: false,
             profile,

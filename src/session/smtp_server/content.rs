@@ -235,6 +235,7 @@ impl SmtpServer {
         let refusal = match stored {
             Stored::Accepted(id) => {
                 self.idle_commands = 0;
+                self.overshoot = 0;
                 Reply::lines(250, &[format!("2.0.0 Ok: queued as {id}")])
             }
             Stored::Full => reply::SPOOL_FULL,

@@ -1,6 +1,5 @@
 //! MAIL and RCPT: who may open a transaction, and for whom.
 
-use super::holding::After;
 use super::questions::{Admission, Existence, Question, Submission, Turn};
 use super::reply::{self, Reply};
 use super::{Asked, Denial, Ending, Output, SmtpServer, State};
@@ -93,8 +92,8 @@ impl SmtpServer {
             // The transaction has not begun: the client brings it elsewhere, or later.
             Admission::Granted if self.stopping => self.end(Ending::Shutdown),
             Admission::Granted => self.accept(&reply::SENDER_OK, State::Transaction(submission)),
-            Admission::OverRate => self.refuse(reply::OVER_RATE, After::Go(State::Idle)),
-            Admission::SpoolFull => self.refuse(reply::SPOOL_FULL, After::Go(State::Idle)),
+            Admission::OverRate => self.refuse_idle(reply::OVER_RATE, State::Idle),
+            Admission::SpoolFull => self.refuse_overshoot(reply::SPOOL_FULL, State::Idle),
             Admission::InDebt => self.end(Ending::Tarpit),
             Admission::Revoked => self.end(Ending::Revoked),
         }
@@ -115,8 +114,8 @@ impl SmtpServer {
         } else if rcpt.forward_path.needs_smtputf8() && !submission.smtputf8 {
             self.refuse_fault(reply::NEEDS_SMTPUTF8, State::Transaction(submission));
         } else if submission.recipients.len() >= self.limits().recipients {
-            // Not counted: who has more than fit sends to those that did, and to the others later (RFC 5321 §4.5.3.1.10).
-            self.refuse(reply::TOO_MANY_RECIPIENTS, After::Go(State::Transaction(submission)));
+            // Who has more than fit sends to those that did, and to the others later (RFC 5321 §4.5.3.1.10).
+            self.refuse_overshoot(reply::TOO_MANY_RECIPIENTS, State::Transaction(submission));
         } else if self.is_subject() {
             let candidate = Candidate { submission, rcpt };
             self.ask(Asked::Turn(Box::new(candidate)), Question::Turn);
@@ -140,13 +139,13 @@ impl SmtpServer {
             let path = path.to_string();
             let reply = Reply::about(refusal.code(), refusal.status(), &path, &refusal.to_string());
             self.deny(Denial::Relay(refusal), path);
-            return self.refuse_recipient(reply, State::Transaction(candidate.submission));
+            return self.refuse_idle(reply, State::Transaction(candidate.submission));
         }
         if let (Some(text), None) = (&self.profile.listed, &self.principal) {
             let refusal = Reply::new(550, EnhancedStatus::new(5, 7, 1), text);
             let path = path.to_string();
             self.deny(Denial::Listed, path);
-            return self.refuse_recipient(refusal, State::Transaction(candidate.submission));
+            return self.refuse_idle(refusal, State::Transaction(candidate.submission));
         }
         match (verdict, path) {
             (RelayVerdict::AcceptedDomain, ForwardPath::Mailbox(mailbox)) => {
@@ -172,13 +171,13 @@ impl SmtpServer {
                 let path = candidate.rcpt.forward_path.to_string();
                 let refusal = Reply::about(550, EnhancedStatus::new(5, 1, 1), &path, "Recipient unknown");
                 self.deny(Denial::UnknownRecipient, path);
-                self.refuse_recipient(refusal, State::Transaction(candidate.submission));
+                self.refuse_idle(refusal, State::Transaction(candidate.submission));
             }
             Existence::Unavailable => {
                 let path = candidate.rcpt.forward_path.to_string();
                 let status = EnhancedStatus::new(4, 3, 0);
                 let refusal = Reply::about(451, status, &path, "Recipient cannot be looked up now");
-                self.refuse(refusal, After::Go(State::Transaction(candidate.submission)));
+                self.refuse_idle(refusal, State::Transaction(candidate.submission));
                 self.pass_turn();
             }
         }
@@ -187,15 +186,18 @@ impl SmtpServer {
     fn accept_recipient(&mut self, candidate: Candidate) {
         let Candidate { mut submission, rcpt } = candidate;
         // Named twice, it gets the message once.
-        if submission.recipients.iter().all(|(known, _)| *known != rcpt.forward_path) {
+        if submission.recipients.iter().any(|(known, _)| *known == rcpt.forward_path) {
+            self.accept_idle(&reply::RECIPIENT_OK, State::Transaction(submission));
+        } else {
             submission.recipients.push((rcpt.forward_path, rcpt.dsn));
+            self.accept(&reply::RECIPIENT_OK, State::Transaction(submission));
         }
-        self.accept(&reply::RECIPIENT_OK, State::Transaction(submission));
         self.pass_turn();
     }
 
+    /// A session that is over has given its turn up.
     fn pass_turn(&mut self) {
-        if self.is_subject() {
+        if self.is_subject() && !matches!(self.state, State::Closed) {
             self.outputs.push_back(Output::TurnOver);
         }
     }

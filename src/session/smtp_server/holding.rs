@@ -69,10 +69,18 @@ impl SmtpServer {
         self.refuse(reply, after);
     }
 
-    /// Says no to a recipient, and counts it among what does nothing for a message: many in one transaction are no
-    /// fault, hundreds are.
-    pub(super) fn refuse_recipient(&mut self, reply: Reply, next: State) {
+    /// Says no to a recipient, or not now to a sender, and counts it among what does nothing for a message: many in one
+    /// transaction are no fault, hundreds are.
+    pub(super) fn refuse_idle(&mut self, reply: Reply, next: State) {
         let after = self.count_idle(next);
+        self.refuse(reply, after);
+    }
+
+    /// Says that no more fits now. A client may well have hundreds of recipients too many and must not lose the others,
+    /// but it may not go on for ever.
+    pub(super) fn refuse_overshoot(&mut self, reply: Reply, next: State) {
+        self.overshoot = self.overshoot.saturating_add(1);
+        let after = if self.overshoot < MAX_OVERSHOOT { After::Go(next) } else { self.close_after(next) };
         self.refuse(reply, after);
     }
 
@@ -203,5 +211,8 @@ impl SmtpServer {
 
 /// Faults of the protocol, failed AUTH included, that a session may make.
 const MAX_FAULTS: u16 = 20;
-/// Commands that do nothing for a message, and refused recipients, between two messages.
+/// Commands that do nothing for a message, and recipients refused, put off or repeated, between two messages.
 const MAX_IDLE: u16 = 100;
+/// Commands that found no room, for a recipient or in the spool, between two messages: as many as Postfix bears
+/// (`smtpd_recipient_overshoot_limit`).
+const MAX_OVERSHOOT: u16 = 1000;
