@@ -22,8 +22,7 @@ mod taking;
 mod tests;
 mod watch;
 
-use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,10 +55,13 @@ pub struct Pickup {
     faults: Recurring,
 }
 
-/// Whether a round goes on after a file.
+/// What a round is to do after a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    File,
+    /// The file is not there any more.
+    Away,
+    /// It is still there, and passed over for a time.
+    Left,
     /// Nothing more would be taken now.
     Round,
 }
@@ -110,9 +112,15 @@ impl Pickup {
             self.tell(&error);
             return RETRY;
         }
-        let folder = self.folder.clone();
-        let looked = tokio::task::spawn_blocking(move || folder.look()).await;
-        let Found { files, rest } = match looked {
+        if self.arrivals.over() >= MOST_OVER {
+            self.tell(
+                &"so many files were picked up and cannot be removed that no more are taken; remove them",
+            );
+            return RETRY;
+        }
+        let (folder, left) = (self.folder.clone(), self.arrivals.left());
+        let looked = tokio::task::spawn_blocking(move || folder.look(&left, now())).await;
+        let Found { files, passed_over, rest } = match looked {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
                 self.tell(&error);
@@ -123,24 +131,28 @@ impl Pickup {
                 return RETRY;
             }
         };
-        let there: HashSet<OsString> = files.iter().map(|(name, _)| name.clone()).collect();
+        let mut there = passed_over;
+        there.extend(files.iter().map(|(name, _)| name.clone()));
         let complete = self.arrivals.look(now(), files, self.watch.renamed());
         if rest == Rest::None {
             self.watch.retain(&there);
+            self.arrivals.retain(&there);
         }
-        let mut taken: usize = 0;
+        let mut away = false;
         for name in complete {
             if stop.is_cancelled() {
                 return LOOK;
             }
-            if self.file(&name).await == Next::Round {
-                return RETRY;
+            match self.file(&name).await {
+                Next::Away => away = true,
+                Next::Left => {}
+                Next::Round => return RETRY,
             }
-            taken = taken.saturating_add(1);
         }
-        if rest == Rest::Some && taken > 0 { Duration::ZERO } else { LOOK }
+        if rest == Rest::Some && away { Duration::ZERO } else { LOOK }
     }
 
+    /// Takes one file, if the rate allows it. What does not reach the spool counts against no rate.
     async fn file(&mut self, name: &OsString) -> Next {
         if let Some(bucket) = &mut self.rate
             && bucket.take(now()).is_err()
@@ -149,68 +161,87 @@ impl Pickup {
             self.tell(&"more messages than `pickup.rate` allows");
             return Next::Round;
         }
-        let outcome = match self.taker.take(name).await {
-            Taking::Gone => {
-                self.watch.forget(name);
-                return Next::File;
-            }
+        let fault = match self.taker.take(name).await {
             Taking::Taken(message) => {
                 message.tell(name);
-                self.watch.forget(name);
-                self.remove(name, message.file);
-                PickupOutcome::Accepted
+                self.metrics.pickup_file(PickupOutcome::Accepted);
+                return self.remove(name, message.file);
             }
-            Taking::Not(Fault::Refused(reason)) => {
-                self.set_aside(name, &reason);
-                PickupOutcome::Refused
-            }
-            Taking::Not(Fault::Unusable(reason)) => {
-                self.set_aside(name, &reason);
-                PickupOutcome::Unusable
-            }
-            Taking::Not(Fault::Later(reason)) => {
-                self.metrics.pickup_file(PickupOutcome::Deferred);
-                self.tell(&reason);
-                return Next::File;
-            }
-            Taking::Not(Fault::NothingNow(reason)) => {
-                self.metrics.pickup_file(PickupOutcome::Deferred);
-                self.tell(&reason);
-                return Next::Round;
-            }
+            Taking::Gone => None,
+            Taking::Not(fault) => Some(fault),
         };
-        self.metrics.pickup_file(outcome);
-        Next::File
-    }
-
-    fn remove(&mut self, name: &OsString, file: (u64, u64)) {
-        if let Err(error) = self.folder.remove(name, file) {
-            self.arrivals.is_over(name);
-            tracing::error!(
-                file = %name.to_string_lossy().escape_debug(),
-                %error,
-                "A file was picked up and cannot be removed; remove it, or it is sent again at the next start."
-            );
+        if let Some(bucket) = &mut self.rate {
+            bucket.put_back();
+        }
+        match fault {
+            None => self.is_away(name),
+            Some(fault) => self.not_taken(name, &fault),
         }
     }
 
-    fn set_aside(&mut self, name: &OsString, reason: &str) {
+    fn not_taken(&mut self, name: &OsStr, fault: &Fault) -> Next {
+        let (outcome, next) = match fault {
+            Fault::Refused(reason) => (PickupOutcome::Refused, self.set_aside(name, reason)),
+            Fault::Unusable(reason) => (PickupOutcome::Unusable, self.set_aside(name, reason)),
+            Fault::Later(reason) => {
+                self.tell(reason);
+                self.put_off(name, RETRY);
+                (PickupOutcome::Deferred, Next::Left)
+            }
+            Fault::NothingNow(reason) => {
+                self.tell(reason);
+                (PickupOutcome::Deferred, Next::Round)
+            }
+        };
+        self.metrics.pickup_file(outcome);
+        next
+    }
+
+    fn is_away(&mut self, name: &OsStr) -> Next {
         self.watch.forget(name);
+        self.arrivals.forget(name);
+        Next::Away
+    }
+
+    fn put_off(&mut self, name: &OsStr, duration: Duration) {
+        if let Some(until) = now().checked_add(duration) {
+            self.arrivals.put_off(name, until);
+        }
+    }
+
+    fn remove(&mut self, name: &OsStr, file: (u64, u64)) -> Next {
+        let Err(error) = self.folder.remove(name, file) else { return self.is_away(name) };
+        self.watch.forget(name);
+        self.arrivals.is_over(name);
+        tracing::error!(
+            file = %name.to_string_lossy().escape_debug(),
+            %error,
+            "A file was picked up and cannot be removed; remove it, or it is sent again at the next start."
+        );
+        Next::Left
+    }
+
+    fn set_aside(&mut self, name: &OsStr, reason: &str) -> Next {
         match self.folder.set_aside(name, reason) {
-            Ok(target) => tracing::warn!(
-                file = %name.to_string_lossy().escape_debug(),
-                aside = %target.display().to_string().escape_debug(),
-                reason = %reason.trim_end().escape_debug(),
-                "A file was not picked up; it is in badmail with its reason."
-            ),
+            Ok(target) => {
+                tracing::warn!(
+                    file = %name.to_string_lossy().escape_debug(),
+                    aside = %target.display().to_string().escape_debug(),
+                    reason = %reason.trim_end().escape_debug(),
+                    "A file was not picked up; it is in badmail with its reason."
+                );
+                self.is_away(name)
+            }
             Err(error) => {
-                self.arrivals.is_over(name);
+                self.watch.forget(name);
+                self.put_off(name, RETRY_ASIDE);
                 tracing::error!(
                     file = %name.to_string_lossy().escape_debug(),
                     reason = %reason.trim_end().escape_debug(),
                     %error,
-                    "A file was not picked up and cannot be moved to badmail; it stays where it is and is left alone."
+                    "A file was not picked up and cannot be moved to badmail; it is tried again in an hour."
                 );
+                Next::Left
             }
         }
     }
@@ -231,4 +262,9 @@ fn now() -> Instant {
 const LOOK: Duration = Duration::from_secs(1);
 /// How soon after something forbade it.
 const RETRY: Duration = Duration::from_secs(5);
+/// How soon a file is tried again that cannot be moved to `badmail`.
+const RETRY_ASIDE: Duration = Duration::from_secs(60 * 60);
+/// Files that were picked up and cannot be removed. With more, the directory is not writable, and what is taken from it
+/// would be sent again at each start.
+const MOST_OVER: usize = 1000;
 const TELL_EVERY: Duration = Duration::from_secs(10 * 60);

@@ -43,6 +43,11 @@ impl TokenBucket {
         }
     }
 
+    /// Gives back a token that was taken for something that did not happen.
+    pub fn put_back(&mut self) {
+        self.tokens = (self.tokens + 1.0).min(f64::from(self.rate.count));
+    }
+
     /// When it is full again, if nothing more is taken: from then on it is no different from a new one.
     #[must_use]
     pub fn full_at(&self) -> Instant {
@@ -69,5 +74,7 @@ mod tests {
         assert!((wait.as_secs_f64() - 2.0).abs() < 0.01, "{wait:?}");
         assert_eq!(bucket.take(start + Duration::from_millis(2001)), Ok(()));
         assert!(bucket.take(start + Duration::from_millis(2002)).is_err());
+        bucket.put_back();
+        assert_eq!(bucket.take(start + Duration::from_millis(2002)), Ok(()));
     }
 }

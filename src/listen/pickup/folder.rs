@@ -1,15 +1,16 @@
 //! The pickup directory on disk: made, looked into, and what is done with its files.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 
-use super::arrivals::Look;
+use super::arrivals::{Left, Look, Standing};
 
 /// The directory cannot be used. Displays as cause and fix.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,8 @@ pub(super) struct Folder {
 pub(super) struct Found {
     /// At most [`MOST`] files, the longest unchanged first.
     pub(super) files: Vec<(OsString, Look)>,
+    /// Files that were passed over, since they were tried before.
+    pub(super) passed_over: HashSet<OsString>,
     /// Whether there are more.
     pub(super) rest: Rest,
 }
@@ -68,9 +71,11 @@ impl Folder {
     }
 
     /// The mail that is there: regular files whose name ends in `.eml` and begins with no dot. Everything else is not
-    /// looked at: symbolic links, folders, temporary names.
-    pub(super) fn look(&self) -> io::Result<Found> {
-        let mut found = Found { files: Vec::new(), rest: Rest::None };
+    /// looked at: symbolic links, folders, temporary names. What was `left` takes no place: it is passed over until its
+    /// time has come, and then comes after what was not tried yet.
+    pub(super) fn look(&self, left: &Left, now: Instant) -> io::Result<Found> {
+        let mut found = Found { files: Vec::new(), passed_over: HashSet::new(), rest: Rest::None };
+        let mut due = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -83,12 +88,24 @@ impl Folder {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            if found.files.len() >= MOST {
-                found.rest = Rest::Some;
-                break;
+            let look = look_of(&metadata);
+            match left.standing(&name, look, now) {
+                Standing::Left => {
+                    found.passed_over.insert(name);
+                }
+                Standing::Due => due.push((name, look)),
+                Standing::Fresh if found.files.len() < MOST => found.files.push((name, look)),
+                Standing::Fresh => {
+                    found.rest = Rest::Some;
+                    break;
+                }
             }
-            found.files.push((name, look_of(&metadata)));
         }
+        let room = MOST.saturating_sub(found.files.len());
+        if due.len() > room {
+            found.rest = Rest::Some;
+        }
+        found.files.extend(due.into_iter().take(room));
         found
             .files
             .sort_by(|(name, look), (other, others)| (look.modified, name).cmp(&(others.modified, other)));
@@ -205,5 +222,5 @@ pub const TEMPORARY: &str = ".tmp";
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Files that one look takes note of.
-const MOST: usize = 1000;
+pub(super) const MOST: usize = 1000;
 const MOST_OF_ONE_NAME: u32 = 1000;

@@ -9,11 +9,13 @@ use jiff::tz::TimeZone;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use super::folder::BADMAIL;
+use super::arrivals::Standing;
+use super::folder::{BADMAIL, MOST};
 use super::*;
 use crate::config::settings;
 use crate::message::id::{DestinationName, ListenerName};
 use crate::message::mail::{Body, Content};
+use crate::policy::rate::Rate;
 use crate::policy::relay::{
     AcceptedDomains, Authentication, DomainPattern, ListenerPolicy, RelayPolicy, RelayTo, TrustedNetwork,
 };
@@ -249,6 +251,61 @@ async fn while_the_spool_is_full_the_file_stays() {
     assert!(fixture.path().join("report.eml").exists());
     assert!(!fixture.counted(PickupOutcome::Accepted));
     fixture.stop().await;
+}
+
+#[tokio::test]
+async fn files_that_wait_for_a_directory_do_not_keep_it_busy_and_hide_nothing() {
+    let fixture = Fixture::new(None);
+    let mut settings = settings(&fixture.path());
+    settings.smtp.recipients = vec![settings::RecipientSource::File(fixture.scratch.path().join("absent"))];
+    let made = Pickup::prepare(
+        &settings,
+        directory(&settings, &fixture.metrics),
+        fixture.spool.clone(),
+        Arc::clone(&fixture.metrics),
+    );
+    let mut pickup = made.unwrap().unwrap();
+    for number in 0..=MOST {
+        fixture.drop_renamed(&format!("{number}.eml"), MAIL);
+    }
+    while pickup.watch.renamed().len() <= MOST {
+        pickup.watch.changed().await;
+    }
+    assert_eq!(pickup.round(&fixture.stop).await, LOOK, "nothing was taken, so nothing is to be hurried");
+    assert_eq!(pickup.watch.renamed().len(), MOST + 1, "none is taken");
+    let seen = pickup.folder.look(&pickup.arrivals.left(), now()).unwrap();
+    assert_eq!((seen.files.len(), seen.passed_over.len(), seen.rest), (1, MOST, Rest::None));
+    let later = now() + RETRY;
+    let seen = pickup.folder.look(&pickup.arrivals.left(), later).unwrap();
+    assert_eq!((seen.files.len(), seen.rest), (MOST, Rest::Some), "their time has come");
+    let untried =
+        |(name, look): &(OsString, _)| pickup.arrivals.left().standing(name, *look, later) == Standing::Fresh;
+    assert!(seen.files.iter().any(untried), "what was not tried yet comes first");
+    fixture.spool.clone().close().await;
+}
+
+#[tokio::test]
+async fn what_is_not_sent_counts_against_no_rate() {
+    let fixture = Fixture::new(None);
+    let mut settings = settings(&fixture.path());
+    let pickup = settings.smtp.pickup.as_mut().unwrap();
+    let rate = Rate { count: 1, period: Duration::from_secs(24 * 60 * 60) };
+    Arc::make_mut(&mut pickup.policy).trusted_networks[0].rate = Some(rate);
+    let made = Pickup::prepare(
+        &settings,
+        directory(&settings, &fixture.metrics),
+        fixture.spool.clone(),
+        Arc::clone(&fixture.metrics),
+    );
+    let mut pickup = made.unwrap().unwrap();
+    for (name, text) in [("bad.eml", "Subject: to nobody\n\n"), ("good.eml", MAIL)] {
+        fixture.drop_renamed(name, text);
+        assert_ne!(pickup.file(&name.into()).await, Next::Round, "{name}");
+    }
+    assert_eq!(fixture.mail().await.len(), 1);
+    fixture.drop_renamed("more.eml", MAIL);
+    assert_eq!(pickup.file(&"more.eml".into()).await, Next::Round, "the rate counts what was sent");
+    fixture.spool.clone().close().await;
 }
 
 #[tokio::test]

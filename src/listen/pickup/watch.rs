@@ -1,7 +1,7 @@
 //! Word from the kernel that a file came, so that nobody waits for the next look.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -52,7 +52,7 @@ impl Watch {
     }
 
     /// A file was dealt with, or is not there.
-    pub(super) fn forget(&mut self, name: &OsString) {
+    pub(super) fn forget(&mut self, name: &OsStr) {
         self.renamed.remove(name);
     }
 
@@ -123,7 +123,7 @@ mod tests {
             watch.changed().await;
         }
         assert_eq!(watch.renamed().iter().collect::<Vec<_>>(), ["a rather long name.eml"]);
-        watch.forget(&"a rather long name.eml".into());
+        watch.forget("a rather long name.eml".as_ref());
         assert!(watch.renamed().is_empty());
     }
 }
