@@ -67,6 +67,9 @@ impl Checking<'_> {
         } else if policy.time > policy.max_line {
             let consequence = ", so the second refusal would turn the whole network away";
             ("max_line", policy.max_line, max_line, consequence)
+        } else if !policy.time.is_zero() && !policy.step.is_zero() && policy.max > policy.max_line {
+            self.one_refusal_fits_in_the_line(policy, max_line.or(max).or(time));
+            return;
         } else {
             return;
         };
@@ -77,6 +80,17 @@ impl Checking<'_> {
             spelled(limit)
         );
         self.problem(written.problem(cause, format!("write a longer {name}, or a shorter time")));
+    }
+
+    /// Notes a refusal that, held for as long as `step` lets it grow, would make its network owe more than `max_line`.
+    fn one_refusal_fits_in_the_line(&mut self, policy: &TarpitPolicy, written: Option<&At<Duration>>) {
+        let Some(written) = written else { return };
+        let cause = format!(
+            "max ({}) is longer than max_line ({}), so with a `step` one refusal would turn the whole network away in the end",
+            spelled(policy.max),
+            spelled(policy.max_line)
+        );
+        self.problem(written.problem(cause, "write a longer max_line, or a shorter max"));
     }
 
     /// Warns where the tar pit would do little, or is missed.
