@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::settings::{ClientException, SmtpListener, TlsStart};
 use crate::message::id::ListenerName;
+use crate::policy::admission::Acquaintance;
 use crate::policy::client_network::ClientNetwork;
 use crate::policy::relay::{ListenerPolicy, TrustedNetwork};
 use crate::session::smtp_server::Offers;
@@ -80,6 +81,12 @@ impl Client {
     #[must_use]
     pub(super) fn is_trusted(&self) -> bool {
         self.trusted_network().is_some()
+    }
+
+    /// Whether it is one of the operator's own, as far as its address tells.
+    #[must_use]
+    pub(super) fn acquaintance(&self) -> Acquaintance {
+        if self.is_trusted() { Acquaintance::Trusted } else { Acquaintance::Stranger }
     }
 
     /// The exception that the operator made for it.

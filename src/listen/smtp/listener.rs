@@ -50,7 +50,7 @@ impl Entrance for Door {
     fn enter(&self, stream: TcpStream, peer: SocketAddr) {
         let acquaintance = self.listener.acquaintance_of(peer.ip().to_canonical());
         if self.sessions.len() >= self.listener.shared.most_connections_for(acquaintance) {
-            self.listener.refuse(&stream, peer.ip(), Refusal::ConnectionsInAll);
+            self.listener.refuse_peer(&stream, peer, Refusal::ConnectionsInAll);
             return;
         }
         let visit = Visit::begin(Arc::clone(&self.listener));
@@ -58,7 +58,7 @@ impl Entrance for Door {
     }
 
     fn turn_away(&self, stream: TcpStream, peer: SocketAddr) {
-        self.listener.refuse(&stream, peer.ip(), Refusal::OutOfFiles);
+        self.listener.refuse_peer(&stream, peer, Refusal::OutOfFiles);
     }
 }
 
@@ -125,7 +125,7 @@ impl Listener {
         let admitted = match self.shared.admit_connection(&client) {
             Ok(admitted) => admitted,
             Err(reason) => {
-                self.refuse(&stream, client.address(), reason);
+                self.refuse(&stream, client.address(), client.acquaintance(), reason);
                 return None;
             }
         };
@@ -168,7 +168,7 @@ impl Listener {
             Ok(proxied) => Some(Source::Proxy(address, proxied)),
             Err(fault) => {
                 self.metrics.refused(Refusal::ProxyHeader);
-                self.shared.tell(Topic::ProxyHeader, address, || {
+                self.shared.tell(Topic::ProxyHeader, address, Acquaintance::Trusted, || {
                     tracing::warn!(
                         listener = %self.metrics.name(),
                         proxy = %address,
@@ -215,7 +215,7 @@ impl Listener {
     fn tell_handshake(&self, fault: &HandshakeFault, client: &Client) {
         let (listener, address) = (self.metrics.name(), client.address());
         match fault.fix(address) {
-            Some(fix) => self.shared.tell(Topic::Handshake, address, || {
+            Some(fix) => self.shared.tell(Topic::Handshake, address, client.acquaintance(), || {
                 tracing::warn!(%listener, client = %address, %fault, fix, "A TLS handshake failed.");
             }),
             None => tracing::debug!(%listener, client = %address, %fault, "A TLS handshake failed."),
@@ -226,7 +226,8 @@ impl Listener {
     /// nobody else to complain to.
     pub(super) fn denied(&self, client: &Client, denial: Denial, path: &str) {
         self.shared.metrics.smtp_denied(&self.metrics, denial.as_str());
-        self.shared.tell(Topic::Denial(denial.as_str()), client.address(), || {
+        let topic = Topic::Denial(denial.as_str());
+        self.shared.tell(topic, client.address(), client.acquaintance(), || {
             tracing::info!(
                 listener = %self.metrics.name(),
                 client = %client.address(),
@@ -237,10 +238,16 @@ impl Listener {
         });
     }
 
+    /// Tells a client to come later of which nothing is known but its address.
+    fn refuse_peer(&self, stream: &TcpStream, peer: SocketAddr, reason: Refusal) {
+        let address = peer.ip().to_canonical();
+        self.refuse(stream, address, self.acquaintance_of(address), reason);
+    }
+
     /// Tells a client to come later, where it can read it.
-    fn refuse(&self, stream: &TcpStream, client: IpAddr, reason: Refusal) {
+    fn refuse(&self, stream: &TcpStream, client: IpAddr, acquaintance: Acquaintance, reason: Refusal) {
         self.metrics.refused(reason);
-        self.shared.tell(Topic::Refusal, client, || {
+        self.shared.tell(Topic::Refusal, client, acquaintance, || {
             tracing::warn!(
                 listener = %self.metrics.name(),
                 %client,

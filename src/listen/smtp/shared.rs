@@ -105,7 +105,7 @@ impl Shared {
             authenticator,
             connections: Mutex::new(Connections::new(connection_limits(&smtp.limits))),
             messages: Mutex::default(),
-            told: Told::default(),
+            told: Told::new(Instant::now()),
             spool_faults: Mutex::new(Recurring::new(TELL_EVERY)),
             sessions: AtomicU64::new(1),
             // Names in the log and in trace headers alone hang on it.
@@ -151,8 +151,8 @@ impl Shared {
     }
 
     /// Says something of a client, unless it was said lately.
-    pub(super) fn tell(&self, topic: Topic, client: IpAddr, say: impl FnOnce()) {
-        if self.told.is_news(topic, client, Instant::now()) {
+    pub(super) fn tell(&self, topic: Topic, client: IpAddr, acquaintance: Acquaintance, say: impl FnOnce()) {
+        if self.told.is_news(topic, client, acquaintance, Instant::now()) {
             say();
         }
     }
@@ -172,9 +172,8 @@ impl Shared {
 
     /// Whether a client may connect.
     pub(super) fn admit_connection(self: &Arc<Self>, client: &Client) -> Result<Admitted, Refusal> {
-        let acquaintance = if client.is_trusted() { Acquaintance::Trusted } else { Acquaintance::Stranger };
         let network = client.network();
-        match locked(&self.connections).admit(network, acquaintance, Instant::now()) {
+        match locked(&self.connections).admit(network, client.acquaintance(), Instant::now()) {
             ConnectionVerdict::Admitted => Ok(Admitted { shared: Arc::clone(self), network }),
             ConnectionVerdict::TooManyInAll => Err(Refusal::ConnectionsInAll),
             ConnectionVerdict::TooManyOfNetwork => Err(Refusal::ConnectionsOfNetwork),
