@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use mailslotd::session::smtp_server::Denial;
-use mailslotd::telemetry::metrics::smtp::{AuthOutcome, CLASSES, MessageOutcome, Refusal};
+use mailslotd::telemetry::metrics::smtp::{AuthOutcome, CLASSES, MessageOutcome, Refusal, TurnedAway};
 use mailslotd::telemetry::metrics::{DeliveryResult, DestinationState, DropReason, SpoolState, TABLE};
 use regex::Regex;
 use serde_json::Value;
@@ -153,6 +153,7 @@ fn known_values(metric: &str, label: &str) -> Vec<&'static str> {
             [Delivered, Delayed, Failed, Expired].map(DeliveryResult::as_str).to_vec()
         }
         ("mailslotd_smtp_connections_refused_total", "reason") => Refusal::ALL.map(Refusal::as_str).to_vec(),
+        ("mailslotd_tarpit_turned_away_total", "reason") => TurnedAway::ALL.map(TurnedAway::as_str).to_vec(),
         ("mailslotd_smtp_auth_total", "outcome") => AuthOutcome::ALL.map(AuthOutcome::as_str).to_vec(),
         ("mailslotd_smtp_denied_total", "reason") => Denial::ALL.to_vec(),
         ("mailslotd_smtp_messages_total", "outcome") => {

@@ -253,6 +253,10 @@ metrics! {
         "Replies that the tar pit held back.";
     tarpit_seconds: Counter, "mailslotd_tarpit_seconds_total", [],
         "Seconds for which the tar pit held replies back, in all.";
+    tarpit_turns_waited: IntCounter, "mailslotd_tarpit_turns_waited_total", [],
+        "RCPTs that waited for their turn.";
+    tarpit_turned_away: IntCounterVec, "mailslotd_tarpit_turned_away_total", ["reason"],
+        "Commands that got 421, by reason: their network owed more than `max_line`, or `max_delayed` sessions waited already.";
     tarpit_gave_up: IntCounter, "mailslotd_tarpit_gave_up_total", [],
         "Clients that hung up while they waited.";
     tarpit_proved_good: IntCounter, "mailslotd_tarpit_proved_good_total", [],

@@ -42,7 +42,7 @@ impl Session {
     async fn admit(&self) -> Admission {
         let shared = &self.listener.shared;
         let network = self.client.network();
-        if self.is_subject() && shared.tarpit.is_in_debt(network) {
+        if self.is_subject() && shared.tarpit.turns_mail_away(network) {
             return Admission::InDebt;
         }
         if let Some(principal) = self.machine.principal()

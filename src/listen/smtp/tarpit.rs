@@ -9,9 +9,10 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::policy::client_network::ClientNetwork;
-use crate::policy::tarpit::{Hold, Place, Tarpit, TarpitFacts, TarpitPolicy, Ticket, Woken};
+use crate::policy::tarpit::{Hold, Place, Responsible, Tarpit, TarpitFacts, TarpitPolicy, Ticket, Woken};
+use crate::telemetry::log::Recurring;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::metrics::smtp::TarpitMetrics;
+use crate::telemetry::metrics::smtp::{TarpitMetrics, TurnedAway};
 
 /// The tar pit of all listeners.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ struct Inner {
     tarpit: Tarpit,
     waiting: HashMap<Ticket, oneshot::Sender<Woken>>,
     told: TarpitFacts,
+    /// When the log was told last that clients are turned away.
+    turned_away: Recurring,
     /// What the timer waits for.
     timer: Option<Instant>,
 }
@@ -85,6 +88,24 @@ pub(super) enum Held {
     Full,
 }
 
+/// What the log is told of clients that are turned away.
+#[derive(Debug)]
+struct Complaint {
+    count: u64,
+    networks: Vec<Responsible>,
+}
+
+impl Complaint {
+    fn tell(&self) {
+        let networks: Vec<String> = self.networks.iter().map(Responsible::to_string).collect();
+        tracing::warn!(
+            count = self.count,
+            networks = networks.join(", "),
+            "The tar pit turns clients away; these networks are most responsible. `tarpit.exempt` spares honest ones."
+        );
+    }
+}
+
 impl SharedTarpit {
     /// Of which nobody owes anything.
     #[must_use]
@@ -93,6 +114,7 @@ impl SharedTarpit {
             tarpit: Tarpit::new(policy),
             waiting: HashMap::new(),
             told: TarpitFacts::default(),
+            turned_away: Recurring::new(TELL_EVERY),
             timer: None,
         };
         Arc::new(Self { inner: Mutex::new(inner), earlier: Notify::new(), metrics: metrics.tarpit() })
@@ -151,8 +173,8 @@ impl SharedTarpit {
 
     /// Whether MAIL of this network gets 421.
     #[must_use]
-    pub(super) fn is_in_debt(&self, network: ClientNetwork) -> bool {
-        self.change(|inner, now| inner.tarpit.is_in_debt(network, now)).0
+    pub(super) fn turns_mail_away(&self, network: ClientNetwork) -> bool {
+        self.change(|inner, now| inner.tarpit.turns_mail_away(network, now)).0
     }
 
     /// A client of this network has authenticated, or a message of it was accepted.
@@ -194,23 +216,34 @@ impl SharedTarpit {
         let next = inner.tarpit.poll_timeout();
         let earlier = next.is_some_and(|next| inner.timer.is_none_or(|timer| next < timer));
         inner.timer = next;
-        self.count(&mut inner);
+        let complaint = self.count(&mut inner, now);
         drop(inner);
+        if let Some(complaint) = complaint {
+            complaint.tell();
+        }
         if earlier {
             self.earlier.notify_one();
         }
         (result, next)
     }
 
-    fn count(&self, inner: &mut Inner) {
+    /// Counts what was done since it was counted last; what the log is to be told of it.
+    fn count(&self, inner: &mut Inner, now: Instant) -> Option<Complaint> {
         let facts = inner.tarpit.facts();
         let told = std::mem::replace(&mut inner.told, facts);
         let metrics = &self.metrics;
         metrics.delayed.set(i64::try_from(facts.delayed_now).unwrap_or(i64::MAX));
         metrics.replies.inc_by(facts.replies_held.saturating_sub(told.replies_held));
         metrics.seconds.inc_by(facts.delay.saturating_sub(told.delay).as_secs_f64());
+        metrics.turns_waited.inc_by(facts.turns_waited_for.saturating_sub(told.turns_waited_for));
+        let line_too_long = facts.line_too_long.saturating_sub(told.line_too_long);
+        let full = facts.full.saturating_sub(told.full);
+        metrics.turned_away(TurnedAway::LineTooLong, line_too_long);
+        metrics.turned_away(TurnedAway::Full, full);
         metrics.gave_up.inc_by(facts.gave_up.saturating_sub(told.gave_up));
         metrics.proved_good.inc_by(facts.proved_good.saturating_sub(told.proved_good));
+        let count = inner.turned_away.happened(line_too_long.saturating_add(full), now)?;
+        Some(Complaint { count, networks: inner.tarpit.most_responsible(NAMED, now) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -259,5 +292,49 @@ impl Drop for Seat {
                 inner.tarpit.leave(ticket, now);
             });
         }
+    }
+}
+
+/// How often the log is told that clients are turned away.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+/// Networks that it names.
+const NAMED: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::client_network::Prefixes;
+
+    #[test]
+    fn who_is_turned_away_is_counted_and_the_log_names_who_is_responsible_once_a_minute() {
+        let metrics = Metrics::new();
+        let policy = TarpitPolicy {
+            time: Duration::from_secs(50),
+            max_line: Duration::from_secs(40),
+            max_delayed: 1,
+            ..TarpitPolicy::default()
+        };
+        let tarpit = SharedTarpit::new(policy, &metrics);
+        let [scanner, other] = ["203.0.113.9", "198.51.100.1"]
+            .map(|address| Prefixes::default().network_of(address.parse().unwrap()));
+        let held = tarpit.refuse(None, scanner);
+        assert!(matches!(held, Held::For(..)));
+        assert!(tarpit.turns_mail_away(scanner));
+        assert!(matches!(tarpit.join(scanner), Entry::LineTooLong));
+        assert!(matches!(tarpit.refuse(None, other), Held::Full));
+        let text = metrics.encode();
+        for (reason, count) in [("full", 1), ("line_too_long", 2)] {
+            let line = format!("mailslotd_tarpit_turned_away_total{{reason=\"{reason}\"}} {count}\n");
+            assert!(text.contains(&line), "{line} in {text}");
+        }
+        // The first was told; those behind it when the minute is over.
+        let (mut inner, now) = (tarpit.lock(), Instant::now());
+        assert!(tarpit.count(&mut inner, now).is_none());
+        let complaint = tarpit.count(&mut inner, now + TELL_EVERY).unwrap();
+        assert_eq!(complaint.count, 2);
+        let named: Vec<_> = complaint.networks.iter().map(|one| one.network).collect();
+        assert!(named.contains(&scanner), "{named:?}");
+        drop(inner);
+        drop(held);
     }
 }

@@ -1,5 +1,6 @@
 //! What an administrator needs to judge the tar pit by: above all, what it does to honest mail.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::policy::client_network::ClientNetwork;
@@ -53,4 +54,11 @@ pub struct Responsible {
     pub owed: Duration,
     /// Its sessions that went away while they waited.
     pub gave_up: u64,
+}
+
+impl fmt::Display for Responsible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { network, refusals, waiting, owed, .. } = self;
+        write!(f, "{network} ({refusals} refusals, {waiting} waiting, {}s owed)", owed.as_secs())
+    }
 }

@@ -243,8 +243,18 @@ impl Tarpit {
         self.agenda.first().map(|&(at, _)| at)
     }
 
-    /// Whether the line of this network is longer than `max_line`: its MAIL gets 421 4.7.0. Never asked at the greeting,
-    /// EHLO, STARTTLS or AUTH.
+    /// Whether MAIL of this network gets 421 4.7.0, since its line is longer than `max_line`; counts it. Never asked at
+    /// the greeting, EHLO, STARTTLS or AUTH.
+    #[must_use]
+    pub fn turns_mail_away(&mut self, network: ClientNetwork, now: Instant) -> bool {
+        let in_debt = self.is_in_debt(network, now);
+        if in_debt {
+            self.turn_away(Place::LineTooLong);
+        }
+        in_debt
+    }
+
+    /// Whether the line of this network is longer than `max_line`.
     #[must_use]
     pub fn is_in_debt(&self, network: ClientNetwork, now: Instant) -> bool {
         self.line_length(network, now) > self.policy.max_line

@@ -142,12 +142,13 @@ fn a_line_longer_than_max_line_turns_the_next_away_until_it_has_shortened() {
     }
     assert!(pit.is_in_debt(harvester(), now));
     assert_eq!(pit.join(harvester(), now), Place::LineTooLong);
-    assert!(!pit.is_in_debt(network("198.51.100.1"), now));
+    assert!(pit.turns_mail_away(harvester(), now));
+    assert!(!pit.turns_mail_away(network("198.51.100.1"), now));
     // It still owes: the line moves as before, and there is room for as many as have left.
     let paid = now + seconds(5);
     assert!(matches!(pit.poll_woken(paid), Some((_, Woken::Come))));
-    assert!(!pit.is_in_debt(harvester(), paid));
-    assert_eq!(pit.facts().line_too_long, 1);
+    assert!(!pit.turns_mail_away(harvester(), paid));
+    assert_eq!(pit.facts().line_too_long, 2, "a RCPT and a MAIL");
 }
 
 #[test]
@@ -287,6 +288,7 @@ fn the_page_names_the_networks_most_responsible() {
     let named: Vec<_> = worst.iter().map(|one| (one.network.to_string(), one.refusals)).collect();
     assert_eq!(named, [("203.0.113.0/24".to_owned(), 3), ("192.0.2.0/24".to_owned(), 2)]);
     assert_eq!(worst[0].delayed, Delayed { replies: 3, delay: seconds(15) });
+    assert_eq!(worst[0].to_string(), "203.0.113.0/24 (3 refusals, 0 waiting, 0s owed)");
 }
 
 #[test]

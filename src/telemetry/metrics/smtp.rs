@@ -205,6 +205,29 @@ impl ListenerMetrics {
     }
 }
 
+/// Why the tar pit turned a client away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TurnedAway {
+    /// Its network owed more than `tarpit.max_line`, or it had waited that long.
+    LineTooLong,
+    /// `tarpit.max_delayed` sessions waited already, or no more networks could be remembered.
+    Full,
+}
+
+impl TurnedAway {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::LineTooLong, Self::Full];
+
+    /// The label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LineTooLong => "line_too_long",
+            Self::Full => "full",
+        }
+    }
+}
+
 /// The handles of the tar pit.
 #[derive(Debug, Clone)]
 pub struct TarpitMetrics {
@@ -214,6 +237,10 @@ pub struct TarpitMetrics {
     pub replies: IntCounter,
     /// Seconds that replies were held, in all.
     pub seconds: prometheus::Counter,
+    /// RCPTs that waited for their turn.
+    pub turns_waited: IntCounter,
+    /// Commands that got 421, by why.
+    turned_away: [IntCounter; TurnedAway::ALL.len()],
     /// Clients that went away while one was held.
     pub gave_up: IntCounter,
     /// Clients that were held and later authenticated, or had a message accepted: honest ones.
@@ -229,8 +256,20 @@ impl Metrics {
             delayed: declared.tarpit_delayed.clone(),
             replies: declared.tarpit_replies.clone(),
             seconds: declared.tarpit_seconds.clone(),
+            turns_waited: declared.tarpit_turns_waited.clone(),
+            turned_away: TurnedAway::ALL
+                .map(|reason| declared.tarpit_turned_away.with_label_values(&[reason.as_str()])),
             gave_up: declared.tarpit_gave_up.clone(),
             proved_good: declared.tarpit_proved_good.clone(),
+        }
+    }
+}
+
+impl TarpitMetrics {
+    /// So many commands more got 421.
+    pub fn turned_away(&self, reason: TurnedAway, count: u64) {
+        if let Some(counter) = self.turned_away.get(reason as usize) {
+            counter.inc_by(count);
         }
     }
 }
