@@ -289,12 +289,17 @@ impl Lines {
 
 impl StrictLines {
     fn text(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        let room = MAX_TEXT.saturating_sub(self.column);
+        // Of two faults the one that comes first in the line counts, wherever pieces end.
+        if self.part == Part::Header
+            && self.header == HeaderOctets::Ascii
+            && text.iter().take(room).any(|octet| !octet.is_ascii())
+        {
+            self.refuse(ContentFault::EightBitHeader);
+        }
         self.column = self.column.saturating_add(text.len());
         if self.column > MAX_TEXT {
             self.refuse(ContentFault::LineTooLong);
-        }
-        if self.part == Part::Header && self.header == HeaderOctets::Ascii && !text.is_ascii() {
-            self.refuse(ContentFault::EightBitHeader);
         }
         if self.fault.is_none() {
             out.extend_from_slice(text);

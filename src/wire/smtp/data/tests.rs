@@ -193,6 +193,23 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+#[test]
+fn of_two_faults_in_a_line_the_first_counts_wherever_pieces_end() {
+    for (at, expected) in [
+        (997, ContentFault::EightBitHeader),
+        (998, ContentFault::LineTooLong),
+        (1100, ContentFault::LineTooLong),
+    ] {
+        let mut line = vec![b'x'; 1200];
+        line[at] = 0xE9;
+        let bytes = [&line, b"\r\n.\r\n".as_slice()].concat();
+        for size in [1, 500, 998, 999, bytes.len()] {
+            let pieces: Vec<&[u8]> = bytes.chunks(size).collect();
+            assert_eq!(decode(&pieces, Tolerance::Strict).0, Err(expected), "octet {at}, pieces of {size}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn piece_borders_do_not_show(
