@@ -56,6 +56,19 @@ fn a_transcript_that_expects_something_else_fails() {
 }
 
 #[test]
+fn far_more_recipients_than_fit_are_put_off_before_the_session_ends() {
+    const BORNE: usize = 10_000;
+    let greeting = "PROFILE recipients=1\nS: 220 gw.example ESMTP\nC: HELO client.example\nS: 250 gw.example\n\
+                    C: MAIL FROM:<a@client.example>\nASK admit <a@client.example> -> granted\nS: 250 2.1.0 Sender ok\n\
+                    C: RCPT TO:<ops@corp.example>\nASK turn -> come\nASK recipient ops@corp.example -> known\n\
+                    S: 250 2.1.5 Recipient ok\nTURN OVER\n";
+    let rest = "C: RCPT TO:<it@corp.example>\nS: 452 4.5.3 Too many recipients\n".repeat(BORNE);
+    let end = "S: 421 4.7.0 Too many errors or idle commands\nCLOSED TooManyErrors\n";
+    let script = [greeting, &rest, end].concat();
+    assert_eq!(play(&script, Pieces::AsWritten), Ok(()));
+}
+
+#[test]
 fn splices_of_two_never_panic_and_keep_the_rules() {
     let scripts = server_player::scripts();
     let mut dice = Dice(0x9E37_79B9_7F4A_7C15);

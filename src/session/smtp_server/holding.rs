@@ -213,6 +213,6 @@ impl SmtpServer {
 const MAX_FAULTS: u16 = 20;
 /// Commands that do nothing for a message, and recipients refused, put off or repeated, between two messages.
 const MAX_IDLE: u16 = 100;
-/// Commands that found no room, for a recipient or in the spool, between two messages: as many as Postfix bears
-/// (`smtpd_recipient_overshoot_limit`).
-const MAX_OVERSHOOT: u16 = 1000;
+/// Commands that found no room, for a recipient or in the spool, between two messages: ten times what Postfix bears
+/// (`smtpd_recipient_overshoot_limit`), since a client with a list of thousands would come again with the same list.
+const MAX_OVERSHOOT: u16 = 10_000;
