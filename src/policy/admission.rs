@@ -69,11 +69,6 @@ impl Connections {
         Self { limits, open: 0, of_network: HashMap::new(), rates: Rates::default() }
     }
 
-    /// Changes the limits; what is open stays open.
-    pub const fn set_limits(&mut self, limits: ConnectionLimits) {
-        self.limits = limits;
-    }
-
     /// How many are open.
     #[must_use]
     pub const fn open(&self) -> usize {

@@ -109,11 +109,6 @@ impl Tarpit {
         &self.policy
     }
 
-    /// Changes the operator's choice; what is owed stays owed.
-    pub fn set_policy(&mut self, policy: TarpitPolicy) {
-        self.policy = policy;
-    }
-
     /// A RCPT of an unauthenticated session wants to be decided.
     ///
     /// A ticket whose turn comes must end in [`Self::turn_over`], [`Self::refuse`] or [`Self::leave`]; one that waits may
