@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use mailslotd::config::check::{Checked, Secrets, Source, Surroundings, check};
 use mailslotd::config::problem::Problems;
+use mailslotd::config::settings::Mode;
 use mailslotd::config::show::show;
 use mailslotd::decode::decode;
 use mailslotd::message::notice::{Arrival, Listener};
@@ -87,11 +88,19 @@ fn every_key_of_the_shipped_configuration_loads_when_its_comment_is_removed() {
         let line = rest.strip_prefix('#').filter(setting).unwrap_or(rest);
         uncommented.push_str(&format!("{indent}{line}\n"));
     }
+    // Names are claimed in this mode only.
+    let uncommented = uncommented.replace("mode: observe", "mode: answer");
     let checked = checked("mailslotd.yaml", &uncommented)
         .unwrap_or_else(|problems| panic!("{problems}\n{uncommented}"));
     let names: Vec<_> =
         checked.settings.destinations.iter().map(|destination| destination.name.as_str()).collect();
     assert_eq!(names, ["inbox", "smarthost"]);
+    let Mode::Answer(claims) = &checked.settings.netbios.mode else { panic!("observes") };
+    let names: Vec<_> = claims.names.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        (claims.host_name.to_string(), names.join(" ")),
+        ("GW1<00>".into(), "ALERTS<03> OPERATORS<03>".into())
+    );
     assert_eq!(checked.settings.rules.rules()[0].name().as_str(), "ups-alarms");
     let smtp = &checked.settings.smtp;
     let listeners: Vec<_> = smtp.listeners.iter().map(|listener| listener.policy.name.as_str()).collect();
@@ -131,6 +140,44 @@ fn what_is_shown_loads_again_and_shows_the_same() {
         let second = checked("shown.yaml", &shown).unwrap_or_else(|problems| panic!("{problems}\n{shown}"));
         assert_eq!(serde_yaml::to_string(&show(&second.settings, &second.secrets)).unwrap(), shown);
     }
+}
+
+#[test]
+fn a_gateway_that_answers_is_shown_as_it_was_written() {
+    let text = "hostname: a-very-long-name-indeed.plant.example
+timezone: Asia/Tokyo
+netbios:
+  mode: answer
+  names: [First Last, Größe]
+  workgroup: Plant
+  interfaces: [eth0]
+  allow: [192.0.2.0/24]
+  wins: [192.0.2.5]
+  code_page: cp850
+  dedup_window: off
+  rate: { per_source: off }
+mailslots:
+  inbound: { enabled: false, exception_until: 2027-03-31 }
+  outbound: { enabled: true }
+";
+    let checked_text = checked("written.yaml", text).unwrap_or_else(|problems| panic!("{problems}"));
+    let shown = serde_yaml::to_string(&show(&checked_text.settings, &checked_text.secrets)).unwrap();
+    for line in [
+        "host_name: A-VERY-LONG-NAM",
+        "- FIRST LAST",
+        "- GRÖßE",
+        "workgroup: PLANT",
+        "interfaces:\n  - eth0",
+        "allow:\n  - 192.0.2.0/24",
+        "dedup_window: \"off\"",
+        "per_source: \"off\"",
+        "exception_until: '2027-03-31'",
+    ] {
+        assert!(shown.contains(line), "{line} is not in\n{shown}");
+    }
+    let again = checked("shown.yaml", &shown).unwrap_or_else(|problems| panic!("{problems}\n{shown}"));
+    assert_eq!(again.settings.netbios, checked_text.settings.netbios);
+    assert_eq!(again.settings.mailslots, checked_text.settings.mailslots);
 }
 
 mod secrets {

@@ -12,6 +12,8 @@ mod hearing;
 mod keeping;
 mod ldap_filter;
 mod listeners;
+mod mailslots;
+mod netbios;
 mod relay;
 mod routes;
 mod rules;
@@ -237,14 +239,19 @@ impl Checking<'_> {
         if !code_page {
             self.code_page_is_needed(&rules, file.netbios.as_ref(), &file.place);
         }
-        let (datagram, admin) = self.listeners(file.listeners);
+        let hearing::Addresses { datagram, name_service, messenger, admin } = self.listeners(file.listeners);
+        let (decoding, netbios) = self.hearing(file.netbios, hostname.as_deref());
         Settings {
-            decoding: self.decoding(file.netbios),
+            decoding,
+            netbios,
+            mailslots: self.mailslots(file.mailslots, &timezone),
             hostname,
             site,
             timezone,
             state_dir,
             datagram,
+            name_service,
+            messenger,
             admin,
             destinations: destinations.known.into_iter().map(|(destination, _)| destination).collect(),
             rules: Arc::new(rules.set),

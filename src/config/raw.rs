@@ -5,6 +5,7 @@
 //! that the manual has for a later one, says so. What values mean together, [`super::check`] decides.
 
 mod destinations;
+mod netbios;
 mod read;
 mod relay;
 mod rules;
@@ -14,6 +15,7 @@ pub(super) mod users;
 mod words;
 
 pub(super) use destinations::*;
+pub(super) use netbios::*;
 pub(super) use read::{At, Lost, Many, OneOrMany, Read};
 pub(super) use relay::*;
 pub(super) use rules::*;
@@ -26,7 +28,6 @@ use std::time::Duration;
 use super::document::Node;
 use super::problem::{Place, Problems};
 pub(super) use super::settings::Log as LogFormat;
-use crate::wire::oem_text::{CodePage, Utf8};
 use read::section;
 
 section! {
@@ -44,6 +45,8 @@ section! {
         state_dir: String,
         /// How legacy senders are heard.
         netbios: Netbios,
+        /// Whether legacy messages pass at all.
+        mailslots: Mailslots,
         /// Addresses that are listened on.
         listeners: Listeners,
         /// Where messages go. `inbox` is there without being written: a Maildir under `state_dir`.
@@ -71,63 +74,7 @@ section! {
         /// How the log looks.
         log: Log,
     }
-    later: ["mailslots", "outbound_proxy", "expect"]
-}
-
-section! {
-    /// How legacy senders are heard and their bytes understood.
-    pub(super) struct Netbios {
-        /// `observe`: nothing is sent, no name claimed. Default and only value of this version.
-        mode: Mode,
-        /// The OEM code page of senders, as `chcp` shows it there: `cp850`, `cp932`, … Needed as soon as text leaves
-        /// the inbox; until then `cp850`.
-        code_page: CodePage,
-        /// `never`: the code page decides alone. `auto`: text that is valid UTF-8 is taken as such, which Samba sends
-        /// for characters outside its page; not with cp932, cp936, cp949, cp950. Default: `never`.
-        utf8: Utf8,
-        /// Exceptions by source address; the first that contains it decides.
-        code_pages: Many<CodePageException>,
-        /// The NetBIOS scope that is heard. Default: the empty one.
-        scope: String,
-    }
-    later: [
-        "host_name", "names", "workgroup", "interfaces", "allow", "wins", "dedup_window", "rate"
-    ]
-}
-
-/// What the gateway does on the NetBIOS side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// It listens.
-    Observe,
-    /// It claims names and answers.
-    Answer,
-}
-
-section! {
-    /// The code page of some senders.
-    pub(super) struct CodePageException {
-        /// A network or an address, or a list of them.
-        source: OneOrMany<Network>,
-        /// As `netbios.code_page`.
-        code_page: CodePage,
-        /// As `netbios.utf8`. Default: `never`.
-        utf8: Utf8,
-    }
-    later: []
-}
-
-section! {
-    /// Addresses that are listened on.
-    pub(super) struct Listeners {
-        /// UDP 138. Default address: 0.0.0.0:138.
-        datagram: Address,
-        /// TCP on which mail is taken. Default: nowhere.
-        smtp: Many<SmtpListener>,
-        /// Metrics and health over HTTP. Default address: 127.0.0.1:9138. Only loopback addresses.
-        admin: Address,
-    }
-    later: ["name_service", "messenger", "metrics"]
+    later: ["outbound_proxy", "expect"]
 }
 
 section! {

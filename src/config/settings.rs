@@ -1,5 +1,6 @@
 //! What the configuration means: only valid values, every default filled in.
 
+mod netbios;
 mod sender;
 mod smtp;
 
@@ -19,6 +20,7 @@ use crate::policy::retry::Retry;
 pub use crate::policy::route::{FolderName, Route, RouteDomain, RouteTo};
 use crate::wire::oem_text::SenderText;
 pub use crate::wire::smtp::mechanism::Mechanism;
+pub use netbios::{Claims, Interfaces, Mailslots, Mode, Netbios};
 pub use sender::{DisplayName, DisplayNameError, Sender};
 pub use smtp::{
     Bounces, CallForward, ClientException, Ldap, OnFailure, Pickup, RecipientSource, ServerAuth, ServerTls,
@@ -38,8 +40,16 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// How legacy messages are decoded.
     pub decoding: Decoding,
-    /// Where datagrams are heard.
+    /// How the gateway takes part in NetBIOS.
+    pub netbios: Netbios,
+    /// Whether legacy messages pass at all.
+    pub mailslots: Mailslots,
+    /// Where datagrams are heard; always IPv4.
     pub datagram: SocketAddr,
+    /// Where the name service is heard; always IPv4.
+    pub name_service: SocketAddr,
+    /// Where sessions of the messenger are accepted, in [`Mode::Answer`]; always IPv4.
+    pub messenger: SocketAddr,
     /// Where `/metrics`, `/healthz` and `/readyz` are served; always a loopback address.
     pub admin: SocketAddr,
     /// Where messages go.

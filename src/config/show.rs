@@ -2,10 +2,10 @@
 //! from.
 
 mod destinations;
+mod netbios;
 mod rules;
 mod smtp;
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use serde::Serialize;
 use super::check::{SecretOrigin, SecretOwner, spelled};
 use super::settings::{Log, Settings};
 use crate::policy::rate::Rate;
-use crate::wire::oem_text::{CodePage, SenderText, Utf8};
 use destinations::{Named, named};
+use netbios::{Mailslots, Netbios};
 use rules::ShownRule;
 
 /// The whole configuration, to be written as YAML or JSON. What it writes can be loaded again.
@@ -28,8 +28,11 @@ pub fn show<'s>(settings: &'s Settings, secrets: &'s [(SecretOwner, SecretOrigin
         timezone: settings.timezone.iana_name(),
         state_dir: &settings.state_dir,
         netbios: Netbios::of(settings),
+        mailslots: Mailslots::of(settings),
         listeners: Listeners {
             datagram: Address { address: settings.datagram.to_string() },
+            name_service: Address { address: settings.name_service.to_string() },
+            messenger: Address { address: settings.messenger.to_string() },
             smtp: settings.smtp.listeners.iter().map(smtp::Listener::of).collect(),
             admin: Address { address: settings.admin.to_string() },
         },
@@ -72,6 +75,7 @@ struct Shown<'s> {
     timezone: Option<&'s str>,
     state_dir: &'s Path,
     netbios: Netbios<'s>,
+    mailslots: Mailslots,
     listeners: Listeners<'s>,
     destinations: Named<'s>,
     rules: Vec<ShownRule<'s>>,
@@ -91,49 +95,10 @@ struct Shown<'s> {
 }
 
 #[derive(Serialize)]
-struct Netbios<'s> {
-    mode: &'static str,
-    code_page: CodePage,
-    utf8: &'static str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    code_pages: Vec<CodePageException>,
-    scope: Cow<'s, str>,
-}
-
-#[derive(Serialize)]
-struct CodePageException {
-    source: String,
-    code_page: CodePage,
-    utf8: &'static str,
-}
-
-impl<'s> Netbios<'s> {
-    fn of(settings: &'s Settings) -> Self {
-        const fn utf8(text: SenderText) -> &'static str {
-            match text.utf8 {
-                Utf8::Never => "never",
-                Utf8::Auto => "auto",
-            }
-        }
-        let decoding = &settings.decoding;
-        let exceptions = decoding.exceptions.iter().map(|(network, text)| CodePageException {
-            source: network.to_string(),
-            code_page: text.code_page,
-            utf8: utf8(*text),
-        });
-        Self {
-            mode: "observe",
-            code_page: decoding.code_page.code_page,
-            utf8: utf8(decoding.code_page),
-            code_pages: exceptions.collect(),
-            scope: String::from_utf8_lossy(&decoding.scope),
-        }
-    }
-}
-
-#[derive(Serialize)]
 struct Listeners<'s> {
     datagram: Address,
+    name_service: Address,
+    messenger: Address,
     smtp: Vec<smtp::Listener<'s>>,
     admin: Address,
 }

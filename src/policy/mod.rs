@@ -12,9 +12,11 @@
 
 pub mod account;
 pub mod admission;
+pub mod allowed_sources;
 pub mod auth_guard;
 pub mod availability;
 pub mod client_network;
+pub mod mailslot_switch;
 pub mod mapping;
 pub mod own_datagrams;
 pub mod rate;
@@ -22,6 +24,7 @@ pub mod relay;
 pub mod remembered;
 pub mod retry;
 pub mod route;
+pub mod source_rate;
 pub mod spelling;
 pub mod tarpit;
 pub mod template;

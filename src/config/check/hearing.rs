@@ -3,22 +3,46 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::super::problem::{Place, Problem};
-use super::super::raw::{self, At, Mode};
-use super::super::settings::{Decoding, DestinationKind};
-use super::Checking;
+use super::super::raw::{self, At};
+use super::super::settings::{Decoding, DestinationKind, Netbios};
 use super::rules::CheckedRules;
+use super::{Checking, netbios};
 use crate::message::id::RuleName;
 use crate::wire::netbios_name::Scope;
 use crate::wire::oem_text::{CodePage, SenderText, Utf8};
 
 impl Checking<'_> {
-    pub(super) fn decoding(&mut self, netbios: Option<At<raw::Netbios>>) -> Decoding {
-        let raw::Netbios { mode, code_page, utf8, code_pages, scope, .. } =
-            netbios.map(|netbios| netbios.value).unwrap_or_default();
-        if let Some(mode) = mode.filter(|mode| mode.value == Mode::Answer) {
-            let cause = "this version only observes: it claims no names and answers nothing";
-            self.problem(mode.problem(cause, "write `mode: observe`, or remove the key"));
-        }
+    pub(super) fn hearing(
+        &mut self,
+        netbios: Option<At<raw::Netbios>>,
+        hostname: Option<&str>,
+    ) -> (Decoding, Netbios) {
+        let netbios = netbios.map(|netbios| netbios.value).unwrap_or_default();
+        let raw::Netbios { code_page, utf8, code_pages, scope, .. } = netbios;
+        let own = netbios::Written {
+            mode: netbios.mode,
+            host_name: netbios.host_name,
+            names: netbios.names,
+            workgroup: netbios.workgroup,
+            interfaces: netbios.interfaces,
+            allow: netbios.allow,
+            wins: netbios.wins,
+            dedup_window: netbios.dedup_window,
+            rate: netbios.rate,
+            code_page: code_page.as_ref().map(|page| page.value),
+        };
+        let netbios = self.netbios(own, hostname);
+        let decoding = self.decoding(code_page, utf8, code_pages, scope);
+        (decoding, netbios)
+    }
+
+    fn decoding(
+        &mut self,
+        code_page: Option<At<CodePage>>,
+        utf8: Option<At<Utf8>>,
+        code_pages: Option<At<raw::Many<raw::CodePageException>>>,
+        scope: Option<At<String>>,
+    ) -> Decoding {
         let code_page = self.sender_text(code_page, utf8);
         let mut exceptions = Vec::new();
         for At { value: exception, .. } in code_pages.map(|list| list.value.0).unwrap_or_default() {
@@ -70,27 +94,43 @@ impl Checking<'_> {
         self.incomplete(&place, cause, fix);
     }
 
-    /// The addresses for datagrams and for metrics.
-    pub(super) fn listeners(&mut self, listeners: Option<At<raw::Listeners>>) -> (SocketAddr, SocketAddr) {
-        let raw::Listeners { datagram, admin, .. } =
+    /// Where it listens, but for SMTP.
+    pub(super) fn listeners(&mut self, listeners: Option<At<raw::Listeners>>) -> Addresses {
+        let raw::Listeners { datagram, name_service, messenger, admin, .. } =
             listeners.map(|listeners| listeners.value).unwrap_or_default();
-        let [datagram, admin] =
-            [datagram, admin].map(|listener| listener.and_then(|listener| listener.value.address));
-        if let Some(address) = datagram.as_ref().filter(|address| !address.value.is_ipv4()) {
-            let fix = format!("write 0.0.0.0:{}", address.value.port());
-            self.problem(address.problem("NetBIOS datagrams exist over IPv4 only", fix));
-        }
+        let admin = admin.and_then(|listener| listener.value.address);
         if let Some(address) = admin.as_ref().filter(|address| !address.value.ip().is_loopback()) {
             let port = address.value.port();
             let cause = "has neither passwords nor TLS in this version, so only this machine may reach it";
             let fix = format!("write 127.0.0.1:{port}; from elsewhere use `ssh -L {port}:127.0.0.1:{port}`");
             self.problem(Problem::subject(&address.place, cause, fix));
         }
-        (
-            datagram.map_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 138)), |address| address.value),
-            admin.map_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 9138)), |address| address.value),
-        )
+        Addresses {
+            datagram: self.netbios_address(datagram, 138),
+            name_service: self.netbios_address(name_service, 137),
+            messenger: self.netbios_address(messenger, 139),
+            admin: admin.map_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 9138)), |address| address.value),
+        }
     }
+
+    fn netbios_address(&mut self, listener: Option<At<raw::Address>>, usual: u16) -> SocketAddr {
+        let Some(address) = listener.and_then(|listener| listener.value.address) else {
+            return SocketAddr::from((Ipv4Addr::UNSPECIFIED, usual));
+        };
+        if address.value.is_ipv6() {
+            let fix = format!("write 0.0.0.0:{}", address.value.port());
+            self.problem(address.problem("NetBIOS exists over IPv4 only", fix));
+        }
+        address.value
+    }
+}
+
+/// Where it listens, but for SMTP.
+pub(super) struct Addresses {
+    pub(super) datagram: SocketAddr,
+    pub(super) name_service: SocketAddr,
+    pub(super) messenger: SocketAddr,
+    pub(super) admin: SocketAddr,
 }
 
 /// Why a rule cannot do without the code page.

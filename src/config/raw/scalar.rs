@@ -161,6 +161,8 @@ impl Read for SocketAddr {
                 let usual = match &*place.path {
                     "dns_server" => 53,
                     path if path.contains("smtp") => 25,
+                    path if path.contains("name_service") => 137,
+                    path if path.contains("messenger") => 139,
                     _ => 138,
                 };
                 let fix = match (text.parse::<IpAddr>(), text.rsplit_once(':')) {

@@ -4,7 +4,7 @@ use super::super::document::{Node, Value};
 use super::super::problem::{Place, Problem, Problems};
 use super::read::{Read, quoted, shown};
 use super::scalar::text_value;
-use super::{GroupField, Keyword, LogFormat, Mechanism, Mode, RequireTls, Required, TlsMode};
+use super::{Enabled, GroupField, Keyword, LogFormat, Mechanism, Mode, RequireTls, Required, TlsMode};
 use crate::config::settings::{Bounces, DisplayName, OnFailure};
 use crate::message::id::{DiscardReason, ListenerName, NotAName, RuleName};
 use crate::message::mail::Priority;
@@ -245,6 +245,12 @@ impl Read for RequireTls {
 }
 
 impl Read for Required {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        truth(node, place, problems, Self::Yes, Self::No)
+    }
+}
+
+impl Read for Enabled {
     fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
         truth(node, place, problems, Self::Yes, Self::No)
     }
