@@ -14,6 +14,7 @@
 )]
 
 pub mod call_forward;
+pub mod name_questions;
 pub mod reassembly;
 pub mod sasl;
 pub mod smtp_client;
