@@ -15,6 +15,7 @@ pub mod admission;
 pub mod allowed_sources;
 pub mod auth_guard;
 pub mod availability;
+pub mod called_name;
 pub mod client_network;
 pub mod mailslot_switch;
 pub mod mapping;

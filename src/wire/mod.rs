@@ -24,6 +24,7 @@ pub mod mailslot;
 pub mod message_text;
 pub mod messenger;
 pub mod name_service;
+pub mod negotiate;
 pub mod netbios_name;
 pub mod netlogon;
 pub mod oem_text;

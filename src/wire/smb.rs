@@ -11,6 +11,8 @@ pub struct Command(pub u8);
 impl Command {
     /// SMB_COM_TRANSACTION, which carries mailslot writes.
     pub const TRANSACTION: Self = Self(0x25);
+    /// SMB_COM_NEGOTIATE, by which clients of file servers begin.
+    pub const NEGOTIATE: Self = Self(0x72);
     /// SMB_COM_SEND_MESSAGE: a whole message (MS-MSRP §2.2).
     pub const SEND_MESSAGE: Self = Self(0xD0);
     /// SMB_COM_SEND_BROADCAST_MESSAGE; obsolete.
