@@ -1,4 +1,6 @@
-//! A datagram to a [`Notice`].
+//! A datagram, or a message of a session, to a [`Notice`].
+
+mod session;
 
 use std::borrow::Cow;
 
@@ -10,6 +12,7 @@ use crate::wire::messenger::Text;
 use crate::wire::netbios_name::NetbiosName;
 use crate::wire::oem_text::SenderText;
 use crate::wire::reader::{Reason, WireError};
+pub use session::decode_session;
 
 /// A datagram that holds no message, and where that was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -81,8 +84,6 @@ pub fn decode<'a>(
         Known::Announcement => Reading::nothing(Kind::Announcement, sender),
         Known::Vendor => Reading::vendor(write.data, sender),
     };
-    let or_name =
-        |said: Cow<'a, str>, name: &Name<'a>| if said.is_empty() { name.text.clone() } else { said };
     Ok(Notice {
         arrival,
         dgm_id: direct.header.dgm_id,
@@ -119,6 +120,10 @@ impl Known {
     }
 }
 
+fn or_name<'a>(said: Cow<'a, str>, name: &Name<'a>) -> Cow<'a, str> {
+    if said.is_empty() { name.text.clone() } else { said }
+}
+
 fn name(name: &NetbiosName, sender: SenderText) -> Name<'_> {
     let (text, _) = name_field(name.text(), sender);
     Name { text, name_type: name.name_type() }
@@ -142,18 +147,26 @@ impl<'a> Reading<'a> {
     }
 
     fn messenger(data: &'a [u8], sender: SenderText) -> Result<Self, WireError> {
-        let message = Text::parse(data)?;
+        Ok(Self::of_fields(data, Text::parse(data)?, sender))
+    }
+
+    /// The fields of a message, none of which has a NUL, and the data that they are in.
+    fn of_fields(data: &'a [u8], message: Text<'a>, sender: SenderText) -> Self {
         if let Some([from, to, text]) = plain_fields(data, message) {
             let [from, to] = [from, to].map(|name| Cow::Borrowed(name.trim_ascii()));
             let text = Cow::Borrowed(text);
-            return Ok(Self { from, to, text, ..Self::nothing(Kind::Messenger, sender) });
+            return Self { from, to, text, ..Self::nothing(Kind::Messenger, sender) };
         }
+        Self::of_any_fields(message, sender)
+    }
+
+    fn of_any_fields(message: Text<'a>, sender: SenderText) -> Self {
         let (from, from_lossy) = name_field(message.from, sender);
         let (to, to_lossy) = name_field(message.to, sender);
         let text = sender.decode(message.text);
         let lossy = text.lossy || from_lossy || to_lossy;
         let encoding = Encoding { code_page: text.code_page, lossy };
-        Ok(Self { from, to, text: message_text(text.text), encoding, kind: Kind::Messenger })
+        Self { from, to, text: message_text(text.text), encoding, kind: Kind::Messenger }
     }
 
     /// Data of which no specification tells: a text if it reads as one, with or without NULs behind it.

@@ -11,4 +11,5 @@ pub mod notice;
 pub mod own_envelope;
 pub mod recipient;
 pub mod rewrite;
+pub mod session_message;
 pub mod trace;

@@ -10,7 +10,8 @@ use crate::wire::announcement::Announcement;
 use crate::wire::netbios_name::NameType;
 use crate::wire::oem_text::CodePage;
 
-/// One legacy message, decoded: text is valid Unicode, every field is bounded by one datagram (64 KiB).
+/// One legacy message, decoded: text is valid Unicode, every field is bounded by one datagram or by the longest
+/// text of a session (64 KiB).
 ///
 /// Borrowed from the datagram on the receive path, where most messages are discarded by a rule and nothing need be
 /// copied; [`Notice::into_owned`] is what the spool keeps. Every name in it is what the sender *claims*: NetBIOS
@@ -19,11 +20,12 @@ use crate::wire::oem_text::CodePage;
 pub struct Notice<'a> {
     /// When, from where and over which listener it came.
     pub arrival: Arrival,
-    /// The datagram's identifier (RFC 1002 §4.4.1); the sender counts it up, so repeats can be told from copies.
+    /// The datagram's identifier (RFC 1002 §4.4.1); the sender counts it up, so repeats can be told from copies. 0 for a
+    /// message of a session, which has none.
     pub dgm_id: u16,
-    /// The sender's name in the NetBIOS header.
+    /// The sender's name in the NetBIOS header; of a session, the calling name.
     pub source_name: Name<'a>,
-    /// The receiver's name in the NetBIOS header.
+    /// The receiver's name in the NetBIOS header; of a session, the called name.
     pub destination_name: Name<'a>,
     /// The mailslot in upper case, for example `\MAILSLOT\MESSNGR`.
     pub mailslot: Cow<'a, str>,
@@ -38,7 +40,7 @@ pub struct Notice<'a> {
     pub encoding: Encoding,
     /// What the mailslot's data turned out to be.
     pub kind: Kind,
-    /// The mailslot's data as it came.
+    /// The mailslot's data as it came; of a session, From, To and the joined text, a NUL behind each of the first two.
     #[serde(with = "base64_bytes")]
     pub data: Cow<'a, [u8]>,
 }
