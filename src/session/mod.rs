@@ -15,6 +15,7 @@
 
 pub mod call_forward;
 pub mod name_questions;
+pub mod netbios_session;
 pub mod reassembly;
 pub mod sasl;
 pub mod smtp_client;
