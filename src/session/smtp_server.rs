@@ -34,7 +34,7 @@ use envelope::Candidate;
 use holding::Withheld;
 pub use profile::{Limits, Offers, Profile, Standing, Timeouts, TlsSession};
 pub use questions::{
-    Admission, Answer, ContentFacts, Existence, Hold, Offence, Question, Stored, Submission, Turn,
+    Admission, Answer, Behind, ContentFacts, Existence, Hold, Offence, Question, Stored, Submission, Turn,
 };
 use reply::Reply;
 
@@ -109,16 +109,10 @@ enum Asked {
     Turn(Box<Candidate>),
     Recipient(Box<Candidate>),
     Hold(Box<Withheld>),
+    /// The state that DATA was said in.
+    Behind(Box<State>),
     Authenticate(Box<Exchange>),
-    /// The session ends behind the reply, where an ending is there.
-    Store(Option<Ending>),
-}
-
-/// Whether more octets were there already when a command was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Behind {
-    Nothing,
-    Input,
+    Store,
 }
 
 impl SmtpServer {
@@ -159,8 +153,8 @@ impl SmtpServer {
         output
     }
 
-    /// How many octets may be read from the client now; `None`: none, what it sends stays in the kernel. Outside
-    /// content at most [`MAX_KEPT`], so that no more need be kept while a reply is held.
+    /// How many octets may be read from the client now; `None`: none, what it sends stays in the kernel. Of a client
+    /// whose replies may be held, at most [`MAX_KEPT`] may turn out to be more than content.
     #[must_use]
     pub fn poll_read(&self) -> Option<usize> {
         if !self.outputs.is_empty() {
@@ -171,7 +165,7 @@ impl SmtpServer {
             State::Idle | State::Transaction(_) | State::Chunks(_) | State::Auth(_) => Some(MAX_KEPT),
             State::Content(receiving) => match receiving.left() {
                 Some(left) => Some(up_to(left)),
-                None if self.is_subject() => Some(MAX_READ_SUBJECT),
+                None if self.is_subject() => Some(MAX_KEPT),
                 None => Some(MAX_READ),
             },
             State::Discarding { left, .. } => Some(up_to(*left)),
@@ -402,10 +396,11 @@ impl SmtpServer {
                 self.on_existence(*candidate, existence);
             }
             (Asked::Hold(withheld), Answer::Hold(hold)) => self.on_hold(now, withheld, hold),
+            (Asked::Behind(state), Answer::Behind(behind)) => self.on_behind(now, *state, behind),
             (Asked::Authenticate(exchange), Answer::Authenticate(answer)) => {
                 self.on_check_answer(*exchange, answer);
             }
-            (Asked::Store(ending), Answer::Store(stored)) => self.on_stored(ending, stored),
+            (Asked::Store, Answer::Store(stored)) => self.on_stored(stored),
             (asked, _) => self.state = State::Asking(asked),
         }
     }
@@ -417,7 +412,7 @@ impl SmtpServer {
             State::Transaction(_)
             | State::Content(_)
             | State::Chunks(_)
-            | State::Asking(Asked::Recipient(_) | Asked::Store(_)) => Ending::Abandoned,
+            | State::Asking(Asked::Recipient(_) | Asked::Behind(_) | Asked::Store) => Ending::Abandoned,
             State::Greeting
             | State::Idle
             | State::Discarding { .. }
@@ -436,7 +431,11 @@ impl SmtpServer {
             | State::Chunks(_)
             | State::Discarding { .. }
             | State::Asking(
-                Asked::Admit(_) | Asked::Recipient(_) | Asked::Authenticate(_) | Asked::Store(_),
+                Asked::Admit(_)
+                | Asked::Recipient(_)
+                | Asked::Behind(_)
+                | Asked::Authenticate(_)
+                | Asked::Store,
             ) => self.stopping = true,
             State::Greeting
             | State::Idle
@@ -455,10 +454,9 @@ impl SmtpServer {
 
 /// Octets that a session reads at once outside content, and that one whose reply is held may keep.
 pub const MAX_KEPT: usize = 1024;
-/// Octets that a session reads at once inside content.
+/// Octets that a session reads at once inside content, unless its replies may be held and only the end will tell how
+/// much of them is content: then [`MAX_KEPT`], since commands may lawfully come behind it (RFC 2920 §3.1).
 pub const MAX_READ: usize = 64 * 1024;
-/// The same, for a client that may be held: what it sends behind a content stays bounded.
-const MAX_READ_SUBJECT: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use mailslotd::message::id::QueueId;
 use mailslotd::policy::account::{CheckAnswer, Refusal};
 use mailslotd::session::smtp_server::{
-    Admission, Answer, Existence, Hold, Input, MAX_READ, Output, Profile, Question, SmtpServer, Standing,
-    Stored, TlsSession, Turn,
+    Admission, Answer, Behind, Existence, Hold, Input, MAX_READ, Output, Profile, Question, SmtpServer,
+    Standing, Stored, TlsSession, Turn,
 };
 
 /// Numbers that are the same in every run (xorshift).
@@ -115,12 +115,13 @@ impl Session {
     fn answer(&mut self, question: &Question, dice: &mut Dice) -> Answer {
         let rare = dice.below(12) == 0;
         match question {
-            Question::Admit { .. } if rare => Answer::Admit(
+            Question::Admit if rare => Answer::Admit(
                 [Admission::OverRate, Admission::InDebt, Admission::SpoolFull, Admission::Revoked]
                     [dice.below(4)],
             ),
-            Question::Admit { .. } => Answer::Admit(Admission::Granted),
-            Question::Turn => Answer::Turn(if rare { Turn::LineTooLong } else { Turn::Come }),
+            Question::Admit => Answer::Admit(Admission::Granted),
+            Question::Turn if rare => Answer::Turn([Turn::LineTooLong, Turn::Full][dice.below(2)]),
+            Question::Turn => Answer::Turn(Turn::Come),
             Question::Recipient(_) if rare => {
                 Answer::Recipient([Existence::Unknown, Existence::Unavailable][dice.below(2)])
             }
@@ -130,6 +131,7 @@ impl Session {
                 self.holds += 1;
                 Answer::Hold(Hold::For(Duration::from_secs([0, 5][dice.below(2)])))
             }
+            Question::Behind => Answer::Behind(if rare { Behind::Input } else { Behind::Nothing }),
             Question::Authenticate(_) if rare => Answer::Authenticate(CheckAnswer::Unavailable),
             Question::Authenticate(_) => Answer::Authenticate(CheckAnswer::Refused(Refusal::WrongPassword)),
             Question::Store(_) if rare => Answer::Store(

@@ -18,8 +18,8 @@ use mailslotd::policy::relay::{
 use mailslotd::policy::route::{Route, RouteDomain, RouteTo};
 use mailslotd::session::sasl::Nonces;
 use mailslotd::session::smtp_server::{
-    Admission, Answer, ContentFacts, Existence, Hold, Input, Limits, Offence, Offers, Output, Profile,
-    Question, SmtpServer, Standing, Stored, Submission, Timeouts, TlsSession, Turn,
+    Admission, Answer, Behind, ContentFacts, Existence, Hold, Input, Limits, Offence, Offers, Output,
+    Profile, Question, SmtpServer, Standing, Stored, Submission, Timeouts, TlsSession, Turn,
 };
 use mailslotd::wire::smtp::dsn::RecipientDsn;
 use mailslotd::wire::smtp::mechanism::Mechanism;
@@ -176,6 +176,10 @@ impl Player {
                 Output::AbandonContent => self.abandoned(),
                 // Its reply tells enough.
                 Output::Denied { .. } => {}
+                Output::Ask(Question::Behind) => {
+                    let behind = if self.kernel.is_empty() { Behind::Nothing } else { Behind::Input };
+                    self.machine.handle_input(self.now, Input::Answer(Answer::Behind(behind)));
+                }
                 Output::TurnOver => self.done.push_back("TURN OVER".to_owned()),
                 Output::Ask(question) => {
                     self.done.push_back(format!("ASK {}", describe_question(&question)));
@@ -237,8 +241,9 @@ fn is_input(line: &str) -> bool {
 
 fn describe_question(question: &Question) -> String {
     match question {
-        Question::Admit { reverse_path } => format!("admit <{reverse_path}>"),
+        Question::Admit => "admit".to_owned(),
         Question::Turn => "turn".to_owned(),
+        Question::Behind => unreachable!("the kernel answers it"),
         Question::Recipient(mailbox) => format!("recipient {mailbox}"),
         Question::Hold(Offence::Refusal) => "hold refusal".to_owned(),
         Question::Hold(Offence::FailedAuth) => "hold failed-auth".to_owned(),
@@ -288,13 +293,14 @@ fn describe_facts(facts: &ContentFacts) -> String {
 /// An answer to a question, as a transcript writes it.
 fn answer(question: &Question, text: &str) -> Answer {
     match (question, text) {
-        (Question::Admit { .. }, "granted") => Answer::Admit(Admission::Granted),
-        (Question::Admit { .. }, "over rate") => Answer::Admit(Admission::OverRate),
-        (Question::Admit { .. }, "in debt") => Answer::Admit(Admission::InDebt),
-        (Question::Admit { .. }, "spool full") => Answer::Admit(Admission::SpoolFull),
-        (Question::Admit { .. }, "revoked") => Answer::Admit(Admission::Revoked),
+        (Question::Admit, "granted") => Answer::Admit(Admission::Granted),
+        (Question::Admit, "over rate") => Answer::Admit(Admission::OverRate),
+        (Question::Admit, "in debt") => Answer::Admit(Admission::InDebt),
+        (Question::Admit, "spool full") => Answer::Admit(Admission::SpoolFull),
+        (Question::Admit, "revoked") => Answer::Admit(Admission::Revoked),
         (Question::Turn, "come") => Answer::Turn(Turn::Come),
         (Question::Turn, "line too long") => Answer::Turn(Turn::LineTooLong),
+        (Question::Turn, "full") => Answer::Turn(Turn::Full),
         (Question::Recipient(_), "known") => Answer::Recipient(Existence::Known),
         (Question::Recipient(_), "unknown") => Answer::Recipient(Existence::Unknown),
         (Question::Recipient(_), "unavailable") => Answer::Recipient(Existence::Unavailable),

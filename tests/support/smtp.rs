@@ -38,6 +38,8 @@ pub(crate) struct Config<'a> {
     pub(crate) limits: Option<&'a str>,
     /// Of `tarpit`, in braces.
     pub(crate) tarpit: Option<&'a str>,
+    /// Further keys, each on a line of its own.
+    pub(crate) rest: &'a str,
 }
 
 impl FrontEnd {
@@ -129,6 +131,7 @@ rules:
         tarpit = config.tarpit.unwrap_or("{ time: 0s }"),
     )
     .unwrap();
+    yaml.push_str(config.rest);
     if dir.join("users.yaml").exists() {
         writeln!(yaml, "users_file: {}", dir.join("users.yaml").display()).unwrap();
     }

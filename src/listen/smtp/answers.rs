@@ -22,7 +22,7 @@ impl Session {
     /// Answers a question of the machine's. What may take long is in a box, so that a session that waits stays small.
     pub(super) async fn ask(&mut self, question: Question) {
         let answer = match question {
-            Question::Admit { .. } => Answer::Admit(Box::pin(self.admit()).await),
+            Question::Admit => Answer::Admit(Box::pin(self.admit()).await),
             Question::Hold(offence) => Answer::Hold(self.hold(offence)),
             Question::Turn => match self.listener.shared.tarpit.join(self.client.network()) {
                 Entry::Come(seat) => {
@@ -30,9 +30,11 @@ impl Session {
                     Answer::Turn(Turn::Come)
                 }
                 Entry::Wait(waiting) => return self.wait_for_turn(waiting).await,
-                Entry::LineTooLong | Entry::Full => Answer::Turn(Turn::LineTooLong),
+                Entry::LineTooLong => Answer::Turn(Turn::LineTooLong),
+                Entry::Full => Answer::Turn(Turn::Full),
             },
             Question::Recipient(recipient) => Answer::Recipient(Box::pin(self.look_up(recipient)).await),
+            Question::Behind => Answer::Behind(self.stream.behind()),
             Question::Authenticate(check) => Answer::Authenticate(Box::pin(self.authenticate(check)).await),
             Question::Store(submission) => Answer::Store(Box::pin(self.store(*submission)).await),
         };

@@ -309,7 +309,8 @@ const fn label_of(ending: Ending) -> &'static str {
         Ending::TooManyErrors => "too_many_errors",
         Ending::EarlyTalker => "early_talker",
         Ending::OutOfStep => "out_of_step",
-        Ending::Tarpit => "tarpit",
+        Ending::InDebt => "in_debt",
+        Ending::TarpitFull => "tarpit_full",
         Ending::Revoked => "revoked",
         Ending::Shutdown => "shutdown",
     }

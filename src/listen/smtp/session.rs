@@ -13,7 +13,7 @@ use super::content::{Fill, Incoming};
 use super::listener::Listener;
 use super::stream::Stream;
 use super::tarpit::Seat;
-use crate::session::smtp_server::{Ending, Input, Output, SmtpServer, Standing};
+use crate::session::smtp_server::{Behind, Ending, Input, Output, SmtpServer, Standing};
 use crate::telemetry::metrics::smtp::MessageOutcome;
 use crate::wire::smtp::mechanism::Mechanism;
 
@@ -101,9 +101,7 @@ impl Session {
 
     /// Goes on until the session is over, and closes the connection.
     pub(super) async fn run(mut self) -> Ending {
-        // What is there before the greeting came too early.
-        let machine = &mut self.machine;
-        self.stream.read_waiting(|octets| machine.handle_input(Instant::now(), Input::Bytes(octets)));
+        Box::pin(self.hear_early_talker()).await;
         let ending = loop {
             if let ControlFlow::Break(ending) = self.carry_out().await {
                 break ending;
@@ -125,6 +123,18 @@ impl Session {
             stream.close().await;
         }
         ending
+    }
+
+    /// What is there before the greeting came too early. It is looked for once, when the greeting is ready: behind the
+    /// questions to block lists, and behind the handshake where TLS comes first. Nobody is made to wait for the look,
+    /// since whoever talks before the greeting does so at once or after seconds, for which no honest client should wait.
+    async fn hear_early_talker(&mut self) {
+        if self.stream.behind() == Behind::Input {
+            let Self { stream, machine, .. } = self;
+            // It is there, so this does not wait; a connection that breaks here is noticed by and by.
+            let take = |octets: &[u8]| machine.handle_input(Instant::now(), Input::Bytes(octets));
+            stream.read(EARLY, take).await.ok();
+        }
     }
 
     /// What the log knows it by.
@@ -234,6 +244,9 @@ impl Session {
         event
     }
 }
+
+/// Octets that are taken of a client that talks before the greeting.
+const EARLY: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt as _, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::tls::Secured;
+use crate::session::smtp_server::Behind;
 
 /// A connection with a client.
 #[derive(Debug)]
@@ -64,17 +66,18 @@ impl Stream {
         .await
     }
 
-    /// Gives `take` what has come already, if anything has; does not wait.
-    pub(super) fn read_waiting(&self, take: impl FnOnce(&[u8])) {
-        // Under TLS nothing can have come: the handshake has just ended with our last word.
-        if let Self::Plain(stream) = self {
-            PIECE.with_borrow_mut(|piece| {
-                match stream.try_read(piece.get_mut(..EARLY).unwrap_or_default()) {
-                    Ok(read) if read > 0 => take(piece.get(..read).unwrap_or_default()),
-                    Ok(_) | Err(_) => {}
-                }
-            });
-        }
+    /// Whether the client has said more already that was not read: in the kernel, or under TLS here. Neither waits nor
+    /// takes anything away. Asks the kernel itself, since the runtime hears of new octets only when it next waits.
+    pub(super) fn behind(&mut self) -> Behind {
+        let has_more = match self {
+            Self::Plain(stream) => {
+                let peeked = SockRef::from(&*stream).peek(&mut [MaybeUninit::uninit()]);
+                peeked.is_ok_and(|octets| octets > 0)
+            }
+            Self::Secured(stream) => has_plaintext(stream),
+            Self::Lost => false,
+        };
+        if has_more { Behind::Input } else { Behind::Nothing }
     }
 
     /// Returns when the client has closed its side or the connection broke, whatever is still unread; reads nothing.
@@ -162,6 +165,24 @@ impl Stream {
     }
 }
 
+/// Decrypts what has come until there are octets of the client's; records that are part of the protocol alone are none.
+/// Faults are left to the next read.
+fn has_plaintext(stream: &mut Secured) -> bool {
+    let (tap, connection) = stream.get_mut();
+    let socket = SockRef::from(tap.inner());
+    for _ in 0..RECORDS {
+        match connection.process_new_packets() {
+            Ok(state) if state.plaintext_bytes_to_read() > 0 => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+        if !matches!(connection.read_tls(&mut &*socket), Ok(read) if read > 0) {
+            return false;
+        }
+    }
+    false
+}
+
 fn lost() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }
@@ -173,8 +194,8 @@ thread_local! {
 
 /// How long a client may take nothing of a reply.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Octets that are looked at of a client that talks too early.
-const EARLY: usize = 64;
+/// Records without octets of the client's that one look may go through.
+const RECORDS: usize = 8;
 /// How long the end of a connection may take.
 const CLOSING: Duration = Duration::from_secs(5);
 /// Pieces of unread input that are taken at the end.

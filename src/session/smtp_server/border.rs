@@ -72,8 +72,10 @@ pub enum Ending {
     EarlyTalker,
     /// Where the next command begins cannot be known any more: BDAT without a length, a line or a content without end.
     OutOfStep,
-    /// The tar pit is full, or the network owes it too much.
-    Tarpit,
+    /// The client's network owes the tar pit too much: 421 4.7.0.
+    InDebt,
+    /// The tar pit is full: 421 4.7.0.
+    TarpitFull,
     /// The account that the client proved is gone or has changed: 421 4.7.0.
     Revoked,
     /// The gateway stops.

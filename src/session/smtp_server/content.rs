@@ -8,6 +8,7 @@ use super::reply::{self, Reply};
 use super::{Asked, Behind, Ending, Hello, Output, SmtpServer, State};
 use crate::wire::smtp::command::{Chunk, Place};
 use crate::wire::smtp::data::{ContentDecoder, ContentFault, Framing, HeaderOctets, Progress};
+use crate::wire::smtp::tolerance::Tolerance;
 
 /// A message whose content arrives.
 #[derive(Debug)]
@@ -73,10 +74,27 @@ impl Receiving {
 
 impl SmtpServer {
     pub(super) fn on_data(&mut self, now: Instant, behind: Behind) {
-        // Whatever follows was meant as content, by a client that does not wait to hear whether it may send any.
-        if behind == Behind::Input {
-            return self.refuse_early_talker();
+        match (behind, self.profile.tolerance) {
+            // Whatever follows was meant as content, by a client that does not wait to hear whether it may send any.
+            (Behind::Input, _) => self.refuse_early_talker(),
+            (Behind::Nothing, Tolerance::Strict) => {
+                let state = std::mem::replace(&mut self.state, State::Idle);
+                self.ask(Asked::Behind(Box::new(state)), Question::Behind);
+            }
+            // Some old devices wait for a while rather than for the reply; a slow network must not cost them their scan.
+            (Behind::Nothing, Tolerance::Device) => self.answer_data(now),
         }
+    }
+
+    pub(super) fn on_behind(&mut self, now: Instant, state: State, behind: Behind) {
+        self.state = state;
+        match behind {
+            Behind::Input => self.refuse_early_talker(),
+            Behind::Nothing => self.answer_data(now),
+        }
+    }
+
+    fn answer_data(&mut self, now: Instant) {
         let state = std::mem::replace(&mut self.state, State::Idle);
         let State::Transaction(submission) = state else {
             let is_open = matches!(state, State::Chunks(_));
@@ -172,7 +190,7 @@ impl SmtpServer {
             receiving.discarded = receiving.discarded.saturating_add(read);
         }
         match progress {
-            Progress::End => self.end_content(*receiving, bytes),
+            Progress::End => self.end_content(*receiving),
             Progress::More if receiving.discarded > self.patience() => {
                 let refusal = receiving.refusal.take().unwrap_or(reply::TOO_LARGE);
                 self.refuse(refusal, After::Close(Ending::OutOfStep));
@@ -198,7 +216,7 @@ impl SmtpServer {
         }
     }
 
-    fn end_content(&mut self, mut receiving: Receiving, behind: &mut &[u8]) {
+    fn end_content(&mut self, mut receiving: Receiving) {
         if let (Arriving::Chunk { place: Place::Amid, .. }, None) = (receiving.arriving, &receiving.refusal) {
             return self.accept(&reply::CHUNK_OK, State::Chunks(Box::new(receiving)));
         }
@@ -209,29 +227,14 @@ impl SmtpServer {
             self.outputs.push_back(Output::AbandonContent);
         }
         self.give_out(&mut receiving, out);
-        let ending = self.ending_for(behind);
-        match (receiving.refusal, ending) {
-            (Some(refusal), Some(ending)) => self.refuse(refusal, After::Close(ending)),
-            (Some(refusal), None) => self.refuse_fault(refusal, State::Idle),
-            (None, ending) => {
-                self.ask(Asked::Store(ending), Question::Store(Box::new(receiving.submission)));
-            }
+        match receiving.refusal {
+            Some(refusal) => self.refuse_fault(refusal, State::Idle),
+            None => self.ask(Asked::Store, Question::Store(Box::new(receiving.submission))),
         }
     }
 
-    /// A session that may be held keeps no more than [`MAX_KEPT`](super::MAX_KEPT) octets; what came behind a content
-    /// in the same read may be more, and then it is the last that is heard of it.
-    fn ending_for(&self, behind: &mut &[u8]) -> Option<Ending> {
-        if behind.len() <= super::MAX_KEPT || !self.is_subject() {
-            return None;
-        }
-        *behind = &[];
-        Some(Ending::OutOfStep)
-    }
-
-    pub(super) fn on_stored(&mut self, ending: Option<Ending>, stored: Stored) {
+    pub(super) fn on_stored(&mut self, stored: Stored) {
         self.state = State::Idle;
-        let after = ending.map_or(After::Go(State::Idle), After::Close);
         let refusal = match stored {
             Stored::Accepted(id) => {
                 self.idle_commands = 0;
@@ -243,7 +246,7 @@ impl SmtpServer {
             Stored::Loop => reply::LOOP,
             Stored::HeaderTooLong => reply::HEADER_TOO_LONG,
         };
-        self.refuse(refusal, after);
+        self.refuse(refusal, After::Go(State::Idle));
     }
 
     /// Reads a chunk and throws it away, then says why.

@@ -24,7 +24,6 @@ impl SmtpServer {
         if let Some(refusal) = self.objection_to(&mail) {
             return self.refuse_fault(refusal, State::Idle);
         }
-        let reverse_path = mail.reverse_path.clone();
         let submission = Submission {
             reverse_path: mail.reverse_path,
             recipients: Vec::new(),
@@ -32,7 +31,7 @@ impl SmtpServer {
             envid: mail.envid,
             smtputf8: mail.smtputf8,
         };
-        self.ask(Asked::Admit(Box::new(submission)), Question::Admit { reverse_path });
+        self.ask(Asked::Admit(Box::new(submission)), Question::Admit);
     }
 
     fn objection_to(&mut self, mail: &Mail) -> Option<Reply> {
@@ -94,7 +93,7 @@ impl SmtpServer {
             Admission::Granted => self.accept(&reply::SENDER_OK, State::Transaction(submission)),
             Admission::OverRate => self.refuse_idle(reply::OVER_RATE, State::Idle),
             Admission::SpoolFull => self.refuse_overshoot(reply::SPOOL_FULL, State::Idle),
-            Admission::InDebt => self.end(Ending::Tarpit),
+            Admission::InDebt => self.end(Ending::InDebt),
             Admission::Revoked => self.end(Ending::Revoked),
         }
     }
@@ -128,7 +127,8 @@ impl SmtpServer {
         self.state = State::Idle;
         match turn {
             Turn::Come => self.decide(candidate),
-            Turn::LineTooLong => self.end(Ending::Tarpit),
+            Turn::LineTooLong => self.end(Ending::InDebt),
+            Turn::Full => self.end(Ending::TarpitFull),
         }
     }
 

@@ -115,7 +115,7 @@ impl SmtpServer {
             }
             Hold::Full => {
                 self.state = State::Held(withheld);
-                self.end(Ending::Tarpit);
+                self.end(Ending::TarpitFull);
             }
         }
     }
@@ -169,6 +169,10 @@ impl SmtpServer {
                     self.abandon();
                 }
             }
+            State::Asking(Asked::Behind(state)) => {
+                self.state = *state;
+                self.abandon();
+            }
             State::Greeting
             | State::Idle
             | State::Transaction(_)
@@ -190,7 +194,8 @@ impl SmtpServer {
             Ending::TimedOut => Some(reply::TIMED_OUT),
             Ending::TooManyErrors => Some(reply::TOO_MANY_ERRORS),
             Ending::OutOfStep => Some(reply::OUT_OF_STEP),
-            Ending::Tarpit => Some(reply::COME_BACK_LATER),
+            Ending::InDebt => Some(reply::IN_DEBT),
+            Ending::TarpitFull => Some(reply::TARPIT_FULL),
             Ending::Revoked => Some(reply::ACCOUNT_CHANGED),
             Ending::Shutdown => Some(reply::SHUTTING_DOWN),
             Ending::Quit

@@ -13,16 +13,17 @@ use crate::wire::smtp::path::{ForwardPath, Mailbox, ReversePath};
 pub enum Question {
     /// MAIL is about to be accepted: do rates and the debt of the client's network allow it, and does the account still
     /// stand that the client proved?
-    Admit {
-        /// Who sends.
-        reverse_path: ReversePath,
-    },
+    Admit,
     /// A RCPT of a session that is subject to the tar pit: has its turn come? May take long to answer.
     Turn,
     /// Does this recipient exist? Asked only for addresses that the relay policy accepts by their domain.
     Recipient(Mailbox),
     /// A reply is to be held: how long?
     Hold(Offence),
+    /// DATA is about to be answered: has the client said more already, wherever that is? What it says must wait for the
+    /// reply (RFC 5321 §4.1.1.4), so nothing that is there now was meant for us. To be answered at once, without
+    /// waiting for more; the octets stay where they are.
+    Behind,
     /// Is this who it claims to be?
     Authenticate(Check),
     /// The content has ended: make the message durable.
@@ -40,6 +41,8 @@ pub enum Answer {
     Recipient(Existence),
     /// To [`Question::Hold`].
     Hold(Hold),
+    /// To [`Question::Behind`].
+    Behind(Behind),
     /// To [`Question::Authenticate`].
     Authenticate(CheckAnswer),
     /// To [`Question::Store`].
@@ -68,6 +71,8 @@ pub enum Turn {
     Come,
     /// The line of the client's network is longer than `max_line`: 421 4.7.0 and close.
     LineTooLong,
+    /// Too many sessions wait already: 421 4.7.0 and close.
+    Full,
 }
 
 /// Whether a recipient exists.
@@ -79,6 +84,15 @@ pub enum Existence {
     Unknown,
     /// None knows it and one could not be asked: 451 4.3.0.
     Unavailable,
+}
+
+/// Whether more octets are there already when a command is obeyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behind {
+    /// The client waits.
+    Nothing,
+    /// It goes on talking.
+    Input,
 }
 
 /// What earns a delay.

@@ -85,8 +85,9 @@ pub(super) const AUTHENTICATED: Reply = Reply::fixed(235, "2.7.0 Authentication 
 pub(super) const SHUTTING_DOWN: Reply = Reply::fixed(421, "4.3.2 Shutting down, come back later");
 pub(super) const TIMED_OUT: Reply = Reply::fixed(421, "4.4.2 Timed out waiting for input");
 pub(super) const TOO_MANY_ERRORS: Reply = Reply::fixed(421, "4.7.0 Too many errors or idle commands");
-pub(super) const COME_BACK_LATER: Reply =
-    Reply::fixed(421, "4.7.0 Too many delayed replies, come back later");
+pub(super) const IN_DEBT: Reply =
+    Reply::fixed(421, "4.7.0 Too many refusals to your network, come back later");
+pub(super) const TARPIT_FULL: Reply = Reply::fixed(421, "4.7.0 Too many clients wait, come back later");
 pub(super) const ACCOUNT_CHANGED: Reply = Reply::fixed(421, "4.7.0 Account changed, authenticate again");
 pub(super) const OUT_OF_STEP: Reply = Reply::fixed(421, "4.5.0 Cannot tell where the next command begins");
 
