@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use unicode_normalization::UnicodeNormalization as _;
 
+use crate::policy::relay::DomainName;
 use crate::wire::smtp::path::{Mailbox, PathError};
 
 /// An address in the form that is compared.
 ///
-/// The domain counts without regard to case (RFC 1035 §2.3.3). So does the local part: RFC 5321 §2.4 leaves its case to
+/// The domain counts without regard to case (RFC 1035 §2.3.3), and its U-labels are their A-labels (RFC 5890 §2.3.2.4).
+/// So does the local part: RFC 5321 §2.4 leaves its case to
 /// the receiving host, but none in use tells `Ops` from `ops`, devices and people write both, and to refuse either would
 /// be a false 550. Quotes around a local part that needs none are taken off (§4.1.2: both spellings are one mailbox), and
 /// letters are composed (NFC). Nothing else is touched: a sub-address (`ops+x`, RFC 5233) is an address of its own, for
@@ -20,14 +22,21 @@ pub(super) struct Address(Arc<str>);
 
 impl Address {
     pub(super) fn of(mailbox: &Mailbox) -> Self {
-        let local_part = without_needless_quotes(mailbox);
-        let folded: String = [local_part.as_str(), "@", mailbox.domain()]
-            .iter()
-            .flat_map(|part| part.chars())
-            .nfc()
-            .flat_map(char::to_lowercase)
-            .collect();
-        Self(folded.into())
+        let local_part = folded(&without_needless_quotes(mailbox));
+        let domain = DomainName::parse(mailbox.domain())
+            .map_or_else(|_| folded(mailbox.domain()), |domain| domain.as_str().to_owned());
+        Self(format!("{local_part}@{domain}").into())
+    }
+
+    /// Every spelling of the domain that a directory of somebody else's may hold: in A-labels, and in U-labels where it
+    /// has any.
+    pub(super) fn spellings(&self) -> Vec<String> {
+        let mut spellings = vec![self.0.to_string()];
+        if let Ok(domain) = DomainName::parse(self.domain()) {
+            let in_unicode = format!("{}@{}", self.local_part(), domain.in_unicode());
+            spellings.extend((in_unicode != *self.0).then_some(in_unicode));
+        }
+        spellings
     }
 
     pub(super) fn as_str(&self) -> &str {
@@ -47,6 +56,10 @@ impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{}>", self.0)
     }
+}
+
+fn folded(text: &str) -> String {
+    text.nfc().flat_map(char::to_lowercase).collect()
 }
 
 /// The local part; without its quotes where it is a dot-string inside them.
@@ -116,6 +129,10 @@ mod tests {
             ("\"o\\ps\"@corp.example", "ops@corp.example", true),
             ("sto\u{308}rung@corp.example", "ST\u{d6}RUNG@corp.example", true),
             ("\"night shift\"@corp.example", "\"Night Shift\"@corp.example", true),
+            ("ops@bücher.example", "ops@xn--bcher-kva.example", true),
+            ("ops@BÜCHER.example", "Ops@XN--BCHER-KVA.Example", true),
+            ("ops@sub.例え.example", "ops@sub.xn--r8jz45g.example", true),
+            ("ops@xn--bcher-kvb.example", "ops@bücher.example", false),
             ("ops+x@corp.example", "ops@corp.example", false),
             ("\"ops@corp.example\"@corp.example", "ops@corp.example", false),
             ("ops@sub.corp.example", "ops@corp.example", false),
@@ -126,10 +143,20 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_is_asked_for_both_spellings_of_a_domain_that_has_two() {
+        assert_eq!(address("Ops@corp.example").spellings(), ["ops@corp.example"]);
+        for text in ["ops@bücher.example", "ops@xn--bcher-kva.example"] {
+            assert_eq!(address(text).spellings(), ["ops@xn--bcher-kva.example", "ops@bücher.example"]);
+        }
+    }
+
+    #[test]
     fn an_entry_that_begins_with_an_at_sign_stands_for_exactly_its_domain() {
         let mut addresses = Addresses::default();
         addresses.add("Ops@corp.example").unwrap();
         addresses.add("@Plant.Example").unwrap();
+        addresses.add("@Bücher.example").unwrap();
+        addresses.add("ops@xn--r8jz45g.example").unwrap();
         for (text, contained) in [
             ("ops@CORP.example", true),
             ("night@corp.example", false),
@@ -138,10 +165,13 @@ mod tests {
             ("\"a@plant.example\"@corp.example", false),
             ("anybody@sub.plant.example", false),
             ("anybody@evilplant.example", false),
+            ("anybody@xn--bcher-kva.example", true),
+            ("ops@例え.example", true),
+            ("night@例え.example", false),
         ] {
             assert_eq!(addresses.contains(&address(text)), contained, "{text}");
         }
-        assert_eq!(addresses.len(), 2);
+        assert_eq!(addresses.len(), 4);
     }
 
     #[test]

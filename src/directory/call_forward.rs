@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 
 use super::SourceKind;
 use super::back_off::BackOff;
+use super::remote::nobody_at;
 use super::trouble::Trouble;
 use crate::config::settings;
 use crate::net::connect::{ConnectFault, connect};
@@ -51,6 +52,17 @@ pub(super) enum Filtering {
     AcceptsEverything,
     /// Under examination.
     Examined,
+}
+
+impl Filtering {
+    /// What the answer about an address that nobody has tells.
+    pub(super) const fn told_by(answer: Existence) -> Option<Self> {
+        match answer {
+            Existence::Known => Some(Self::AcceptsEverything),
+            Existence::Unknown => Some(Self::Filters),
+            Existence::Unavailable => None,
+        }
+    }
 }
 
 /// Why there is no answer.
@@ -115,13 +127,9 @@ impl CallForward {
     /// Whether it tells the recipients of this domain apart; `None` if it cannot say now.
     pub(super) async fn examine(self: &Arc<Self>, domain: &str) -> Option<Filtering> {
         let mailbox = nobody_at(domain)?;
-        let filtering = match self.existence(&mailbox).await {
-            Existence::Known => Filtering::AcceptsEverything,
-            Existence::Unknown => Filtering::Filters,
-            Existence::Unavailable => {
-                self.domains().forget(domain);
-                return None;
-            }
+        let Some(filtering) = Filtering::told_by(self.existence(&mailbox).await) else {
+            self.domains().forget(domain);
+            return None;
         };
         if filtering == Filtering::AcceptsEverything {
             tracing::warn!(
@@ -354,13 +362,6 @@ impl Connection {
     fn deadline(&self) -> tokio::time::Instant {
         self.machine.poll_timeout().unwrap_or_else(Instant::now).into()
     }
-}
-
-/// An address that nobody has.
-fn nobody_at(domain: &str) -> Option<Mailbox> {
-    let mut octets = [0; 8];
-    getrandom::fill(&mut octets).ok()?;
-    Mailbox::parse(&format!("nobody-{:016x}@{domain}", u64::from_be_bytes(octets))).ok()
 }
 
 /// Connections at once; further questions wait.

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::SourceKind;
+use super::address::Address;
 use super::back_off::BackOff;
 use super::trouble::Trouble;
 use crate::config::settings::{self, TlsMode};
@@ -108,8 +109,9 @@ impl Ldap {
         })
     }
 
-    /// Whether the search finds an entry for this address.
-    pub(super) async fn look_up(&self, address: &str) -> Existence {
+    /// Whether the search finds an entry for this address, with its domain in A-labels or in U-labels: which of them stands
+    /// in an attribute, its syntax and whoever filled it in decide.
+    pub(super) async fn look_up(&self, address: &Address) -> Existence {
         match self.find(address).await {
             Ok(existence) => {
                 self.trouble.over();
@@ -139,7 +141,7 @@ impl Ldap {
     }
 
     /// Waits for its turn, for a connection and for the answer, each no longer than the timeout.
-    async fn find(&self, address: &str) -> Result<Existence, Fault> {
+    async fn find(&self, address: &Address) -> Result<Existence, Fault> {
         let Ok(Ok(_permit)) = timeout(self.settings.timeout, self.permits.acquire()).await else {
             return Err(Fault::Busy);
         };
@@ -234,8 +236,8 @@ impl Ldap {
 
     /// An entry is a yes whatever the result says besides, the size limit of 1 for example. No entry is a no only with
     /// success: "no such object" means a wrong base, "referral" that others would have to be asked.
-    async fn search(&self, ldap: &mut ldap3::Ldap, address: &str) -> Result<Existence, Fault> {
-        let filter = self.filter.of(address);
+    async fn search(&self, ldap: &mut ldap3::Ldap, address: &Address) -> Result<Existence, Fault> {
+        let filter = self.filter.of_any(&address.spellings());
         let counted = timeout(self.settings.timeout, self.count(ldap, Scope::Subtree, &filter)).await;
         match counted.unwrap_or(Err(self.timed_out()))? {
             (0, result) if result.rc == SUCCESS => Ok(Existence::Unknown),

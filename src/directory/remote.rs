@@ -94,11 +94,7 @@ impl Remote {
     pub(super) async fn examine(&self, domain: &str) -> Option<Filtering> {
         match &self.server {
             #[cfg(feature = "ldap")]
-            Server::Ldap(ldap) => {
-                // Nobody has it; whether there is any answer shows whether the directory can be asked.
-                ldap.look_up(&format!("nobody@{domain}")).await;
-                None
-            }
+            Server::Ldap(ldap) => Filtering::told_by(ldap.look_up(&Address::of(&nobody_at(domain)?)).await),
             Server::CallForward(next_hop) => next_hop.examine(domain).await,
         }
     }
@@ -124,20 +120,20 @@ impl Remote {
     async fn answer(&self, question: &Question) -> Existence {
         match &self.server {
             #[cfg(feature = "ldap")]
-            Server::Ldap(ldap) => ldap.look_up(question.address.as_str()).await,
+            Server::Ldap(ldap) => ldap.look_up(&question.address).await,
             Server::CallForward(next_hop) => next_hop.look_up(&question.mailbox).await,
         }
     }
 
     /// LDAP compares mail addresses without regard to case. A next hop is asked for the address as it was written, and
-    /// might tell `Ops` from `ops`: its answer holds for that spelling only.
+    /// might tell `Ops` from `ops`: its answer holds for that spelling of the local part only.
     fn key(&self, question: &Question) -> Arc<str> {
         match &self.server {
             #[cfg(feature = "ldap")]
             Server::Ldap(_) => question.address.as_str().into(),
             Server::CallForward(_) => {
                 let mailbox = &question.mailbox;
-                format!("{}@{}", mailbox.local_part(), mailbox.domain().to_ascii_lowercase()).into()
+                format!("{}@{}", mailbox.local_part(), question.address.domain()).into()
             }
         }
     }
@@ -145,6 +141,13 @@ impl Remote {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// An address that nobody has.
+pub(super) fn nobody_at(domain: &str) -> Option<Mailbox> {
+    let mut octets = [0; 8];
+    getrandom::fill(&mut octets).ok()?;
+    Mailbox::parse(&format!("nobody-{:016x}@{domain}", u64::from_be_bytes(octets))).ok()
 }
 
 /// Different addresses under way at once.

@@ -19,7 +19,7 @@ pub use self::address::{AddressPattern, NotAPattern, RouteSign};
 pub use self::decide::{
     Facts, RelayRefusal, RelayVerdict, SenderRefusal, SenderVerdict, decide_relay, decide_sender,
 };
-pub use self::domain::{AcceptedDomains, DomainName, DomainPattern, NotADomain};
+pub use self::domain::{AcceptedDomains, DomainName, DomainPattern, NotADomain, in_ascii};
 pub use self::explain::{Bearing, Finding, Method, RelayExplanation, RuleFinding, Supposed, explain_relay};
 pub use self::exposure::{
     OpenRelayFault, TrustedProxy, domains_of_everybody, open_relay_faults, trusted_proxies,

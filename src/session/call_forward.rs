@@ -6,10 +6,12 @@
 //! The caller owns the socket: it feeds what comes in with `handle_input`, calls `handle_timeout` when `poll_timeout` has
 //! passed, and does what `poll_output` says until that returns `None`.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::policy::relay::in_ascii;
 use crate::session::smtp_server::Existence;
 use crate::wire::smtp::extensions::Extensions;
 use crate::wire::smtp::path::Mailbox;
@@ -166,12 +168,12 @@ impl CallForward {
     }
 
     fn on_ask(&mut self, now: Instant, mailbox: &Mailbox) {
-        if mailbox.needs_smtputf8() && !self.extensions.smtputf8 {
+        let Some(mailbox) = self.spelled(mailbox) else {
             let why = "it does not offer SMTPUTF8 (RFC 6531), which this address needs".to_owned();
             self.outputs.push_back(Output::Answer(Existence::Unavailable, why));
             self.outputs.push_back(Output::Idle);
             return;
-        }
+        };
         let parameter = if mailbox.needs_smtputf8() { " SMTPUTF8" } else { "" };
         let mail = format!("MAIL FROM:<>{parameter}\r\n").into_bytes();
         let rest = [format!("RCPT TO:<{mailbox}>\r\n").into_bytes(), b"RSET\r\n".to_vec()];
@@ -182,6 +184,15 @@ impl CallForward {
         } else {
             self.send(mail);
             self.state = State::Asking(Asking::new(rest.into()));
+        }
+    }
+
+    /// The mailbox as this next hop can take it, and as a message for it would be sent.
+    fn spelled<'m>(&self, mailbox: &'m Mailbox) -> Option<Cow<'m, Mailbox>> {
+        if self.extensions.smtputf8 || !mailbox.needs_smtputf8() {
+            Some(Cow::Borrowed(mailbox))
+        } else {
+            in_ascii(mailbox).map(Cow::Owned)
         }
     }
 

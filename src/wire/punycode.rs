@@ -36,6 +36,30 @@ pub fn encode(label: &str) -> Option<String> {
     Some(encoded)
 }
 
+/// The label that the digits behind `xn--` stand for (§6.2); `None` where they stand for none. Takes time that grows with
+/// the square of their count: ask about labels of at most 63 octets.
+///
+/// What comes is not checked to be a label: encode it again and compare, for several texts might decode to one.
+#[must_use]
+pub fn decode(digits: &str) -> Option<String> {
+    let (basic, extended) = digits.rsplit_once('-').unwrap_or(("", digits));
+    let mut label: Vec<char> = basic.chars().collect();
+    let (mut n, mut place, mut bias) = (INITIAL_N, 0_u32, INITIAL_BIAS);
+    let mut octets = extended.bytes();
+    while octets.len() > 0 {
+        let before = place;
+        place = before.checked_add(take_integer(&mut octets, bias)?)?;
+        let points = u32::try_from(label.len()).ok()?.checked_add(1)?;
+        let first = if before == 0 { First::Yes } else { First::No };
+        bias = adapt(place.checked_sub(before)?, points, first)?;
+        n = n.checked_add(place.checked_div(points)?)?;
+        place = place.checked_rem(points)?;
+        label.insert(usize::try_from(place).ok()?, char::from_u32(n)?);
+        place = place.checked_add(1)?;
+    }
+    Some(label.into_iter().collect())
+}
+
 /// Whether the bias is adapted for the first time.
 enum First {
     Yes,
@@ -57,6 +81,30 @@ fn push_integer(encoded: &mut String, value: u32, bias: u32) -> Option<()> {
         encoded.push(digit(threshold.checked_add(above.checked_rem(radix)?)?)?);
         rest = above.checked_div(radix)?;
         k = k.checked_add(BASE)?;
+    }
+}
+
+/// The generalised variable-length integer at the front (§3.3).
+fn take_integer(octets: &mut std::str::Bytes<'_>, bias: u32) -> Option<u32> {
+    let (mut value, mut weight, mut k) = (0_u32, 1_u32, BASE);
+    loop {
+        let digit = value_of(octets.next()?)?;
+        value = value.checked_add(digit.checked_mul(weight)?)?;
+        let threshold = k.saturating_sub(bias).clamp(T_MIN, T_MAX);
+        if digit < threshold {
+            return Some(value);
+        }
+        weight = weight.checked_mul(BASE.checked_sub(threshold)?)?;
+        k = k.checked_add(BASE)?;
+    }
+}
+
+/// The value of a digit, in either case.
+fn value_of(octet: u8) -> Option<u32> {
+    let as_base_36 = char::from(octet).to_digit(BASE)?;
+    match as_base_36.checked_sub(10) {
+        Some(letter) => Some(letter),
+        None => as_base_36.checked_add(T_MAX),
     }
 }
 
@@ -115,7 +163,17 @@ mod tests {
             ("ascii", "ascii-"),
         ] {
             assert_eq!(encode(label).as_deref(), Some(encoded), "{label}");
+            assert_eq!(decode(encoded).as_deref(), Some(label), "{encoded}");
         }
+    }
+
+    #[test]
+    fn digits_that_stand_for_no_label_are_told() {
+        // No digit, cut short, past the last code point.
+        for digits in ["bcher-kv\u{e4}", "bcher-kv9", "99999999", "bcher-k!a"] {
+            assert_eq!(decode(digits), None, "{digits}");
+        }
+        assert_eq!(decode("BCHER-KVA").as_deref(), Some("BüCHER"));
     }
 
     #[test]

@@ -18,8 +18,16 @@ impl Filter {
         ldap3::parse_filter(filter.of("ops@corp.example")).is_ok().then_some(filter)
     }
 
+    /// The filter for any of these spellings of one address.
+    pub(in crate::directory) fn of_any(&self, spellings: &[String]) -> String {
+        match spellings {
+            [one] => self.of(one),
+            several => format!("(|{})", several.iter().map(|spelling| self.of(spelling)).collect::<String>()),
+        }
+    }
+
     /// The filter for this address.
-    pub(in crate::directory) fn of(&self, address: &str) -> String {
+    fn of(&self, address: &str) -> String {
         self.pieces.join(&escaped(address))
     }
 }
@@ -68,6 +76,16 @@ mod tests {
         );
         assert_eq!(Filter::new("(mail=*)"), None);
         assert_eq!(Filter::new("(mail={address}"), None);
+    }
+
+    #[test]
+    fn two_spellings_of_one_address_are_asked_for_at_once() {
+        let filter = Filter::new("(mail={address})").unwrap();
+        let spellings = ["ops@xn--bcher-kva.example", "ops@bücher.example"].map(str::to_owned);
+        let text = filter.of_any(&spellings);
+        assert_eq!(text, "(|(mail=ops@xn--bcher-kva.example)(mail=ops@b\\c3\\bccher.example))");
+        assert!(ldap3::parse_filter(&text).is_ok());
+        assert_eq!(filter.of_any(&spellings[..1]), "(mail=ops@xn--bcher-kva.example)");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
 use crate::wire::punycode;
+use crate::wire::smtp::path::Mailbox;
 
 /// A domain name in the one form in which two spellings of it are equal: ASCII in lower case, labels beyond ASCII as
 /// their A-labels (RFC 5890 §2.3.2.1), no dot at either end.
@@ -50,6 +51,13 @@ impl DomainName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// With U-labels in place of A-labels (RFC 5890 §2.3.2.1). What only looks like an A-label stays as it is.
+    #[must_use]
+    pub fn in_unicode(&self) -> String {
+        let label = |label: &str| u_label(label).unwrap_or_else(|| label.to_owned());
+        self.0.split('.').map(label).collect::<Vec<_>>().join(".")
     }
 
     /// The name without its first label; `None` for a top-level domain.
@@ -231,6 +239,14 @@ impl fmt::Display for NotADomain {
 
 impl std::error::Error for NotADomain {}
 
+/// The mailbox with its domain in A-labels, which every next hop takes, one without SMTPUTF8 too. `None` where the local
+/// part has letters outside ASCII, or the domain is none that can be compared.
+#[must_use]
+pub fn in_ascii(mailbox: &Mailbox) -> Option<Mailbox> {
+    let domain = DomainName::parse(mailbox.domain()).ok()?;
+    Mailbox::parse_ascii(&format!("{}@{domain}", mailbox.local_part())).ok()
+}
+
 /// One label as it is compared.
 fn a_label(label: &str) -> Result<Cow<'_, str>, DomainFault> {
     if label.is_empty() || label.starts_with('-') || label.ends_with('-') {
@@ -251,11 +267,19 @@ fn a_label(label: &str) -> Result<Cow<'_, str>, DomainFault> {
         }
         let lower: String = label.chars().flat_map(char::to_lowercase).nfc().collect();
         let digits = punycode::encode(&lower).ok_or(DomainFault::TooLong)?;
-        Cow::Owned(format!("xn--{digits}"))
+        Cow::Owned(format!("{ACE_PREFIX}{digits}"))
     };
     if written.len() > MAX_LABEL { Err(DomainFault::TooLong) } else { Ok(written) }
 }
 
+/// The U-label that an A-label stands for.
+fn u_label(label: &str) -> Option<String> {
+    let decoded = punycode::decode(label.strip_prefix(ACE_PREFIX)?)?;
+    a_label(&decoded).is_ok_and(|encoded| encoded == label).then_some(decoded)
+}
+
+/// RFC 5890 §2.3.2.5.
+const ACE_PREFIX: &str = "xn--";
 const MAX_LABEL: usize = 63;
 /// In ASCII, so that its form on the wire keeps to 255 octets (RFC 1035 §2.3.4).
 const MAX_NAME: usize = 253;
@@ -283,6 +307,28 @@ mod tests {
             assert_eq!(name(one), name(other));
         }
         assert_ne!(name("straße.example"), name("strasse.example"));
+    }
+
+    #[test]
+    fn a_domain_is_shown_with_the_letters_that_its_a_labels_stand_for() {
+        for (text, shown) in [
+            ("BÜCHER.example", "bücher.example"),
+            ("shop.xn--bcher-kva.example", "shop.bücher.example"),
+            ("corp.example", "corp.example"),
+            // Its digits stand for nothing.
+            ("xn--9.example", "xn--9.example"),
+        ] {
+            assert_eq!(name(text).in_unicode(), shown);
+            assert_eq!(name(shown), name(text));
+        }
+    }
+
+    #[test]
+    fn a_mailbox_has_an_ascii_form_where_only_its_domain_has_other_letters() {
+        let in_ascii = |text| in_ascii(&Mailbox::parse(text).unwrap()).map(|mailbox| mailbox.to_string());
+        assert_eq!(in_ascii("Ops@bücher.example").as_deref(), Some("Ops@xn--bcher-kva.example"));
+        assert_eq!(in_ascii("jörg@bücher.example"), None);
+        assert_eq!(in_ascii("ops@ｃｏｒｐ.example"), None);
     }
 
     #[test]

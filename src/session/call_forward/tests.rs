@@ -178,6 +178,17 @@ fn an_address_outside_ascii_is_asked_only_where_smtputf8_is_offered() {
 }
 
 #[test]
+fn where_only_the_domain_has_other_letters_its_a_labels_are_asked_for() {
+    let mailbox = Mailbox::parse("Ops@bücher.example").unwrap();
+    let (now, mut session) = idle("250-mx\r\n250 PIPELINING\r\n");
+    let all = "MAIL FROM:<>\r\nRCPT TO:<Ops@xn--bcher-kva.example>\r\nRSET\r\n";
+    assert_eq!(asked(&mut session, now, &mailbox), [send(all)]);
+    let (now, mut session) = idle("250-mx\r\n250-SMTPUTF8\r\n250 PIPELINING\r\n");
+    let all = "MAIL FROM:<> SMTPUTF8\r\nRCPT TO:<Ops@bücher.example>\r\nRSET\r\n";
+    assert_eq!(asked(&mut session, now, &mailbox), [send(all)]);
+}
+
+#[test]
 fn what_is_no_smtp_ends_the_session() {
     let (now, mut session) = session();
     assert_eq!(said(&mut session, now, "HTTP/1.1 400\r\n"), [Output::Closed(Ending::NotSmtp)]);

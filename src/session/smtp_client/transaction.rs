@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use super::verdict::Fate;
+use crate::policy::relay::in_ascii;
 use crate::wire::smtp::content::Coding;
 use crate::wire::smtp::dsn::RecipientDsn;
 pub use crate::wire::smtp::dsn::Ret;
@@ -120,6 +121,9 @@ impl Envelope {
     /// rest.
     pub(super) fn plan(&mut self, extensions: &Extensions) -> Vec<(usize, Fate)> {
         let mut decided = Vec::new();
+        if !extensions.smtputf8 {
+            self.transaction.spell_domains_in_ascii();
+        }
         if let Some((status, text)) = self.transaction.obstacle(extensions) {
             decided = self.decide_all(&Fate::Failed { status, text });
         } else if !extensions.smtputf8 {
@@ -266,6 +270,16 @@ impl Transaction {
             return Some((EnhancedStatus::new(5, 6, 7), NO_SMTPUTF8.to_owned()));
         }
         None
+    }
+
+    /// For a next hop without SMTPUTF8: a domain has a form in ASCII (RFC 5890 §2.3.2.1), a local part has none.
+    fn spell_domains_in_ascii(&mut self) {
+        let paths = self.forward_paths.iter_mut().map(|path| &mut path.mailbox);
+        for mailbox in paths.chain(self.reverse_path.as_mut()).filter(|mailbox| mailbox.needs_smtputf8()) {
+            if let Some(spelled) = in_ascii(mailbox) {
+                *mailbox = spelled;
+            }
+        }
     }
 
     /// Whether the reverse-path has letters outside ASCII.
