@@ -5,12 +5,13 @@ mod support;
 
 use std::time::Instant;
 
-use mailslotd::config::settings::RecipientSource;
+use mailslotd::config::settings::{CallForwardTls, RecipientSource, Tls, TlsMode};
 use mailslotd::directory::{FindingKind, SourceKind};
 use mailslotd::session::smtp_server::Existence::{Known, Unavailable, Unknown};
 use support::postfix::{CATCH_ALL, DOMAIN, Postfix};
-use support::recipients::{Scene, TIMEOUT, next_hop, silent_next_hop};
+use support::recipients::{Scene, TIMEOUT, next_hop, protected_next_hop, silent_next_hop};
 use support::require;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 
 #[tokio::test]
 async fn postfix_is_asked_who_exists_and_gets_no_mail() {
@@ -31,10 +32,12 @@ async fn postfix_is_asked_who_exists_and_gets_no_mail() {
     assert!(postfix.mails("ops").is_empty());
     let log = postfix.maillog();
     assert!(!log.contains("improper command pipelining"), "{log}");
-    let is_abandoned = |line: &&str| {
-        line.contains(": disconnect from ") && line.contains(" rcpt=") && !line.contains(" quit=1 ")
-    };
-    assert_eq!(log.lines().find(is_abandoned), None);
+    assert!(log.lines().all(|line| !is_abandoned(line)), "{log}");
+}
+
+/// Whether a session with a question ended without QUIT.
+fn is_abandoned(line: &str) -> bool {
+    line.contains(": disconnect from ") && line.contains(" rcpt=") && !line.contains(" quit=1 ")
 }
 
 #[tokio::test]
@@ -61,15 +64,78 @@ async fn a_next_hop_that_takes_every_address_is_found_out() {
 }
 
 #[tokio::test]
-async fn a_next_hop_that_wants_tls_first_has_not_answered() {
+async fn a_next_hop_that_wants_tls_first_is_asked_under_tls() {
     let postfix = require!(Postfix::start());
-    let scene = Scene::new(&[next_hop(postfix.starttls_port())]);
-    assert_eq!(scene.look_up(&format!("ops@{DOMAIN}")).await, Unavailable);
-    let faults = scene.faults(DOMAIN).await;
-    assert!(
-        matches!(&faults[..], [fault] if fault.contains("530 5.7.0 Must issue a STARTTLS")),
-        "{faults:?}"
-    );
+    // Its authority is unknown here: no secret travels, so by default nobody asks who signed.
+    let by_default = next_hop(postfix.mx_starttls_port());
+    for source in [
+        by_default,
+        protected_next_hop(postfix.mx_starttls_port(), tls(TlsMode::StartTls, Some(&postfix))),
+        protected_next_hop(postfix.mx_implicit_port(), tls(TlsMode::Implicit, Some(&postfix))),
+    ] {
+        let scene = Scene::new(&[source]);
+        for _ in 0..2 {
+            assert_eq!(scene.look_up(&format!("ops@{DOMAIN}")).await, Known);
+            assert_eq!(scene.look_up(&format!("guess@{DOMAIN}")).await, Unknown);
+        }
+        assert_eq!(scene.faults(DOMAIN).await, [""; 0]);
+        scene.directory.close().await;
+    }
+    let log = postfix.maillog();
+    assert!(log.contains(" starttls=1 ") && log.lines().all(|line| !is_abandoned(line)), "{log}");
+}
+
+#[tokio::test]
+async fn a_next_hop_that_cannot_be_protected_as_required_has_not_answered() {
+    let postfix = require!(Postfix::start());
+    for (port, tls, cause) in [
+        (postfix.mx_port(), tls(TlsMode::StartTls, Some(&postfix)), "does not offer STARTTLS"),
+        (postfix.starttls_port(), tls(TlsMode::StartTls, None), "not trusted here"),
+        (postfix.starttls_port(), tls(TlsMode::Implicit, Some(&postfix)), "what it sends is no TLS"),
+        (postfix.starttls_port(), tls(TlsMode::None, None), "530 5.7.0 Must issue a STARTTLS"),
+    ] {
+        let scene = Scene::new(&[protected_next_hop(port, tls)]);
+        assert_eq!(scene.look_up(&format!("ops@{DOMAIN}")).await, Unavailable, "{cause}");
+        let faults = scene.faults(DOMAIN).await;
+        assert!(matches!(&faults[..], [fault] if fault.contains(cause)), "{cause}: {faults:?}");
+    }
+}
+
+/// It offers STARTTLS, and then has no TLS that anybody could use.
+#[tokio::test]
+async fn an_opportunity_for_tls_that_comes_to_nothing_costs_no_answer() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let scene = Scene::new(&[next_hop(listener.local_addr().unwrap().port())]);
+    let next_hop = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        converse(&mut stream, &["220 mx", "250-mx\r\n250 STARTTLS", "220 go"]).await;
+        drop(stream);
+        let (mut stream, _) = listener.accept().await.unwrap();
+        converse(&mut stream, &["220 mx", "250-mx\r\n250 STARTTLS", "250 ok", "550 5.1.1 unknown", "250 ok"])
+            .await;
+    };
+    let (existence, ()) = tokio::join!(scene.look_up("guess@corp.example"), next_hop);
+    assert_eq!(existence, Unknown);
+}
+
+/// Says the first reply, then the next for each line that comes.
+async fn converse(stream: &mut tokio::net::TcpStream, replies: &[&str]) {
+    let mut stream = tokio::io::BufStream::new(stream);
+    for (number, reply) in replies.iter().enumerate() {
+        if number > 0 {
+            stream.read_line(&mut String::new()).await.unwrap();
+        }
+        stream.write_all(format!("{reply}\r\n").as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+    }
+}
+
+fn tls(mode: TlsMode, trusting: Option<&Postfix>) -> CallForwardTls {
+    CallForwardTls::Configured(Tls {
+        mode,
+        ca_file: trusting.map(Postfix::ca_file),
+        client_certificate: None,
+    })
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mailslotd::config::settings::{Ldap, OnFailure, RecipientSource, TlsMode};
-use mailslotd::directory::Asker;
+use mailslotd::directory::{Asker, Finding, FindingKind, SourceKind};
 use mailslotd::session::smtp_server::Existence::{Known, Unavailable, Unknown};
 use mailslotd::wire::smtp::path::Mailbox;
 use support::recipients::{Scene, TIMEOUT, silent_next_hop};
@@ -57,6 +57,35 @@ async fn an_address_of_active_directory_is_known_and_a_trick_is_not() {
         }
         assert_eq!(scene.faults("corp.example").await, [""; 0]);
     }
+}
+
+#[tokio::test]
+async fn a_domain_with_letters_outside_ascii_is_found_as_either_of_its_spellings() {
+    let slapd = require!(Slapd::start());
+    // `mail` has ASCII only (RFC 4524 §2.16): to ask it for other letters must spoil no answer.
+    let filter = "(|(proxyAddresses=smtp:{address})(mail={address}))".to_owned();
+    let scene = scene(Ldap { filter, ..settings(&slapd) });
+    for domain in ["bücher.example", "xn--bcher-kva.example", "XN--BCHER-KVA.Example"] {
+        for (local_part, existence) in
+            [("books", Known), ("desk", Known), ("shop", Known), ("guess", Unknown), ("störung", Unknown)]
+        {
+            assert_eq!(
+                scene.look_up(&format!("{local_part}@{domain}")).await,
+                existence,
+                "{local_part}@{domain}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_filter_that_finds_something_for_every_address_is_found_out() {
+    let slapd = require!(Slapd::start());
+    let filter = "(|(proxyAddresses=smtp:{address})(objectClass=organization))".to_owned();
+    let scene = scene(Ldap { filter, ..settings(&slapd) });
+    let findings = scene.directory.examine(&["corp.example"]).await;
+    let [Finding { source: SourceKind::Ldap, kind }] = &findings[..] else { panic!("{findings:?}") };
+    assert_eq!(*kind, FindingKind::AcceptsEverything("corp.example".to_owned()));
 }
 
 #[tokio::test]

@@ -23,8 +23,8 @@ pub use crate::wire::smtp::mechanism::Mechanism;
 pub use netbios::{Claims, Interfaces, Mailslots, Mode, Netbios};
 pub use sender::{DisplayName, DisplayNameError, Sender};
 pub use smtp::{
-    Bounces, CallForward, ClientException, Ldap, OnFailure, Pickup, RecipientSource, ServerAuth, ServerTls,
-    SmtpFrontEnd, SmtpLimits, SmtpListener, TlsStart,
+    Bounces, CallForward, CallForwardTls, ClientException, Ldap, OnFailure, Pickup, RecipientSource,
+    ServerAuth, ServerTls, SmtpFrontEnd, SmtpLimits, SmtpListener, TlsStart,
 };
 
 /// The whole configuration in effect.

@@ -3,6 +3,7 @@
 
 mod destinations;
 mod netbios;
+mod recipients;
 mod rules;
 mod smtp;
 

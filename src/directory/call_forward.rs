@@ -1,26 +1,31 @@
 //! A next hop that is asked with RCPT; what to say is decided by [`crate::session::call_forward`].
 #![expect(clippy::disallowed_methods, reason = "the machine is told the time here")]
 
+mod connection;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use rustls::pki_types::ServerName;
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
 
-use super::SourceKind;
 use super::back_off::BackOff;
 use super::remote::nobody_at;
 use super::trouble::Trouble;
-use crate::config::settings;
-use crate::net::connect::{ConnectFault, connect};
+use super::{SetupError, SourceKind};
+use crate::config::settings::{self, CallForwardTls, TlsMode};
+use crate::net::connect::ConnectFault;
+use crate::net::tls::{self, HandshakeFault};
+use crate::net::unverified;
 use crate::policy::remembered::Remembered;
-use crate::session::call_forward::{self as session, Ending, Input, Output};
+use crate::session::call_forward::{Ending, Profile, Security};
 use crate::session::smtp_server::Existence;
 use crate::wire::smtp::path::Mailbox;
+use connection::Connection;
 
 /// A next hop and the connections to it.
 #[derive(Debug)]
@@ -31,8 +36,18 @@ pub(super) struct CallForward {
     permits: Semaphore,
     idle: Mutex<Idle>,
     back_off: Mutex<BackOff>,
+    protection: Protection,
+    /// Until when an opportunity for TLS is left alone, since it came to nothing.
+    clear_until: Mutex<Option<Instant>>,
     domains: Mutex<Remembered<String, Filtering>>,
     trouble: Trouble,
+}
+
+/// How connections are protected.
+struct Protection {
+    security: Security,
+    /// `None` for [`Security::Absent`] only.
+    tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
 /// Connections that wait for a question, the one that waits longest first.
@@ -74,6 +89,10 @@ enum Fault {
     Refused(std::net::SocketAddr, std::io::Error),
     #[error("it did not answer within {0:?}")]
     TimedOut(Duration),
+    #[error("{cause}; {fix}")]
+    Certificate { cause: String, fix: &'static str },
+    #[error("TLS failed: {0}; `implicit` begins with it, `starttls` asks for it: is the port right?")]
+    Tls(String),
     #[error("{0}")]
     Session(Ending),
     /// Known to be away, or too many questions wait: no news.
@@ -81,28 +100,20 @@ enum Fault {
     Busy,
 }
 
-#[derive(Debug)]
-struct Connection {
-    machine: session::CallForward,
-    stream: TcpStream,
-    idle_since: Instant,
-    /// Questions asked, and those whose answer was a refusal, which next hops count against us.
-    questions: u32,
-    refusals: u32,
-}
-
 impl CallForward {
-    /// Connects to nothing yet.
-    pub(super) fn new(settings: &settings::CallForward, hostname: &str) -> Self {
-        Self {
+    /// Connects to nothing yet. Reads the trusted roots, so call it at start.
+    pub(super) fn new(settings: &settings::CallForward, hostname: &str) -> Result<Self, SetupError> {
+        Ok(Self {
             settings: settings.clone(),
             hostname: hostname.to_owned(),
             permits: Semaphore::new(MAX_CONNECTIONS),
             idle: Mutex::default(),
             back_off: Mutex::default(),
+            protection: Protection::of(settings)?,
+            clear_until: Mutex::default(),
             domains: Mutex::new(Remembered::new(DOMAIN_FOR, MAX_DOMAINS)),
             trouble: Trouble::new(SourceKind::CallForward),
-        }
+        })
     }
 
     /// Whether the next hop takes this recipient.
@@ -200,20 +211,45 @@ impl CallForward {
         self.ask_on(opened?, mailbox).await
     }
 
+    /// A connection that is ready for a question within the timeout.
+    ///
+    /// An opportunity for TLS that comes to nothing (old versions only, a broken certificate) costs no answer: that would
+    /// be the same in clear text.
     async fn open(&self) -> Result<Connection, Fault> {
-        let within = self.settings.timeout;
-        let stream = connect(&self.settings.host, self.settings.port, within).await;
-        let stream = stream.map_err(|fault| match fault {
-            ConnectFault::Resolve(error) => Fault::Resolve(error),
-            ConnectFault::Refused(address, error) => Fault::Refused(address, error),
-            ConnectFault::TimedOut => Fault::TimedOut(within),
-        })?;
-        let now = Instant::now();
-        let machine = session::CallForward::new(now, self.hostname.clone(), within);
-        let mut connection = Connection { machine, stream, idle_since: now, questions: 0, refusals: 0 };
-        match connection.run(&mut None).await {
-            None => Ok(connection),
-            Some(ending) => Err(Fault::Session(ending)),
+        let ready_by = Instant::now().checked_add(self.settings.timeout).unwrap_or_else(Instant::now);
+        let security = self.security();
+        match self.open_with(security, ready_by).await {
+            Err(fault @ (Fault::Tls(_) | Fault::Certificate { .. }))
+                if security == Security::Opportunistic =>
+            {
+                tracing::warn!(
+                    next_hop = %self, %fault,
+                    "The next hop offers TLS that cannot be had, so it is asked for recipients in clear text."
+                );
+                *self.clear_until() = Instant::now().checked_add(CLEAR_FOR);
+                self.open_with(Security::Absent, ready_by).await
+            }
+            opened => opened,
+        }
+    }
+
+    async fn open_with(&self, security: Security, ready_by: Instant) -> Result<Connection, Fault> {
+        let settings::CallForward { host, port, timeout, .. } = &self.settings;
+        let profile = Profile { hostname: self.hostname.clone(), security, timeout: *timeout };
+        Connection::open((host, *port), self.protection.tls.as_ref(), profile, ready_by).await.map_err(
+            |fault| {
+                // What is waited for is the timeout as a whole, whatever was left of it.
+                if let Fault::TimedOut(_) = fault { Fault::TimedOut(*timeout) } else { fault }
+            },
+        )
+    }
+
+    /// How the next connection is protected.
+    fn security(&self) -> Security {
+        let is_left_alone = self.clear_until().is_some_and(|until| Instant::now() < until);
+        match self.protection.security {
+            Security::Opportunistic if is_left_alone => Security::Absent,
+            security => security,
         }
     }
 
@@ -279,6 +315,10 @@ impl CallForward {
         self.back_off.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn clear_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.clear_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn domains(&self) -> MutexGuard<'_, Remembered<String, Filtering>> {
         self.domains.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -290,77 +330,55 @@ impl fmt::Display for CallForward {
     }
 }
 
-impl Connection {
-    async fn ask(&mut self, mailbox: &Mailbox, answer: &mut Option<(Existence, String)>) -> Option<Ending> {
-        if let Some(ending) = self.overhear() {
-            return Some(ending);
-        }
-        self.questions = self.questions.saturating_add(1);
-        self.machine.handle_input(Instant::now(), Input::Ask(mailbox));
-        let ended = self.run(answer).await;
-        if !matches!(answer, Some((Existence::Known, _))) {
-            self.refusals = self.refusals.saturating_add(1);
-        }
-        ended
-    }
-
-    async fn quit(mut self) {
-        self.machine.handle_input(Instant::now(), Input::Quit);
-        let left = timeout(QUIT_TIMEOUT, self.run(&mut None)).await;
-        tracing::debug!(in_time = left.is_ok(), "Took leave of a next hop that was asked for recipients.");
-    }
-
-    /// Does what the machine says until it is ready for a question (`None`) or the session ended.
-    async fn run(&mut self, answer: &mut Option<(Existence, String)>) -> Option<Ending> {
-        loop {
-            while let Some(output) = self.machine.poll_output() {
-                match output {
-                    Output::Send(octets) => self.write(&octets).await,
-                    Output::Answer(existence, reply) => *answer = Some((existence, reply)),
-                    Output::Idle => return None,
-                    Output::Closed(ending) => return Some(ending),
+impl Protection {
+    fn of(settings: &settings::CallForward) -> Result<Self, SetupError> {
+        let (security, connector) = match &settings.tls {
+            CallForwardTls::Opportunistic => (Security::Opportunistic, Some(unverified::connector()?)),
+            CallForwardTls::Configured(tls) => {
+                let client = tls.client_certificate.as_ref();
+                let client = client.map(|files| (files.certificate.as_path(), files.key_file.as_path()));
+                let connector = || tls::connector_with(tls.ca_file.as_deref(), client);
+                match tls.mode {
+                    TlsMode::StartTls => (Security::StartTls, Some(connector()?)),
+                    TlsMode::Implicit => (Security::Established, Some(connector()?)),
+                    TlsMode::None => (Security::Absent, None),
                 }
             }
-            let mut buffer = [0; 4096];
-            match timeout_at(self.deadline(), self.stream.read(&mut buffer)).await {
-                Ok(Ok(0) | Err(_)) => self.machine.handle_input(Instant::now(), Input::Disconnected),
-                Ok(Ok(length)) => {
-                    let octets = buffer.get(..length).unwrap_or_default();
-                    self.machine.handle_input(Instant::now(), Input::Bytes(octets));
-                }
-                Err(_) => self.machine.handle_timeout(Instant::now()),
-            }
+        };
+        let name = ServerName::try_from(settings.host.clone());
+        let tls = match (connector, name) {
+            (None, _) => None,
+            (Some(connector), Ok(name)) => Some((connector, name)),
+            (Some(_), Err(_)) => return Err(SetupError::Host(settings.host.clone())),
+        };
+        Ok(Self { security, tls })
+    }
+}
+
+impl fmt::Debug for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.security.fmt(f)
+    }
+}
+
+impl From<HandshakeFault> for Fault {
+    fn from(fault: HandshakeFault) -> Self {
+        match fault {
+            HandshakeFault::Io(error) => Self::Tls(error.to_string()),
+            HandshakeFault::Certificate { cause, fix } => Self::Certificate { cause, fix },
+            HandshakeFault::NotTls => Self::Tls("what it sends is no TLS".to_owned()),
+            HandshakeFault::Incompatible(error) => Self::Tls(error.to_string()),
         }
     }
+}
 
-    async fn write(&mut self, octets: &[u8]) {
-        match timeout_at(self.deadline(), self.stream.write_all(octets)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => self.machine.handle_input(Instant::now(), Input::Disconnected),
-            Err(_) => self.machine.handle_timeout(Instant::now()),
+impl From<ConnectFault> for Fault {
+    fn from(fault: ConnectFault) -> Self {
+        match fault {
+            ConnectFault::Resolve(error) => Self::Resolve(error),
+            ConnectFault::Refused(address, error) => Self::Refused(address, error),
+            ConnectFault::TimedOut => Self::TimedOut(Duration::ZERO),
         }
-    }
-
-    /// What came while the connection idled must not be taken for an answer.
-    fn overhear(&mut self) -> Option<Ending> {
-        let mut buffer = [0; 1024];
-        match self.stream.try_read(&mut buffer) {
-            Ok(0) => self.machine.handle_input(Instant::now(), Input::Disconnected),
-            Ok(length) => {
-                let octets = buffer.get(..length).unwrap_or_default();
-                self.machine.handle_input(Instant::now(), Input::Bytes(octets));
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(_) => self.machine.handle_input(Instant::now(), Input::Disconnected),
-        }
-        match self.machine.poll_output() {
-            Some(Output::Closed(ending)) => Some(ending),
-            Some(Output::Send(_) | Output::Answer(..) | Output::Idle) | None => None,
-        }
-    }
-
-    fn deadline(&self) -> tokio::time::Instant {
-        self.machine.poll_timeout().unwrap_or_else(Instant::now).into()
     }
 }
 
@@ -371,7 +389,8 @@ const MAX_IDLE: Duration = Duration::from_secs(20);
 const MAX_QUESTIONS: u32 = 100;
 /// Postfix delays every reply after 10 errors of a session, and ends it after 20; other servers are less patient.
 const MAX_REFUSALS: u32 = 8;
-const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a next hop whose TLS cannot be had is asked in clear text before it has another chance.
+const CLEAR_FOR: Duration = Duration::from_secs(10 * 60);
 /// Whether a next hop filters a domain is examined again after this time.
 const DOMAIN_FOR: Duration = Duration::from_secs(6 * 60 * 60);
 const MAX_DOMAINS: usize = 1000;

@@ -79,6 +79,11 @@ pub enum SetupError {
     /// TLS cannot be set up.
     #[error("relay.recipients: {0}")]
     Tls(#[from] TlsSetupError),
+    /// A name that no certificate can have.
+    #[error(
+        "relay.recipients: callforward.host {0:?} is no host name; correct it, or write `tls: {{ mode: none }}`"
+    )]
+    Host(String),
     /// The source was left out when this program was built.
     #[error(
         "relay.recipients: this build has no LDAP; build with the Cargo feature `ldap`, or use another source"
@@ -126,7 +131,7 @@ impl Directory {
                 RecipientSource::File(path) => local.push(Local::File(Box::new(AddressFile::open(path)))),
                 RecipientSource::Ldap(settings) => add(ldap(settings)?),
                 RecipientSource::CallForward(settings) => {
-                    add(Server::CallForward(Arc::new(CallForward::new(settings, hostname))));
+                    add(Server::CallForward(Arc::new(CallForward::new(settings, hostname)?)));
                 }
             }
         }

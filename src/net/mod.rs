@@ -4,4 +4,6 @@
 
 pub mod connect;
 pub mod question;
+pub mod stream;
 pub mod tls;
+pub mod unverified;

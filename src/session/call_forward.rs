@@ -1,10 +1,12 @@
 //! Call-forward: a next hop is asked with RCPT whether it knows a recipient. One connection, many questions.
 //!
-//! EHLO, then for each question MAIL FROM:<>, RCPT, RSET (RFC 5321 §4.1.1), all at once where the next hop has PIPELINING
+//! EHLO, STARTTLS where [`Security`] wants it, then for each question MAIL FROM:<>, RCPT, RSET (RFC 5321 §4.1.1), all at once where the next hop has PIPELINING
 //! (RFC 2920); no message is ever sent. The null reverse-path is the one that every host must take (§4.5.5).
 //!
 //! The caller owns the socket: it feeds what comes in with `handle_input`, calls `handle_timeout` when `poll_timeout` has
 //! passed, and does what `poll_output` says until that returns `None`.
+
+mod verdict;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -16,13 +18,15 @@ use crate::session::smtp_server::Existence;
 use crate::wire::smtp::extensions::Extensions;
 use crate::wire::smtp::path::Mailbox;
 use crate::wire::smtp::reply::{Reply, ReplyParser, Severity};
-use crate::wire::smtp::status::EnhancedStatus;
+use verdict::existence;
 
 /// What happens to the session.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// Octets from the next hop.
     Bytes(&'a [u8]),
+    /// The handshake that [`Output::StartTls`] asked for succeeded.
+    TlsEstablished,
     /// The connection was closed or broke.
     Disconnected,
     /// After [`Output::Idle`]: does it know this recipient?
@@ -36,6 +40,8 @@ pub enum Input<'a> {
 pub enum Output {
     /// Write this.
     Send(Vec<u8>),
+    /// Begin the TLS handshake; where it fails, close the connection.
+    StartTls,
     /// The answer to [`Input::Ask`], and the reply that says so, escaped.
     Answer(Existence, String),
     /// Ready for a question.
@@ -58,6 +64,12 @@ pub enum Ending {
     TimedOut,
     /// What came is no SMTP, or came unasked.
     NotSmtp,
+    /// TLS is required here, and the next hop does not offer STARTTLS.
+    NoStartTls,
+    /// TLS is required here, and the next hop, which offers it, does not begin it; its reply, escaped.
+    StartTlsRefused(String),
+    /// Octets followed the reply to STARTTLS in the clear: someone on the way injects replies (RFC 3207 §6).
+    InjectedBeforeTls,
 }
 
 impl fmt::Display for Ending {
@@ -68,17 +80,45 @@ impl fmt::Display for Ending {
             Self::Lost => f.write_str("it closed the connection"),
             Self::TimedOut => f.write_str("it did not answer in time"),
             Self::NotSmtp => f.write_str("it does not speak SMTP"),
+            Self::NoStartTls => f.write_str(
+                "it does not offer STARTTLS; switch that on there, or write `tls: { mode: opportunistic }`",
+            ),
+            Self::StartTlsRefused(reply) => write!(f, "it does not begin TLS: {reply}"),
+            Self::InjectedBeforeTls => f.write_str(
+                "it went on in clear text after STARTTLS; does someone on the way inject replies?",
+            ),
         }
     }
+}
+
+/// What a session is told before it begins.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// Our name in EHLO.
+    pub hostname: String,
+    /// How the connection is protected.
+    pub security: Security,
+    /// From a question to its answer.
+    pub timeout: Duration,
+}
+
+/// How the connection is protected. No secret travels: only who has mail here is asked, and the answer is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// By STARTTLS where it is offered and begun, else in clear text (RFC 7435).
+    Opportunistic,
+    /// By STARTTLS, and no question without it.
+    StartTls,
+    /// TLS was there before the first octet.
+    Established,
+    /// In clear text.
+    Absent,
 }
 
 /// The session.
 #[derive(Debug)]
 pub struct CallForward {
-    /// Our name in EHLO.
-    hostname: String,
-    /// From a question to its answer, and from the connection to the first question.
-    timeout: Duration,
+    profile: Profile,
     state: State,
     extensions: Extensions,
     parser: ReplyParser,
@@ -93,6 +133,8 @@ enum State {
     Greeting,
     Ehlo,
     Helo,
+    StartTls,
+    Handshake,
     Idle,
     Asking(Asking),
     Quitting,
@@ -118,17 +160,16 @@ enum Command {
 }
 
 impl CallForward {
-    /// A session on a connection that was just made.
+    /// A session on a connection that was just made, to be ready for its first question by `ready_by`.
     #[must_use]
-    pub fn new(now: Instant, hostname: String, timeout: Duration) -> Self {
+    pub fn new(ready_by: Instant, profile: Profile) -> Self {
         Self {
-            hostname,
-            timeout,
+            profile,
             state: State::Greeting,
             extensions: Extensions::default(),
             parser: ReplyParser::new(),
             outputs: VecDeque::new(),
-            deadline: now.checked_add(timeout),
+            deadline: Some(ready_by),
             is_open: true,
         }
     }
@@ -156,11 +197,12 @@ impl CallForward {
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         match input {
             Input::Bytes(bytes) => self.on_bytes(bytes),
+            Input::TlsEstablished => self.on_tls_established(),
             Input::Disconnected => self.close(Ending::Lost),
             Input::Ask(mailbox) if matches!(self.state, State::Idle) => self.on_ask(now, mailbox),
             Input::Quit if matches!(self.state, State::Idle) => {
                 self.state = State::Quitting;
-                self.deadline = now.checked_add(self.timeout);
+                self.deadline = now.checked_add(self.profile.timeout);
                 self.send(b"QUIT\r\n".to_vec());
             }
             Input::Ask(_) | Input::Quit => {}
@@ -177,7 +219,7 @@ impl CallForward {
         let parameter = if mailbox.needs_smtputf8() { " SMTPUTF8" } else { "" };
         let mail = format!("MAIL FROM:<>{parameter}\r\n").into_bytes();
         let rest = [format!("RCPT TO:<{mailbox}>\r\n").into_bytes(), b"RSET\r\n".to_vec()];
-        self.deadline = now.checked_add(self.timeout);
+        self.deadline = now.checked_add(self.profile.timeout);
         if self.extensions.pipelining {
             self.send([&[mail], &rest[..]].concat().concat());
             self.state = State::Asking(Asking::new(VecDeque::new()));
@@ -198,6 +240,10 @@ impl CallForward {
 
     fn on_bytes(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !matches!(self.state, State::Closed) {
+            if matches!(self.state, State::Handshake) {
+                self.outputs.retain(|output| *output != Output::StartTls);
+                return self.close(Ending::InjectedBeforeTls);
+            }
             match self.parser.parse(&mut bytes) {
                 Ok(Some(reply)) => self.on_reply(&reply),
                 Ok(None) => {}
@@ -212,17 +258,54 @@ impl CallForward {
             State::Greeting if is_positive => self.hello("EHLO", State::Ehlo),
             State::Ehlo if is_positive => {
                 self.extensions = Extensions::parse(reply);
-                self.idle();
+                self.protect();
             }
-            State::Ehlo if reply.severity() == Severity::Permanent => self.hello("HELO", State::Helo),
+            // A server of before 1995, which can protect nothing.
+            State::Ehlo if reply.severity() == Severity::Permanent && !self.requires_starttls() => {
+                self.hello("HELO", State::Helo);
+            }
             State::Helo if is_positive => self.idle(),
+            State::StartTls if is_positive => {
+                self.state = State::Handshake;
+                self.outputs.push_back(Output::StartTls);
+            }
+            State::StartTls if self.requires_starttls() => {
+                self.close(Ending::StartTlsRefused(reply.to_string()));
+            }
+            // It goes on in clear text (RFC 3207 §4).
+            State::StartTls => self.idle(),
             State::Greeting | State::Ehlo | State::Helo => self.close(Ending::Refused(reply.to_string())),
             State::Asking(asking) => self.on_reply_to_question(asking, reply),
             State::Quitting => self.close(Ending::Quit),
             // What comes unasked would be taken for the next answer: 421 before it closes, or nonsense.
             State::Idle if reply.code().number() == SERVICE_NOT_AVAILABLE => self.close(Ending::Lost),
             State::Idle => self.close(Ending::NotSmtp),
-            State::Closed => {}
+            State::Handshake | State::Closed => {}
+        }
+    }
+
+    fn requires_starttls(&self) -> bool {
+        self.profile.security == Security::StartTls
+    }
+
+    fn protect(&mut self) {
+        match self.profile.security {
+            Security::StartTls | Security::Opportunistic if self.extensions.starttls => {
+                self.send(b"STARTTLS\r\n".to_vec());
+                self.state = State::StartTls;
+            }
+            Security::StartTls => self.close(Ending::NoStartTls),
+            Security::Opportunistic | Security::Established | Security::Absent => self.idle(),
+        }
+    }
+
+    /// What the next hop said before TLS is forgotten (RFC 3207 §4.2).
+    fn on_tls_established(&mut self) {
+        if matches!(self.state, State::Handshake) {
+            self.profile.security = Security::Established;
+            self.extensions = Extensions::default();
+            self.parser = ReplyParser::new();
+            self.hello("EHLO", State::Ehlo);
         }
     }
 
@@ -259,7 +342,7 @@ impl CallForward {
     }
 
     fn hello(&mut self, verb: &str, state: State) {
-        self.send(format!("{verb} {}\r\n", self.hostname).into_bytes());
+        self.send(format!("{verb} {}\r\n", self.profile.hostname).into_bytes());
         self.state = state;
     }
 
@@ -289,54 +372,6 @@ impl Asking {
     }
 }
 
-/// What a reply to RCPT says about the recipient.
-///
-/// *Known*: 250, 251 (will forward). *Unknown*, which becomes a 550 of ours: only what says that this very mailbox is not
-/// there, that is 550, 551 or 553 with a status of the class "address of the recipient" (RFC 3463 §3.2), or 550 with no
-/// status and no word of another reason. Everything else, 4yz or a block or a wish for TLS or a login, is about
-/// ourselves or about now: *not available*.
-fn existence(reply: &Reply) -> Existence {
-    // Of whatever class: 550 with a status of class 4 contradicts itself, and is no plain 550.
-    let status =
-        reply.lines().first().and_then(|line| EnhancedStatus::leading(line)).map(|(status, _)| status);
-    match (reply.code().number(), status) {
-        (250 | 251, _) => Existence::Known,
-        (550 | 551 | 553, Some(status)) if BAD_RECIPIENT.contains(&status) => Existence::Unknown,
-        (550, None) if !OTHER_REASONS.iter().any(|words| reply.mentions(words)) => Existence::Unknown,
-        _ => Existence::Unavailable,
-    }
-}
-
-/// Other address status, bad mailbox, bad mailbox syntax, moved, recipient without a mail host (Exchange says so of a
-/// recipient it does not find). Not X.1.2 and X.1.4, which speak of domain and configuration, nor X.1.7 and X.1.8, which
-/// speak of the sender.
-const BAD_RECIPIENT: [EnhancedStatus; 5] = [
-    EnhancedStatus::new(5, 1, 0),
-    EnhancedStatus::new(5, 1, 1),
-    EnhancedStatus::new(5, 1, 3),
-    EnhancedStatus::new(5, 1, 6),
-    EnhancedStatus::new(5, 1, 10),
-];
-/// Words of a plain 550 that is not about the recipient.
-const OTHER_REASONS: [&str; 17] = [
-    "relay",
-    "block",
-    "spam",
-    "denied",
-    "prohibit",
-    "policy",
-    "blacklist",
-    "reputation",
-    "sender",
-    "helo",
-    "reverse",
-    "dns",
-    "listed",
-    "authenticat",
-    "not allowed",
-    "permi",
-    "quota",
-];
 /// RFC 5321 §3.8: may answer anything, and closes.
 const SERVICE_NOT_AVAILABLE: u16 = 421;
 

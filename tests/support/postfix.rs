@@ -36,6 +36,8 @@ pub(crate) struct Postfix {
     starttls_port: u16,
     implicit_port: u16,
     mx_port: u16,
+    mx_starttls_port: u16,
+    mx_implicit_port: u16,
 }
 
 impl Postfix {
@@ -43,8 +45,9 @@ impl Postfix {
     pub(crate) fn start() -> Result<Self, Missing> {
         check_machine()?;
         let dir = tempfile::Builder::new().prefix("postfix").tempdir().unwrap();
-        let postfix =
-            Self { dir, starttls_port: free_port(), implicit_port: free_port(), mx_port: free_port() };
+        let [starttls_port, implicit_port, mx_port, mx_starttls_port, mx_implicit_port] =
+            std::array::from_fn(|_| free_port());
+        let postfix = Self { dir, starttls_port, implicit_port, mx_port, mx_starttls_port, mx_implicit_port };
         postfix.build();
         postfix.start_again();
         Ok(postfix)
@@ -65,6 +68,16 @@ impl Postfix {
         self.mx_port
     }
 
+    /// As [`Self::mx_port`], and demands STARTTLS.
+    pub(crate) const fn mx_starttls_port(&self) -> u16 {
+        self.mx_starttls_port
+    }
+
+    /// As [`Self::mx_port`], and speaks TLS from the first octet.
+    pub(crate) const fn mx_implicit_port(&self) -> u16 {
+        self.mx_implicit_port
+    }
+
     /// PEM file with the authority that signed the certificate for `localhost` and 127.0.0.1.
     pub(crate) fn ca_file(&self) -> PathBuf {
         self.path("tls/ca.pem")
@@ -78,7 +91,7 @@ impl Postfix {
     /// Starts it after [`Postfix::stop`] on the same ports.
     pub(crate) fn start_again(&self) {
         self.control("start");
-        for port in [self.starttls_port, self.implicit_port, self.mx_port] {
+        for port in self.ports() {
             let listening = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
             assert!(wait_until(listening), "no Postfix on port {port}:\n{}", self.maillog());
         }
@@ -133,6 +146,10 @@ impl Postfix {
         fs::read_to_string(self.path("log/maillog")).unwrap_or_default()
     }
 
+    const fn ports(&self) -> [u16; 5] {
+        [self.starttls_port, self.implicit_port, self.mx_port, self.mx_starttls_port, self.mx_implicit_port]
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -156,7 +173,7 @@ impl Postfix {
         }
         chown(dir.join("mail"), Some(nobody), None).unwrap();
         self.write("conf/main.cf", &main_cf(dir, nobody));
-        self.write("conf/master.cf", &master_cf(self.starttls_port, self.implicit_port, self.mx_port));
+        self.write("conf/master.cf", &master_cf(self.ports()));
         let mailboxes = MAILBOXES.map(|name| format!("{name}@{DOMAIN} {name}/\n")).concat();
         self.write("conf/mailboxes", &format!("{mailboxes}@{CATCH_ALL} archive/\n"));
         let senders =
@@ -272,13 +289,24 @@ message_size_limit = 2000000
     )
 }
 
-fn master_cf(starttls_port: u16, implicit_port: u16, mx_port: u16) -> String {
+fn master_cf(
+    [starttls_port, implicit_port, mx_port, mx_starttls_port, mx_implicit_port]: [u16; 5],
+) -> String {
     format!(
         "127.0.0.1:{starttls_port} inet n - n - - smtpd
 127.0.0.1:{implicit_port} inet n - n - - smtpd
   -o smtpd_tls_wrappermode=yes
 127.0.0.1:{mx_port} inet n - n - - smtpd
   -o smtpd_tls_security_level=none
+  -o smtpd_sasl_auth_enable=no
+  -o smtpd_sender_restrictions=
+  -o smtpd_relay_restrictions=reject_unauth_destination
+127.0.0.1:{mx_starttls_port} inet n - n - - smtpd
+  -o smtpd_sasl_auth_enable=no
+  -o smtpd_sender_restrictions=
+  -o smtpd_relay_restrictions=reject_unauth_destination
+127.0.0.1:{mx_implicit_port} inet n - n - - smtpd
+  -o smtpd_tls_wrappermode=yes
   -o smtpd_sasl_auth_enable=no
   -o smtpd_sender_restrictions=
   -o smtpd_relay_restrictions=reject_unauth_destination

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailslotd::config::settings::{CallForward, OnFailure, RecipientSource};
+use mailslotd::config::settings::{CallForward, CallForwardTls, OnFailure, RecipientSource};
 use mailslotd::directory::{Asker, Directory, FindingKind};
 use mailslotd::session::smtp_server::Existence;
 use mailslotd::telemetry::metrics::Metrics;
@@ -61,7 +61,13 @@ impl Scene {
 
 /// The next hop on a port of loopback.
 pub(crate) fn next_hop(port: u16) -> RecipientSource {
-    RecipientSource::CallForward(CallForward { host: "127.0.0.1".to_owned(), port, timeout: TIMEOUT })
+    protected_next_hop(port, CallForwardTls::Opportunistic)
+}
+
+/// The next hop on a port of loopback, and how it is reached.
+pub(crate) fn protected_next_hop(port: u16, tls: CallForwardTls) -> RecipientSource {
+    let host = "127.0.0.1".to_owned();
+    RecipientSource::CallForward(CallForward { host, port, tls, timeout: TIMEOUT })
 }
 
 /// It takes the connection and says nothing.

@@ -250,5 +250,8 @@ objectClass: inetOrgPerson
 objectClass: mailRecipient
 cn: Twice
 sn: Twice
+mail: shop@xn--bcher-kva.example
 proxyAddresses: smtp:twice@corp.example
+proxyAddresses: smtp:desk@xn--bcher-kva.example
+proxyAddresses:: c210cDpib29rc0Biw7xjaGVyLmV4YW1wbGU=
 ";

@@ -173,7 +173,7 @@ impl Checking<'_> {
         host.value
     }
 
-    fn tls(&mut self, tls: raw::Tls) -> Tls {
+    pub(super) fn tls(&mut self, tls: raw::Tls) -> Tls {
         let mode = tls.mode.as_ref().map_or(TlsMode::StartTls, |mode| mode.value);
         let ca_file = tls.ca_file.and_then(|path| self.authorities(&path, mode));
         let client_certificate = match (tls.client_certificate, tls.key_file) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::super::problem::Problem;
-use super::super::raw::{self, At};
-use super::super::settings::{CallForward, Ldap, RecipientSource, TlsMode};
+use super::super::raw::{self, At, CallForwardTlsMode};
+use super::super::settings::{CallForward, CallForwardTls, Ldap, RecipientSource, TlsMode};
 use super::{Checking, SecretOwner, Secrets, domain_fault, ldap_filter};
 use crate::policy::relay::{AcceptedDomains, DomainName, DomainPattern};
 use crate::wire::smtp::path::Mailbox;
@@ -197,20 +197,42 @@ impl Checking<'_> {
     }
 
     fn callforward(&mut self, callforward: raw::CallForward) -> Option<CallForward> {
-        let raw::CallForward { place, lost, host, timeout } = callforward;
+        let raw::CallForward { place, lost, host, tls, timeout } = callforward;
+        let timeout = self.nonzero(timeout, CALLFORWARD_TIMEOUT);
+        let tls = tls.map(|tls| self.callforward_tls(tls.value)).unwrap_or_default();
         let Some(written) = host else {
             let fix = "add the next hop, for example `host: mail.corp.example:25`";
             self.missing(&place, &lost, "host", fix);
             return None;
         };
-        let timeout = self.nonzero(timeout, CALLFORWARD_TIMEOUT);
-        let Some((host, port)) = host_and_port(&written.value, 25) else {
+        let is_implicit = matches!(&tls, CallForwardTls::Configured(tls) if tls.mode == TlsMode::Implicit);
+        let Some((host, port)) = host_and_port(&written.value, if is_implicit { 465 } else { 25 }) else {
             let cause = format!("{:?} is neither a host name nor an IP address", written.value);
             let fix = "write a host and its port, for example mail.corp.example:25, 192.0.2.25:25 or '[2001:db8::25]:25'";
             self.problem(written.problem(cause, fix));
             return None;
         };
-        Some(CallForward { host, port, timeout })
+        if is_implicit && matches!(port, 25 | 587) {
+            let fix = "write `tls: { mode: starttls }`, or port 465";
+            self.problems.warn(written.problem("25 and 587 begin without TLS", fix));
+        }
+        Some(CallForward { host, port, tls, timeout })
+    }
+
+    fn callforward_tls(&mut self, tls: raw::CallForwardTls) -> CallForwardTls {
+        let raw::CallForwardTls { place, lost, mode, ca_file, client_certificate, key_file } = tls;
+        let mode = match mode {
+            Some(At { value: CallForwardTlsMode::As(mode), place }) => At { value: mode, place },
+            Some(At { value: CallForwardTlsMode::Opportunistic, .. }) | None => {
+                for file in [ca_file, client_certificate, key_file].into_iter().flatten() {
+                    let cause = "nobody proves who they are with `mode: opportunistic`, the default";
+                    self.problem(file.problem(cause, "write `mode: starttls`, or remove it"));
+                }
+                return CallForwardTls::Opportunistic;
+            }
+        };
+        let tls = raw::Tls { place, lost, mode: Some(mode), ca_file, client_certificate, key_file };
+        CallForwardTls::Configured(self.tls(tls))
     }
 }
 

@@ -89,10 +89,35 @@ section! {
     pub(in crate::config) struct CallForward {
         /// Host name or IP address, and a port unless it is 25: `mail.corp.example:25`. No default.
         host: String,
+        /// How the connection is protected.
+        tls: CallForwardTls,
         /// How long one answer may take. Default: `30s`.
         timeout: Duration,
     }
     later: []
+}
+
+section! {
+    /// How the connection to a next hop that is asked is protected.
+    pub(in crate::config) struct CallForwardTls {
+        /// `opportunistic` (STARTTLS where it is offered, whatever the certificate: no secret travels), or as for
+        /// destinations `starttls` (required), `implicit` or `none`. Default: `opportunistic`.
+        mode: CallForwardTlsMode,
+        /// Absolute path of a PEM file with the authorities to trust instead of the system's.
+        ca_file: String,
+        /// Absolute path of a PEM file with the certificate that says who we are, for a next hop that asks. Default: none.
+        client_certificate: String,
+        /// Absolute path of a PEM file with its key. Needed with `client_certificate`.
+        key_file: String,
+    }
+    later: []
+}
+
+/// When TLS begins, or that it need not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum CallForwardTlsMode {
+    Opportunistic,
+    As(TlsMode),
 }
 
 section! {

@@ -4,7 +4,10 @@ use super::super::document::{Node, Value};
 use super::super::problem::{Place, Problem, Problems};
 use super::read::{Read, quoted, shown};
 use super::scalar::text_value;
-use super::{Enabled, GroupField, Keyword, LogFormat, Mechanism, Mode, RequireTls, Required, TlsMode};
+use super::{
+    CallForwardTlsMode, Enabled, GroupField, Keyword, LogFormat, Mechanism, Mode, RequireTls, Required,
+    TlsMode,
+};
 use crate::config::settings::{Bounces, DisplayName, OnFailure};
 use crate::message::id::{DiscardReason, ListenerName, NotAName, RuleName};
 use crate::message::mail::Priority;
@@ -57,6 +60,12 @@ words! {
         "starttls" => Self::StartTls,
         "implicit" => Self::Implicit,
         "none" => Self::None,
+    }
+    CallForwardTlsMode {
+        "opportunistic" => Self::Opportunistic,
+        "starttls" => Self::As(TlsMode::StartTls),
+        "implicit" => Self::As(TlsMode::Implicit),
+        "none" => Self::As(TlsMode::None),
     }
     Mechanism {
         "scram-sha-256" => Self::ScramSha256,

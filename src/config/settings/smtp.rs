@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-use super::{CertificateFiles, Mechanism, TlsMode};
+use super::{CertificateFiles, Mechanism, Tls, TlsMode};
 use crate::policy::account::Cleartext;
 use crate::policy::rate::Rate;
 use crate::policy::relay::{ListenerPolicy, RelayPolicy};
@@ -148,8 +148,21 @@ pub struct CallForward {
     pub host: String,
     /// Usually 25.
     pub port: u16,
+    /// How the connection is protected.
+    pub tls: CallForwardTls,
     /// How long one answer may take.
     pub timeout: Duration,
+}
+
+/// How the connection to a next hop that is asked is protected.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum CallForwardTls {
+    /// By STARTTLS where it is offered, whatever the certificate says, else in clear text (RFC 7435): no secret travels,
+    /// and nobody who can read the questions is kept from the message itself, which goes the same way.
+    #[default]
+    Opportunistic,
+    /// As a destination's: the certificate is checked, and without TLS nothing is asked, unless the mode is `none`.
+    Configured(Tls),
 }
 
 /// What an answer is worth when a directory cannot be asked.

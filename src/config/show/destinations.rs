@@ -5,7 +5,9 @@ use std::path::Path;
 use serde::{Serialize, Serializer};
 
 use super::super::check::{SecretOrigin, SecretOwner, spelled};
-use super::super::settings::{Destination, DestinationKind, Maildir, Mechanism, Sender, Submission, TlsMode};
+use super::super::settings::{
+    Destination, DestinationKind, Maildir, Mechanism, Sender, Submission, Tls, TlsMode,
+};
 use super::smtp::patterns;
 use super::{limit, rate, size};
 
@@ -38,7 +40,7 @@ pub(super) struct ShownSubmission<'s> {
 }
 
 #[derive(Serialize)]
-struct ShownTls<'s> {
+pub(super) struct ShownTls<'s> {
     mode: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     ca_file: Option<&'s Path>,
@@ -46,6 +48,18 @@ struct ShownTls<'s> {
     client_certificate: Option<&'s Path>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_file: Option<&'s Path>,
+}
+
+impl<'s> ShownTls<'s> {
+    pub(super) fn of(tls: &'s Tls) -> Self {
+        let client = tls.client_certificate.as_ref();
+        Self {
+            mode: tls_mode(tls.mode),
+            ca_file: tls.ca_file.as_deref(),
+            client_certificate: client.map(|files| &*files.certificate),
+            key_file: client.map(|files| &*files.key_file),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -136,16 +150,7 @@ impl<'s> ShownSubmission<'s> {
         Self {
             host: &submission.host,
             port: submission.port,
-            tls: ShownTls {
-                mode: tls_mode(submission.tls.mode),
-                ca_file: submission.tls.ca_file.as_deref(),
-                client_certificate: submission
-                    .tls
-                    .client_certificate
-                    .as_ref()
-                    .map(|files| &*files.certificate),
-                key_file: submission.tls.client_certificate.as_ref().map(|files| &*files.key_file),
-            },
+            tls: ShownTls::of(&submission.tls),
             auth,
             from: submission.from.as_ref().map(From::of),
             limits: Limits {

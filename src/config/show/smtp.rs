@@ -8,10 +8,11 @@ use serde::Serialize;
 
 use super::super::check::{SecretOrigin, SecretOwner, spelled};
 use super::super::settings::{
-    Bounces, CallForward, ClientException, Ldap, OnFailure, Pickup, RecipientSource, Route, RouteTo,
-    ServerAuth, ServerTls, SmtpFrontEnd, SmtpLimits, SmtpListener, TlsStart,
+    Bounces, ClientException, OnFailure, Pickup, Route, RouteTo, ServerAuth, ServerTls, SmtpFrontEnd,
+    SmtpLimits, SmtpListener, TlsStart,
 };
-use super::destinations::{mechanism, tls_mode};
+use super::destinations::mechanism;
+use super::recipients::Recipients;
 use super::{limit, rate, size};
 use crate::policy::account::Cleartext;
 use crate::policy::relay::{AddressPattern, Authentication, RelayTo, TrustedNetwork};
@@ -141,43 +142,6 @@ pub(super) struct Relay<'s> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Recipients<'s> {
-    List(&'s [String]),
-    File(&'s Path),
-    Ldap(Box<ShownLdap<'s>>),
-    CallForward(ShownCallForward),
-}
-
-#[derive(Serialize)]
-struct ShownLdap<'s> {
-    url: &'s str,
-    tls: DirectoryTls<'s>,
-    base: &'s str,
-    filter: &'s str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bind_dn: Option<&'s str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    password_file: Option<&'s Path>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    password_env: Option<&'s str>,
-    timeout: String,
-}
-
-#[derive(Serialize)]
-struct DirectoryTls<'s> {
-    mode: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ca_file: Option<&'s Path>,
-}
-
-#[derive(Serialize)]
-struct ShownCallForward {
-    host: String,
-    timeout: String,
-}
-
-#[derive(Serialize)]
 struct ShownRoute<'s> {
     domain: String,
     via: &'s str,
@@ -218,45 +182,6 @@ impl<'s> Relay<'s> {
                 Bounces::Everyone => "everyone",
                 Bounces::Off => "off",
             },
-        }
-    }
-}
-
-impl<'s> Recipients<'s> {
-    fn of(number: usize, source: &'s RecipientSource, secrets: &'s [(SecretOwner, SecretOrigin)]) -> Self {
-        let owner = SecretOwner::Directory(number);
-        match source {
-            RecipientSource::List(list) => Self::List(list),
-            RecipientSource::File(path) => Self::File(path),
-            RecipientSource::Ldap(ldap) => {
-                let secret = secrets.iter().find(|(other, _)| *other == owner).map(|(_, origin)| origin);
-                Self::Ldap(Box::new(ShownLdap::of(ldap, secret)))
-            }
-            RecipientSource::CallForward(CallForward { host, port, timeout }) => {
-                let host =
-                    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-                Self::CallForward(ShownCallForward { host, timeout: spelled(*timeout) })
-            }
-        }
-    }
-}
-
-impl<'s> ShownLdap<'s> {
-    fn of(ldap: &'s Ldap, secret: Option<&'s SecretOrigin>) -> Self {
-        let (password_file, password_env) = match secret {
-            Some(SecretOrigin::File(path)) => (Some(&**path), None),
-            Some(SecretOrigin::Variable(name)) => (None, Some(&**name)),
-            None => (None, None),
-        };
-        Self {
-            url: &ldap.url,
-            tls: DirectoryTls { mode: tls_mode(ldap.tls), ca_file: ldap.ca_file.as_deref() },
-            base: &ldap.base,
-            filter: &ldap.filter,
-            bind_dn: ldap.bind.as_ref().map(|(dn, _)| &**dn),
-            password_file,
-            password_env,
-            timeout: spelled(ldap.timeout),
         }
     }
 }

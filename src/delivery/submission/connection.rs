@@ -1,24 +1,18 @@
 //! One connection: a socket, TLS, and the machine that says what to do with them.
 #![expect(clippy::disallowed_methods, reason = "the machine is told the time here")]
 
-use std::future::{Future as _, poll_fn};
 use std::io;
-use std::mem::MaybeUninit;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::unconstrained;
 use tokio::time::{timeout, timeout_at};
 
 use super::content::{Outgoing, Reader, Source};
 use super::endpoint::Endpoint;
 use crate::delivery::outcome::Handoff;
 use crate::net::connect::{ConnectFault, connect};
+use crate::net::stream::Stream;
 use crate::net::tls::HandshakeFault;
 use crate::session::sasl::Nonce;
 use crate::session::sasl::client::Identity;
@@ -85,12 +79,6 @@ pub(super) struct Connection {
     pub(super) transactions: u32,
     /// When it became free last.
     pub(super) idle_since: Instant,
-}
-
-#[derive(Debug)]
-enum Stream {
-    Clear(TcpStream),
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
 /// What the machine waits for from this side.
@@ -197,12 +185,8 @@ impl Connection {
 
     async fn write(&mut self, bytes: &[u8]) {
         let deadline = self.deadline();
-        let written = match &mut self.stream {
-            Some(Stream::Clear(stream)) => timeout_at(deadline, write_all(stream, bytes)).await,
-            Some(Stream::Tls(stream)) => timeout_at(deadline, write_all(stream, bytes)).await,
-            None => return,
-        };
-        match written {
+        let Some(stream) = &mut self.stream else { return };
+        match timeout_at(deadline, stream.write_all(bytes)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 // A server that refuses and closes has said why before it did.
@@ -226,29 +210,16 @@ impl Connection {
     /// Feeds the machine once; `false` when nothing more will come before the deadline.
     async fn read_until(&mut self, deadline: tokio::time::Instant) -> bool {
         let mut buffer = [0; 4096];
-        let read = match &mut self.stream {
-            Some(Stream::Clear(stream)) => timeout_at(deadline, stream.read(&mut buffer)).await,
-            Some(Stream::Tls(stream)) => timeout_at(deadline, stream.read(&mut buffer)).await,
-            None => return false,
-        };
+        let Some(stream) = &mut self.stream else { return false };
+        let read = timeout_at(deadline, stream.read(&mut buffer)).await;
         read.is_ok_and(|read| self.took(read, &buffer))
     }
 
     /// Feeds the machine what is there already, without waiting. Whether there was anything.
     async fn overhear(&mut self) -> bool {
         let mut buffer = [0; 4096];
-        let read = match &mut self.stream {
-            Some(Stream::Clear(stream)) => {
-                notice_input(stream).await;
-                read_ready(stream, &mut buffer).await
-            }
-            Some(Stream::Tls(stream)) => {
-                notice_input(stream.get_ref().0).await;
-                read_ready(stream, &mut buffer).await
-            }
-            None => return false,
-        };
-        let Some(read) = read else { return false };
+        let Some(stream) = &mut self.stream else { return false };
+        let Some(read) = stream.read_ready(&mut buffer).await else { return false };
         if !self.took(read, &buffer) {
             self.machine.handle_input(Instant::now(), Input::Disconnected);
         }
@@ -298,39 +269,12 @@ impl Connection {
     }
 }
 
-/// The runtime hears of input a moment after it came, and takes the socket for empty until then: asks the kernel.
-async fn notice_input(stream: &TcpStream) {
-    let mut octet = [MaybeUninit::uninit()];
-    let nothing = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
-    if !SockRef::from(stream).peek(&mut octet).as_ref().is_err_and(nothing) {
-        // What it cannot wait for, reading will tell.
-        stream.readable().await.unwrap_or_default();
-    }
-}
-
-/// `None`: there is nothing now.
-async fn read_ready<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut [u8]) -> Option<io::Result<usize>> {
-    // Otherwise a task that has done much may be told that there is nothing.
-    let mut read = pin!(unconstrained(stream.read(buffer)));
-    poll_fn(|context| match read.as_mut().poll(context) {
-        Poll::Ready(read) => Poll::Ready(Some(read)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
-}
-
-async fn write_all<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> io::Result<()> {
-    stream.write_all(bytes).await?;
-    stream.flush().await
-}
-
 async fn handshake(stream: TcpStream, endpoint: &Endpoint) -> Result<Stream, HandshakeFault> {
-    let Some((connector, name)) = &endpoint.tls else {
+    match &endpoint.tls {
+        Some(tls) => Stream::handshake(stream, tls).await,
         // Only `tls: none` leaves it out, and then the machine asks for no TLS.
-        return Ok(Stream::Clear(stream));
-    };
-    let established = connector.connect(name.clone(), stream).await.map_err(HandshakeFault::of)?;
-    Ok(Stream::Tls(Box::new(established)))
+        None => Ok(Stream::Clear(stream)),
+    }
 }
 
 fn profile(endpoint: &Endpoint) -> Result<Profile, getrandom::Error> {

@@ -6,15 +6,24 @@ fn mailbox() -> Mailbox {
     Mailbox::parse("Ops@corp.example").unwrap()
 }
 
-fn session() -> (Instant, CallForward) {
+fn session(security: Security) -> (Instant, CallForward) {
     #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
     let now = Instant::now();
-    (now, CallForward::new(now, "gw.example".to_owned(), TIMEOUT))
+    let profile = Profile { hostname: "gw.example".to_owned(), security, timeout: TIMEOUT };
+    (now, CallForward::new(now + TIMEOUT, profile))
+}
+
+/// A session that has said STARTTLS.
+fn starting_tls(security: Security) -> (Instant, CallForward) {
+    let (now, mut session) = session(security);
+    said(&mut session, now, "220 mx.corp.example\r\n");
+    assert_eq!(said(&mut session, now, "250-mx\r\n250 STARTTLS\r\n"), [send("STARTTLS\r\n")]);
+    (now, session)
 }
 
 /// A session that was greeted and said EHLO.
 fn idle(extensions: &str) -> (Instant, CallForward) {
-    let (now, mut session) = session();
+    let (now, mut session) = session(Security::Absent);
     assert_eq!(said(&mut session, now, "220 mx.corp.example\r\n"), [send("EHLO gw.example\r\n")]);
     assert_eq!(said(&mut session, now, extensions), [Output::Idle]);
     (now, session)
@@ -81,46 +90,21 @@ fn a_next_hop_that_refuses_the_null_reverse_path_has_not_answered() {
 }
 
 #[test]
-fn only_a_reply_about_this_very_mailbox_says_that_it_is_unknown() {
-    use Existence::{Known, Unavailable, Unknown};
-    for (text, expected) in [
-        ("250 2.1.5 ok", Known),
-        ("251 user not local; will forward", Known),
-        ("252 cannot verify", Unavailable),
-        ("550 5.1.1 <x>: Recipient address rejected: User unknown in virtual mailbox table", Unknown),
-        ("550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found", Unknown),
-        ("550 5.1.0 address rejected", Unknown),
-        ("551 5.1.6 moved", Unknown),
-        ("553 5.1.3 bad mailbox", Unknown),
-        ("550 no such user", Unknown),
-        ("550 Unrouteable address", Unknown),
-        ("550 5.1.2 domain not found", Unavailable),
-        ("550 5.1.8 sender's domain", Unavailable),
-        ("550 5.7.1 blocked", Unavailable),
-        ("550 5.7.1 relaying denied", Unavailable),
-        ("550 relay not permitted", Unavailable),
-        ("550 Administrative prohibition", Unavailable),
-        ("550-Your address is listed in a DNS block list\r\n550 go away", Unavailable),
-        ("551 user not local", Unavailable),
-        ("553 no", Unavailable),
-        ("554 5.1.1 odd code", Unavailable),
-        ("554 5.7.1 Relay access denied", Unavailable),
-        ("530 5.7.0 Must issue a STARTTLS command first", Unavailable),
-        ("501 5.1.3 syntax", Unavailable),
-        ("552 5.2.2 mailbox full", Unavailable),
-        ("450 4.1.1 unverified", Unavailable),
-        ("451 4.7.1 greylisted", Unavailable),
-        ("452 4.3.1 full", Unavailable),
-        ("550 4.1.1 classes disagree", Unavailable),
-    ] {
-        let reply = ReplyParser::new().parse(&mut format!("{text}\r\n").as_bytes()).unwrap().unwrap();
-        assert_eq!(existence(&reply), expected, "{text}");
+fn whatever_is_said_to_mail_or_before_it_no_recipient_is_unknown() {
+    for refused in ["550 5.1.1 user unknown", "550 5.1.0 address rejected", "553 no such user", "550 no"] {
+        let (now, mut session) = idle("250 mx\r\n");
+        asked(&mut session, now, &mailbox());
+        let outputs = said(&mut session, now, &format!("{refused}\r\n"));
+        assert_eq!(outputs, [answer(Existence::Unavailable, refused), send("RSET\r\n")]);
+        let (now, mut session) = self::session(Security::Absent);
+        let closed = Output::Closed(Ending::Refused(refused.to_owned()));
+        assert_eq!(said(&mut session, now, &format!("{refused}\r\n")), [closed]);
     }
 }
 
 #[test]
 fn an_old_next_hop_is_greeted_with_helo() {
-    let (now, mut session) = session();
+    let (now, mut session) = session(Security::Absent);
     said(&mut session, now, "220 mx\r\n");
     assert_eq!(said(&mut session, now, "502 what?\r\n"), [send("HELO gw.example\r\n")]);
     assert_eq!(said(&mut session, now, "250 mx\r\n"), [Output::Idle]);
@@ -128,7 +112,7 @@ fn an_old_next_hop_is_greeted_with_helo() {
 
 #[test]
 fn a_next_hop_that_does_not_want_to_talk_is_quoted() {
-    let (now, mut session) = session();
+    let (now, mut session) = session(Security::Absent);
     let closed = Output::Closed(Ending::Refused("554 5.7.1 go away".to_owned()));
     assert_eq!(said(&mut session, now, "554 5.7.1 go away\r\n"), [closed]);
     assert_eq!(said(&mut session, now, "220 mx\r\n"), []);
@@ -155,7 +139,7 @@ fn a_question_that_the_next_hop_cuts_short_is_not_decided() {
 
 #[test]
 fn silence_ends_in_time_and_idling_does_not() {
-    let (now, mut session) = session();
+    let (now, mut session) = session(Security::Absent);
     assert_eq!(session.poll_timeout(), Some(now + TIMEOUT));
     session.handle_timeout(now + TIMEOUT - Duration::from_millis(1));
     assert_eq!(outputs(&mut session), []);
@@ -190,6 +174,59 @@ fn where_only_the_domain_has_other_letters_its_a_labels_are_asked_for() {
 
 #[test]
 fn what_is_no_smtp_ends_the_session() {
-    let (now, mut session) = session();
+    let (now, mut session) = session(Security::Absent);
     assert_eq!(said(&mut session, now, "HTTP/1.1 400\r\n"), [Output::Closed(Ending::NotSmtp)]);
+}
+
+#[test]
+fn tls_begins_where_it_is_offered_and_what_was_said_before_it_is_forgotten() {
+    for security in [Security::Opportunistic, Security::StartTls] {
+        let (now, mut session) = starting_tls(security);
+        assert_eq!(said(&mut session, now, "220 2.0.0 go\r\n"), [Output::StartTls]);
+        session.handle_input(now, Input::TlsEstablished);
+        assert_eq!(outputs(&mut session), [send("EHLO gw.example\r\n")]);
+        // STARTTLS once more would be nonsense of the next hop's.
+        assert_eq!(said(&mut session, now, "250-mx\r\n250-STARTTLS\r\n250 PIPELINING\r\n"), [Output::Idle]);
+        let all = "MAIL FROM:<>\r\nRCPT TO:<Ops@corp.example>\r\nRSET\r\n";
+        assert_eq!(asked(&mut session, now, &mailbox()), [send(all)]);
+    }
+}
+
+#[test]
+fn opportunism_goes_on_in_clear_text_and_a_requirement_does_not() {
+    let refused = "454 4.7.0 TLS not available";
+    let (now, mut session) = starting_tls(Security::Opportunistic);
+    assert_eq!(said(&mut session, now, &format!("{refused}\r\n")), [Output::Idle]);
+    assert_eq!(asked(&mut session, now, &mailbox()), [send("MAIL FROM:<>\r\n")]);
+    let (now, mut session) = starting_tls(Security::StartTls);
+    let closed = Output::Closed(Ending::StartTlsRefused(refused.to_owned()));
+    assert_eq!(said(&mut session, now, &format!("{refused}\r\n")), [closed]);
+
+    let offered_nothing = |security| {
+        let (now, mut session) = session(security);
+        said(&mut session, now, "220 mx\r\n");
+        said(&mut session, now, "250 mx\r\n")
+    };
+    assert_eq!(offered_nothing(Security::Opportunistic), [Output::Idle]);
+    assert_eq!(offered_nothing(Security::StartTls), [Output::Closed(Ending::NoStartTls)]);
+
+    let no_ehlo = |security| {
+        let (now, mut session) = session(security);
+        said(&mut session, now, "220 mx\r\n");
+        said(&mut session, now, "502 what?\r\n")
+    };
+    assert_eq!(no_ehlo(Security::Opportunistic), [send("HELO gw.example\r\n")]);
+    assert_eq!(no_ehlo(Security::StartTls), [Output::Closed(Ending::Refused("502 what?".to_owned()))]);
+}
+
+#[test]
+fn replies_that_someone_puts_before_tls_answer_nothing() {
+    for security in [Security::Opportunistic, Security::StartTls] {
+        let (now, mut session) = starting_tls(security);
+        let outputs = said(&mut session, now, "220 go\r\n250 mx\r\n");
+        assert_eq!(outputs, [Output::Closed(Ending::InjectedBeforeTls)]);
+        let (now, mut session) = starting_tls(security);
+        assert_eq!(said(&mut session, now, "220 go\r\n"), [Output::StartTls]);
+        assert_eq!(said(&mut session, now, "2"), [Output::Closed(Ending::InjectedBeforeTls)]);
+    }
 }

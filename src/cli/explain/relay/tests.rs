@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser as _;
 
 use super::*;
-use crate::config::settings::{CallForward, Route, RouteDomain, SmtpListener};
+use crate::config::settings::{CallForward, CallForwardTls, Route, RouteDomain, SmtpListener};
 use crate::message::id::{DestinationName, ListenerName};
 use crate::policy::account::{Account, AccountName, AccountState, Cost, PasswordHash};
 use crate::policy::relay::{
@@ -64,6 +64,7 @@ fn smtp() -> SmtpFrontEnd {
             RecipientSource::CallForward(CallForward {
                 host: "mail.corp.example".to_owned(),
                 port: 25,
+                tls: CallForwardTls::Opportunistic,
                 timeout: Duration::from_secs(10),
             }),
         ],

@@ -1,0 +1,101 @@
+//! A connection to a next hop, in clear text or under TLS.
+
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::pin;
+use std::task::Poll;
+
+use rustls::pki_types::ServerName;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::unconstrained;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::tls::HandshakeFault;
+
+/// A connection to a next hop.
+#[derive(Debug)]
+pub enum Stream {
+    /// In clear text.
+    Clear(TcpStream),
+    /// Under TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Begins TLS on a connection. Takes as long as the server does: wrap it in a time limit.
+    ///
+    /// # Errors
+    /// [`HandshakeFault`].
+    pub async fn handshake(
+        stream: TcpStream,
+        (connector, name): &(TlsConnector, ServerName<'static>),
+    ) -> Result<Self, HandshakeFault> {
+        let established = connector.connect(name.clone(), stream).await.map_err(HandshakeFault::of)?;
+        Ok(Self::Tls(Box::new(established)))
+    }
+
+    /// Waits for input. May be dropped; nothing is lost.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.read(buffer).await,
+            Self::Tls(stream) => stream.read(buffer).await,
+        }
+    }
+
+    /// Writes all of it, down to the socket.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Clear(stream) => write_all(stream, bytes).await,
+            Self::Tls(stream) => write_all(&mut **stream, bytes).await,
+        }
+    }
+
+    /// Reads what is there already; `None`: there is nothing now.
+    pub async fn read_ready(&mut self, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+        match self {
+            Self::Clear(stream) => {
+                notice_input(stream).await;
+                read_ready(stream, buffer).await
+            }
+            Self::Tls(stream) => {
+                notice_input(stream.get_ref().0).await;
+                read_ready(&mut **stream, buffer).await
+            }
+        }
+    }
+}
+
+/// The runtime hears of input a moment after it came, and takes the socket for empty until then: asks the kernel.
+async fn notice_input(stream: &TcpStream) {
+    let mut octet = [MaybeUninit::uninit()];
+    let nothing = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+    if !SockRef::from(stream).peek(&mut octet).as_ref().is_err_and(nothing) {
+        // What it cannot wait for, reading will tell.
+        stream.readable().await.unwrap_or_default();
+    }
+}
+
+async fn read_ready<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+    // Otherwise a task that has done much may be told that there is nothing.
+    let mut read = pin!(unconstrained(stream.read(buffer)));
+    poll_fn(|context| match read.as_mut().poll(context) {
+        Poll::Ready(read) => Poll::Ready(Some(read)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+async fn write_all<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
