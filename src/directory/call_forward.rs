@@ -247,10 +247,8 @@ impl CallForward {
     /// How the next connection is protected.
     fn security(&self) -> Security {
         let is_left_alone = self.clear_until().is_some_and(|until| Instant::now() < until);
-        match self.protection.security {
-            Security::Opportunistic if is_left_alone => Security::Absent,
-            security => security,
-        }
+        let security = self.protection.security;
+        if security == Security::Opportunistic && is_left_alone { Security::Absent } else { security }
     }
 
     async fn ask_on(

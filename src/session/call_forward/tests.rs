@@ -203,7 +203,7 @@ fn opportunism_goes_on_in_clear_text_and_a_requirement_does_not() {
     assert_eq!(said(&mut session, now, &format!("{refused}\r\n")), [closed]);
 
     let offered_nothing = |security| {
-        let (now, mut session) = session(security);
+        let (now, mut session) = self::session(security);
         said(&mut session, now, "220 mx\r\n");
         said(&mut session, now, "250 mx\r\n")
     };
@@ -211,7 +211,7 @@ fn opportunism_goes_on_in_clear_text_and_a_requirement_does_not() {
     assert_eq!(offered_nothing(Security::StartTls), [Output::Closed(Ending::NoStartTls)]);
 
     let no_ehlo = |security| {
-        let (now, mut session) = session(security);
+        let (now, mut session) = self::session(security);
         said(&mut session, now, "220 mx\r\n");
         said(&mut session, now, "502 what?\r\n")
     };
