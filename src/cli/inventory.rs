@@ -82,7 +82,8 @@ async fn smtp_clients(settings: &Settings) -> Result<Vec<SmtpClient>, Failure> {
     match Client::connect(&settings.state_dir).await {
         Ok(client) => Ok(client.get("/api/v1/inventory/smtp").await?),
         Err(ClientError::NotRunning { .. }) => {
-            Ok(inventory::read(&settings.state_dir.join(inventory::DATABASE))?.unwrap_or_default())
+            let contents = inventory::read(&settings.state_dir.join(inventory::DATABASE))?;
+            Ok(contents.unwrap_or_default().smtp_clients)
         }
         Err(error) => Err(error.into()),
     }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::sighting::{Acquaintance, AuthSeen, SmtpClientSeen, TlsSeen};
+use crate::message::host::bounded_line;
 use crate::message::id::ListenerName;
 use crate::wire::smtp::path::ReversePath;
 use crate::wire::smtp::quirk::Quirks;
@@ -100,16 +101,9 @@ impl SmtpClient {
     }
 }
 
-/// One bounded line in which nothing moves a terminal or reorders what stands around it (UAX #9 §2). What was escaped
-/// already stays as it is.
+/// What a peer says, in one line that harms nobody.
 fn plain(text: &str) -> String {
-    let mut plain = String::new();
-    for c in text.chars().take(MOST_CHARACTERS) {
-        let spoils = c.is_control()
-            || matches!(c, '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
-        if spoils { plain.extend(c.escape_default()) } else { plain.push(c) }
-    }
-    plain
+    bounded_line(text, MOST_CHARACTERS)
 }
 
 /// The longest domain (RFC 5321 §4.5.3.1.2), which a path hardly exceeds.

@@ -1,4 +1,7 @@
-//! The database: one table with a row for each client of a listener.
+//! The database: what the inventory keeps, for any SQLite tool to read. Texts of peers are escaped, cut, and claims; times
+//! are RFC 3339, UTC.
+//!
+//! `smtp_client`, a row for each client of a listener:
 //!
 //! | Column | What it holds |
 //! |---|---|
@@ -9,7 +12,32 @@
 //! | `mechanism`, `account` | How it last authenticated, and as whom. |
 //! | `quirks` | Words of [`Quirk`](super::Quirk), separated by blanks. |
 //! | `largest_message`, `messages`, `refused` | Octets of the largest; how many were accepted, and refused. |
-//! | `first_seen`, `last_seen` | RFC 3339, UTC. |
+//! | `first_seen`, `last_seen` | When it first and last came. |
+//!
+//! `host`, a row for each host of the legacy protocols:
+//!
+//! | Column | What it holds |
+//! |---|---|
+//! | `name` | The name it goes by, in upper case; its address where it never gave one; the key. |
+//! | `named_by` | `computer`, `messenger` (perhaps a user's name) or `address`. |
+//! | `workgroup`, `comment` | As it last announced them. |
+//! | `system`, `certainty` | The operating system it seems to run; `high`, `medium` or `low`. |
+//! | `roles` | Words of [`Role`](crate::message::host::Role), separated by blanks. |
+//! | `sightings` | Packets and messages of it. |
+//! | `left_at` | When it said goodbye, where it was not heard since. |
+//! | `first_seen`, `last_seen` | When it was first and last heard. |
+//!
+//! Its lists, by the host's name: `host_address` (`address`, `last_seen`); `host_channel` (`channel`, a mailslot or
+//! `TCP 139`; `count`; `largest` in bytes; `first_seen`, `last_seen`); `host_message` (`channel`, `sender`, `recipient`,
+//! `count`, `last_seen`).
+//!
+//! `asked_name`, a row for each name that was asked for by broadcast and that nobody was heard to answer for: `name`,
+//! `type` (3 is the messenger), `asked`, `repeated` (how often the question was repeated, which says that nobody answered),
+//! `first_seen`, `last_seen`; and `name_asker` by `name` and `type`: `address`, `asked`, `repeated`, `last_seen`.
+
+mod clients;
+mod hosts;
+mod names;
 
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -17,13 +45,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
 use super::client::SmtpClient;
-use super::clients::Changes;
-use super::sighting::{Acquaintance, TlsSeen};
-use crate::message::id::ListenerName;
-use crate::wire::smtp::quirk::Quirks;
+use super::host::Host;
+use super::kept::Changes;
+use super::names::{self as asked, AskedName};
 
 /// Why there is no inventory.
 #[derive(Debug, thiserror::Error)]
@@ -52,11 +79,36 @@ pub enum InventoryError {
     },
 }
 
+/// Everything that an inventory holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Clients of the SMTP listeners, the last seen first.
+    pub smtp_clients: Vec<SmtpClient>,
+    /// Hosts of the legacy protocols, by name.
+    pub hosts: Vec<Host>,
+    /// Names that nobody answers for, the one that is asked for most first.
+    pub asked_names: Vec<AskedName>,
+}
+
 /// An open database and what is in it.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) connection: Connection,
-    pub(super) clients: Vec<SmtpClient>,
+    pub(super) contents: Contents,
+}
+
+/// What is to be written, of each kind.
+#[derive(Debug)]
+pub(super) struct AllChanges {
+    pub(super) clients: Changes<SmtpClient>,
+    pub(super) hosts: Changes<Host>,
+    pub(super) names: Changes<AskedName>,
+}
+
+impl AllChanges {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.clients.is_empty() && self.hosts.is_empty() && self.names.is_empty()
+    }
 }
 
 /// Opens the database; one that cannot be read is set aside and begun anew.
@@ -68,7 +120,7 @@ pub(super) fn open_or_begin_anew(path: &Path) -> Result<Opened, InventoryError> 
                 path = %path.display(),
                 aside = %aside.display(),
                 error = %source,
-                "The inventory could not be read and is begun anew; what it knew of clients is in the file set aside."
+                "The inventory could not be read and is begun anew; what it knew is in the file set aside."
             );
             open(path)
         }
@@ -90,18 +142,16 @@ fn open(path: &Path) -> Result<Opened, InventoryError> {
     let connection = connect(path).map_err(failed)?;
     check_owner(&connection, path)?;
     connection.execute_batch(SCHEMA).map_err(failed)?;
-    let clients = load(&connection).map_err(failed)?;
-    Ok(Opened { connection, clients })
+    let contents = load(&connection).map_err(failed)?;
+    Ok(Opened { connection, contents })
 }
 
 /// The rows of a database that nobody has open.
-pub(super) fn read(path: &Path) -> Result<Vec<SmtpClient>, InventoryError> {
+pub(super) fn read(path: &Path) -> Result<Contents, InventoryError> {
     let failed = |source| InventoryError::Database { path: path.to_owned(), source };
     let connection = connect(path).map_err(failed)?;
     check_owner(&connection, path)?;
-    let mut clients = load(&connection).map_err(failed)?;
-    clients.sort_by_key(|client| std::cmp::Reverse(client.last_seen));
-    Ok(clients)
+    load(&connection).map_err(failed)
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -117,7 +167,7 @@ fn check_owner(connection: &Connection, path: &Path) -> Result<(), InventoryErro
             .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
             .map_err(|source| InventoryError::Database { path: path.to_owned(), source })
     };
-    let known = (number("application_id")?, number("user_version")?) == (APPLICATION, FORMAT);
+    let known = number("application_id")? == APPLICATION && FORMATS.contains(&number("user_version")?);
     if known || number("schema_version")? == 0 {
         Ok(())
     } else {
@@ -125,77 +175,47 @@ fn check_owner(connection: &Connection, path: &Path) -> Result<(), InventoryErro
     }
 }
 
-fn load(connection: &Connection) -> rusqlite::Result<Vec<SmtpClient>> {
-    let mut statement = connection.prepare(
-        "SELECT listener, address, acquaintance, client_name, reverse_path, tls, mechanism, account, quirks, \
-         largest_message, messages, refused, first_seen, last_seen FROM smtp_client",
-    )?;
-    let rows = statement.query_map([], client)?;
-    // A row that somebody wrote by hand and that means nothing is passed over.
-    rows.filter_map(Result::transpose).collect()
-}
-
-fn client(row: &Row<'_>) -> rusqlite::Result<Option<SmtpClient>> {
-    let text = |column| row.get::<_, String>(column);
-    let count = |column| row.get::<_, i64>(column).map(|count| u64::try_from(count).unwrap_or_default());
-    let (Ok(listener), Ok(address)) = (ListenerName::new(&text(0)?), text(1)?.parse()) else {
-        return Ok(None);
-    };
-    let (Ok(first_seen), Ok(last_seen)) = (text(12)?.parse::<Timestamp>(), text(13)?.parse::<Timestamp>())
-    else {
-        return Ok(None);
-    };
-    Ok(Some(SmtpClient {
-        listener,
-        address,
-        acquaintance: Acquaintance::named(&text(2)?),
-        client_name: row.get(3)?,
-        reverse_path: row.get(4)?,
-        tls: TlsSeen::named(&text(5)?).unwrap_or(TlsSeen::Failed { newest: None }),
-        mechanism: row.get(6)?,
-        account: row.get(7)?,
-        quirks: Quirks::from_words(&text(8)?),
-        largest_message: count(9)?,
-        messages: count(10)?,
-        refused: count(11)?,
-        first_seen,
-        last_seen,
-    }))
+fn load(connection: &Connection) -> rusqlite::Result<Contents> {
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    let has =
+        |table| connection.query_row(tables, [table], |row| row.get::<_, i64>(0)).map(|count| count > 0);
+    let mut contents = Contents::default();
+    if has("smtp_client")? {
+        contents.smtp_clients = clients::load(connection)?;
+    }
+    // A file of the first format that no gateway has opened since has clients alone.
+    if has("host")? {
+        contents.hosts = hosts::load(connection)?;
+        contents.asked_names = names::load(connection)?;
+    }
+    contents.smtp_clients.sort_by_key(|client| std::cmp::Reverse(client.last_seen));
+    contents.hosts.sort_by(|a, b| a.name.cmp(&b.name));
+    asked::sort(&mut contents.asked_names);
+    Ok(contents)
 }
 
 /// Writes all changes at once, or none.
-pub(super) fn write(connection: &mut Connection, changes: &Changes) -> rusqlite::Result<()> {
+pub(super) fn write(connection: &mut Connection, changes: &AllChanges) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    {
-        let mut delete =
-            transaction.prepare_cached("DELETE FROM smtp_client WHERE listener = ?1 AND address = ?2")?;
-        for (listener, address) in &changes.gone {
-            delete.execute(params![listener.as_str(), address.to_string()])?;
-        }
-        let mut put = transaction.prepare_cached(
-            "INSERT OR REPLACE INTO smtp_client VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-        )?;
-        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
-        for client in &changes.changed {
-            put.execute(params![
-                client.listener.as_str(),
-                client.address.to_string(),
-                client.acquaintance.as_str(),
-                client.client_name,
-                client.reverse_path,
-                client.tls.to_string(),
-                client.mechanism,
-                client.account,
-                client.quirks.to_string(),
-                number(client.largest_message),
-                number(client.messages),
-                number(client.refused),
-                client.first_seen.to_string(),
-                client.last_seen.to_string(),
-            ])?;
-        }
-    }
+    clients::write(&transaction, &changes.clients)?;
+    hosts::write(&transaction, &changes.hosts)?;
+    names::write(&transaction, &changes.names)?;
     transaction.commit()
+}
+
+/// A count in a column.
+fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A count from a column.
+fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(|count| u64::try_from(count).unwrap_or_default())
+}
+
+/// A time from a column; `None` for what is no time.
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    row.get::<_, Option<String>>(column).map(|text| text.and_then(|text| text.parse().ok()))
 }
 
 /// Whether the database itself is damaged: no SQLite database, unreadable pages, or a table of another shape.
@@ -235,14 +255,16 @@ const BUSY: Duration = Duration::from_secs(5);
 
 /// "MSIN".
 const APPLICATION: i64 = 0x4D53_494E;
-const FORMAT: i64 = 1;
+
+/// 1 has SMTP clients alone; what it lacks is added when it is opened.
+const FORMATS: [i64; 2] = [1, 2];
 
 /// `NORMAL`: a commit waits for no fsync; a power cut may take the last minutes with it, and leaves the file whole.
 const SCHEMA: &str = "
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 PRAGMA application_id = 0x4D53494E;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 CREATE TABLE IF NOT EXISTS smtp_client (
     listener TEXT NOT NULL,
     address TEXT NOT NULL,
@@ -259,5 +281,60 @@ CREATE TABLE IF NOT EXISTS smtp_client (
     first_seen TEXT NOT NULL,
     last_seen TEXT NOT NULL,
     PRIMARY KEY (listener, address)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS host (
+    name TEXT NOT NULL PRIMARY KEY,
+    named_by TEXT NOT NULL,
+    workgroup TEXT,
+    system TEXT,
+    certainty TEXT,
+    roles TEXT NOT NULL,
+    comment TEXT,
+    sightings INTEGER NOT NULL,
+    left_at TEXT,
+    first_seen TEXT NOT NULL,
+    last_seen TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS host_address (
+    name TEXT NOT NULL,
+    address TEXT NOT NULL,
+    last_seen TEXT NOT NULL,
+    PRIMARY KEY (name, address)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS host_channel (
+    name TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    largest INTEGER NOT NULL,
+    first_seen TEXT NOT NULL,
+    last_seen TEXT NOT NULL,
+    PRIMARY KEY (name, channel)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS host_message (
+    name TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    last_seen TEXT NOT NULL,
+    PRIMARY KEY (name, channel, sender, recipient)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS asked_name (
+    name TEXT NOT NULL,
+    type INTEGER NOT NULL,
+    asked INTEGER NOT NULL,
+    repeated INTEGER NOT NULL,
+    first_seen TEXT NOT NULL,
+    last_seen TEXT NOT NULL,
+    PRIMARY KEY (name, type)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS name_asker (
+    name TEXT NOT NULL,
+    type INTEGER NOT NULL,
+    address TEXT NOT NULL,
+    asked INTEGER NOT NULL,
+    repeated INTEGER NOT NULL,
+    last_seen TEXT NOT NULL,
+    PRIMARY KEY (name, type, address)
 ) STRICT, WITHOUT ROWID;
 ";

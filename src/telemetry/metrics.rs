@@ -272,7 +272,9 @@ metrics! {
     pickup_files: IntCounterVec, "mailslotd_pickup_files_total", ["outcome"],
         "Files of the pickup directory, by what became of them; each attempt of one that has to wait counts as deferred.";
     inventory_sightings_dropped: IntCounter, "mailslotd_inventory_sightings_dropped_total", [],
-        "Sessions of SMTP clients that the inventory could not take note of.";
+        "Sightings of hosts and SMTP clients that the inventory could not take note of: a flood, or a disk that does not keep up.";
+    inventory_hosts: IntGauge, "mailslotd_inventory_hosts", [],
+        "Hosts of the legacy protocols that the inventory knows; at most 10000.";
     panics: IntCounter, "mailslotd_panics_total", [],
         "Tasks that ended by a defect in this program; please report it.";
 }
@@ -403,7 +405,12 @@ impl Metrics {
         self.declared.maildir_removed.with_label_values(&[destination.as_str()]).inc_by(count);
     }
 
-    /// A sighting of a client was dropped.
+    /// So many hosts are known.
+    pub fn set_inventory_hosts(&self, count: usize) {
+        self.declared.inventory_hosts.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A sighting of a host or of a client was dropped.
     pub fn inventory_sighting_dropped(&self) {
         self.declared.inventory_sightings_dropped.inc();
     }
