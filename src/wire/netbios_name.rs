@@ -81,6 +81,14 @@ impl NetbiosName {
         NameType(self.0[15])
     }
 
+    /// The same text as the name of another service.
+    #[must_use]
+    pub const fn with_type(self, kind: NameType) -> Self {
+        let Self(mut bytes) = self;
+        bytes[15] = kind.0;
+        Self(bytes)
+    }
+
     /// Reads one label: the length byte 0x20 and 32 letters `A`–`P`, two for each byte (RFC 1001 §14.1).
     ///
     /// Anything else, pointers and lower case included, is refused: in datagram headers neither occurs.

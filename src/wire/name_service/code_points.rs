@@ -31,6 +31,8 @@ impl Flags {
     pub const QUERY_RESPONSE: Self = Self(0x8500);
     /// NEGATIVE NAME QUERY RESPONSE of a name server: no such name (§4.2.14).
     pub const NEGATIVE_QUERY_RESPONSE: Self = Self(0x8583);
+    /// NEGATIVE NAME QUERY RESPONSE of an end node: it does not have the name (§4.2.14).
+    pub const NOT_OWNED: Self = Self(0x8503);
     /// NODE STATUS RESPONSE (§4.2.18).
     pub const NODE_STATUS_RESPONSE: Self = Self(0x8400);
     /// NAME REGISTRATION REQUEST (§4.2.2).
@@ -43,6 +45,8 @@ impl Flags {
     pub const REFRESH: Self = Self(0x4000);
     /// POSITIVE NAME REGISTRATION RESPONSE (§4.2.5).
     pub const REGISTERED: Self = Self(0xAD80);
+    /// END-NODE CHALLENGE NAME REGISTRATION RESPONSE: the one who registers is to ask the owner itself (§4.2.7).
+    pub const CHALLENGE: Self = Self(0xAD00);
     /// NEGATIVE NAME REGISTRATION RESPONSE: RFS_ERR, the server refuses (§4.2.6).
     pub const REFUSED: Self = Self(0xAD85);
     /// NEGATIVE NAME REGISTRATION RESPONSE: ACT_ERR, another node owns the name (§4.2.6).
@@ -242,10 +246,19 @@ impl NameFlags {
     /// PRM, of a node's name: permanent.
     pub const PERMANENT: Self = Self(0x0200);
 
+    /// ONT of an H node.
+    pub const H_NODE: Self = Self(0x6000);
+
     /// Whether all bits of `other` are set.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// These and the bits of `other`.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// ONT: how the owner registers and resolves its names.
