@@ -13,12 +13,14 @@
 pub mod account;
 pub mod admission;
 pub mod allowed_sources;
+pub mod answer_rate;
 pub mod auth_guard;
 pub mod availability;
 pub mod called_name;
 pub mod client_network;
 pub mod mailslot_switch;
 pub mod mapping;
+pub mod name_askers;
 pub mod own_datagrams;
 pub mod rate;
 pub mod relay;
