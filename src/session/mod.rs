@@ -14,6 +14,7 @@
 )]
 
 pub mod call_forward;
+pub mod name_owner;
 pub mod name_questions;
 pub mod netbios_session;
 pub mod reassembly;
