@@ -1,15 +1,14 @@
 //! Content of mail on its way into the spool: in memory while small, in a file beyond.
 
 use std::collections::HashMap;
-use std::io::Read as _;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt as _;
 
 use super::error::SpoolError;
 use super::gate::UnderWay;
@@ -23,7 +22,9 @@ use crate::message::mail::Content;
 pub struct Draft {
     drafts: Arc<Drafts>,
     written: Written,
-    /// Of [`Drafts::in_memory`].
+    /// What was written and is not in the file; as long as there is none, all of it.
+    kept: Vec<u8>,
+    /// The room in memory that it has of [`Drafts::in_memory`].
     in_memory: usize,
     /// `None` where the limits are somebody else's care.
     under_way: Option<UnderWay>,
@@ -31,21 +32,31 @@ pub struct Draft {
 
 #[derive(Debug)]
 enum Written {
-    InMemory(Vec<u8>),
+    InMemory,
     Whole(Bytes),
-    InFile { name: String, file: File, length: u64, sum: Box<Sha256> },
-    Sealed { name: String, length: u64 },
+    InFile {
+        name: String,
+        /// `None` while something is being written, and after a write that failed.
+        file: Option<File>,
+        /// With what is kept.
+        length: u64,
+        sum: Box<Sha256>,
+    },
+    Sealed {
+        name: String,
+        length: u64,
+    },
     Failed,
 }
 
 impl Draft {
-    /// Up to so many bytes stay in memory and go into the database; more go into a file. So does any draft while all
-    /// together have 64 MiB in memory.
+    /// Up to so many bytes stay in memory and go into the database; more go into a file, 32 KiB at a time. While all
+    /// drafts together have 64 MiB in memory, further bytes of any go into its file at once.
     pub const INLINE: usize = 64 * 1024;
 
     /// With `under_way`, what goes into a file is held to the spool's limits as it is written.
     pub(super) const fn new(drafts: Arc<Drafts>, under_way: Option<UnderWay>) -> Self {
-        Self { drafts, written: Written::InMemory(Vec::new()), in_memory: 0, under_way }
+        Self { drafts, written: Written::InMemory, kept: Vec::new(), in_memory: 0, under_way }
     }
 
     /// Appends bytes.
@@ -54,20 +65,21 @@ impl Draft {
     /// [`SpoolError::Full`] past a limit, [`SpoolError::Full`] or [`SpoolError::Io`] when the file cannot be written; the
     /// draft is then of no further use. Past a limit its file is removed at once, however long its owner keeps it.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
-        if let Written::InMemory(small) = &mut self.written {
-            if small.len().saturating_add(bytes.len()) <= Self::INLINE
-                && self.drafts.lend(bytes.len()) == Lent::Yes
-            {
-                self.in_memory = self.in_memory.saturating_add(bytes.len());
-                small.extend_from_slice(bytes);
+        if matches!(self.written, Written::InMemory) {
+            if self.keep(bytes, Self::INLINE) == Kept::Yes {
                 return Ok(());
             }
-            let small = std::mem::take(small);
-            self.spill().await?;
-            self.drafts.take_back(std::mem::take(&mut self.in_memory));
-            self.append(&small).await?;
+            self.begin_file()?;
         }
-        self.append(bytes).await
+        self.account_for(bytes)?;
+        if self.keep(bytes, PIECE) == Kept::Yes {
+            return Ok(());
+        }
+        self.put().await?;
+        match self.keep(bytes, PIECE) {
+            Kept::Yes => Ok(()),
+            Kept::No => self.append(bytes.to_vec()).await.map(drop),
+        }
     }
 
     /// All that was written, for [`crate::message::mail::Body::Mail`]; a file is fsynced, and so is its folder. Nothing
@@ -76,9 +88,13 @@ impl Draft {
     /// # Errors
     /// As [`Self::write`].
     pub async fn finish(&mut self) -> Result<Content, SpoolError> {
+        if matches!(self.written, Written::InFile { .. }) {
+            self.put().await?;
+            self.give_room_back();
+        }
         match std::mem::replace(&mut self.written, Written::Failed) {
-            Written::InMemory(small) => {
-                let bytes = Bytes::from(small);
+            Written::InMemory => {
+                let bytes = Bytes::from(std::mem::take(&mut self.kept));
                 self.written = Written::Whole(bytes.clone());
                 Ok(Content::Inline(bytes))
             }
@@ -86,7 +102,7 @@ impl Draft {
                 self.written = Written::Whole(bytes.clone());
                 Ok(Content::Inline(bytes))
             }
-            Written::InFile { name, file, length, sum } => {
+            Written::InFile { name, file: Some(file), length, sum } => {
                 let path = self.drafts.path(&name);
                 self.written = Written::Sealed { name: name.clone(), length };
                 sync(file, &path, &self.drafts.dir).await?;
@@ -99,52 +115,111 @@ impl Draft {
                 self.written = Written::Sealed { name, length };
                 Ok(Content::File { path, length })
             }
-            Written::Failed => Err(SpoolError::ForeignContent { path: self.drafts.dir.clone() }),
+            unfit @ (Written::InFile { file: None, .. } | Written::Failed) => {
+                self.written = unfit;
+                Err(self.of_no_use())
+            }
         }
     }
 
-    async fn spill(&mut self) -> Result<(), SpoolError> {
+    /// Keeps bytes in memory where they fit below `most` and all drafts together may have them there.
+    fn keep(&mut self, bytes: &[u8], most: usize) -> Kept {
+        let needed = self.kept.len().saturating_add(bytes.len());
+        if needed > most {
+            return Kept::No;
+        }
+        if needed > self.in_memory {
+            // As a `Vec` grows; what counts is the room that it takes, not how much of it is filled.
+            let room = needed.max(self.in_memory.saturating_mul(2)).min(most);
+            if self.drafts.lend(room.saturating_sub(self.in_memory)) == Lent::No {
+                return Kept::No;
+            }
+            self.in_memory = room;
+            self.kept.reserve_exact(room.saturating_sub(self.kept.len()));
+        }
+        self.kept.extend_from_slice(bytes);
+        Kept::Yes
+    }
+
+    /// From now on it is in a file, where what is kept will go first.
+    fn begin_file(&mut self) -> Result<(), SpoolError> {
         self.written = Written::Failed;
         let name = self.drafts.begin()?;
         let path = self.drafts.path(&name);
-        let made = files::create_new(&path);
-        match made {
+        match files::create_new(&path) {
             Ok(file) => {
-                let file = File::from_std(file);
-                self.written = Written::InFile { name, file, length: 0, sum: Box::new(Sha256::new()) };
-                Ok(())
+                let (file, sum) = (Some(file), Box::new(Sha256::new()));
+                self.written = Written::InFile { name, file, length: 0, sum };
             }
             Err(error) => {
                 self.drafts.all().remove(&name);
-                Err(SpoolError::file("create", &path, error))
+                return Err(SpoolError::file("create", &path, error));
             }
         }
+        let kept = std::mem::take(&mut self.kept);
+        self.account_for(&kept)?;
+        self.kept = kept;
+        Ok(())
     }
 
-    async fn append(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
-        if let Some(Err(full)) =
-            self.under_way.as_mut().map(|under_way| under_way.grow(length_u64(bytes.len())))
-        {
+    /// Counts bytes that come into the file by and by.
+    fn account_for(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
+        let grown = self.under_way.as_mut().map(|under_way| under_way.grow(length_u64(bytes.len())));
+        if let Some(Err(full)) = grown {
             self.discard();
             return Err(full);
         }
-        let Written::InFile { name, file, length, sum } = &mut self.written else {
-            return Err(SpoolError::ForeignContent { path: self.drafts.dir.clone() });
-        };
+        let Written::InFile { length, sum, .. } = &mut self.written else { return Err(self.of_no_use()) };
         sum.update(bytes);
         *length = length.saturating_add(length_u64(bytes.len()));
+        Ok(())
+    }
+
+    /// What is kept goes into the file. Its room stays for the next piece, but for what a piece does not need.
+    async fn put(&mut self) -> Result<(), SpoolError> {
+        let kept = std::mem::take(&mut self.kept);
+        self.kept = self.append(kept).await?;
+        self.kept.clear();
+        if self.in_memory > PIECE {
+            self.give_room_back();
+        }
+        Ok(())
+    }
+
+    fn give_room_back(&mut self) {
+        self.kept = Vec::new();
+        self.drafts.take_back(std::mem::take(&mut self.in_memory));
+    }
+
+    /// Writes octets to the file and gives their room back.
+    async fn append(&mut self, octets: Vec<u8>) -> Result<Vec<u8>, SpoolError> {
+        let Written::InFile { name, file: place, .. } = &mut self.written else {
+            return Err(self.of_no_use());
+        };
         let path = self.drafts.path(name);
-        file.write_all(bytes).await.map_err(|error| SpoolError::file("write", &path, error))
+        let Some(mut file) = place.take() else { return Err(self.of_no_use()) };
+        let writing = tokio::task::spawn_blocking(move || {
+            let written = file.write_all(&octets);
+            written.map(|()| (file, octets))
+        });
+        let written = writing.await.unwrap_or_else(|defect| Err(io::Error::other(defect)));
+        let (file, octets) = written.map_err(|error| SpoolError::file("write", &path, error))?;
+        *place = Some(file);
+        Ok(octets)
+    }
+
+    fn of_no_use(&self) -> SpoolError {
+        SpoolError::ForeignContent { path: self.drafts.dir.clone() }
     }
 
     /// Removes the file unless the spool took it, and gives its room back.
     fn discard(&mut self) {
         match std::mem::replace(&mut self.written, Written::Failed) {
             Written::InFile { name, .. } | Written::Sealed { name, .. } => self.drafts.abandon(&name),
-            Written::InMemory(_) | Written::Whole(_) | Written::Failed => {}
+            Written::InMemory | Written::Whole(_) | Written::Failed => {}
         }
         self.under_way = None;
-        self.drafts.take_back(std::mem::take(&mut self.in_memory));
+        self.give_room_back();
     }
 }
 
@@ -246,7 +321,7 @@ impl Drafts {
     fn begin(&self) -> Result<String, SpoolError> {
         let mut random = [0; 16];
         getrandom::fill(&mut random)
-            .map_err(|error| SpoolError::file("name a file in", &self.dir, std::io::Error::other(error)))?;
+            .map_err(|error| SpoolError::file("name a file in", &self.dir, io::Error::other(error)))?;
         let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         self.all().insert(name.clone(), Stage::Open);
         Ok(name)
@@ -277,6 +352,14 @@ enum Lent {
     No,
 }
 
+/// Whether bytes of a draft stay in memory for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Yes,
+    /// They go into its file.
+    No,
+}
+
 /// Whether something living owns a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owned {
@@ -304,7 +387,7 @@ impl Drop for Claim {
 pub(super) async fn verify(path: &Path, length: u64, sha256: Option<String>) -> Result<(), Unverified> {
     let file = path.to_owned();
     let read = tokio::task::spawn_blocking(move || summarize(&file)).await;
-    match read.unwrap_or_else(|defect| Err(std::io::Error::other(defect))) {
+    match read.unwrap_or_else(|defect| Err(io::Error::other(defect))) {
         Ok((found, _)) if found != length => {
             Err(Unverified::Corrupt(format!("its content file has {found} bytes instead of {length}")))
         }
@@ -312,15 +395,15 @@ pub(super) async fn verify(path: &Path, length: u64, sha256: Option<String>) -> 
             Err(Unverified::Corrupt("its content file differs from its checksum".to_owned()))
         }
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(Unverified::Corrupt("its content file is missing".to_owned()))
         }
         Err(error) => Err(Unverified::Unreadable(SpoolError::file("read", path, error))),
     }
 }
 
-fn summarize(path: &Path) -> std::io::Result<(u64, [u8; 32])> {
-    let mut file = std::fs::File::open(path)?;
+fn summarize(path: &Path) -> io::Result<(u64, [u8; 32])> {
+    let mut file = File::open(path)?;
     let mut chunk = vec![0; Draft::INLINE];
     let (mut length, mut sum) = (0_u64, Sha256::new());
     loop {
@@ -333,13 +416,18 @@ fn summarize(path: &Path) -> std::io::Result<(u64, [u8; 32])> {
     }
 }
 
-async fn sync(mut file: File, path: &Path, dir: &Path) -> Result<(), SpoolError> {
+async fn sync(file: File, path: &Path, dir: &Path) -> Result<(), SpoolError> {
     let failed = |error| SpoolError::file("sync", path, error);
-    file.flush().await.map_err(failed)?;
-    file.sync_all().await.map_err(failed)?;
-    let folder = File::open(dir).await.map_err(|error| SpoolError::file("open", dir, error))?;
-    folder.sync_all().await.map_err(|error| SpoolError::file("sync", dir, error))
+    let (path, dir) = (path.to_owned(), dir.to_owned());
+    let syncing = tokio::task::spawn_blocking(move || {
+        file.sync_all().map_err(|error| SpoolError::file("sync", &path, error))?;
+        let folder = File::open(&dir).map_err(|error| SpoolError::file("open", &dir, error))?;
+        folder.sync_all().map_err(|error| SpoolError::file("sync", &dir, error))
+    });
+    syncing.await.unwrap_or_else(|defect| Err(failed(io::Error::other(defect))))
 }
 
 /// Bytes that all drafts together have in memory at most.
 const IN_MEMORY: usize = 64 * 1024 * 1024;
+/// Bytes that go into a file at once, while there is memory to gather them.
+const PIECE: usize = 32 * 1024;

@@ -21,8 +21,6 @@ use crate::wire::smtp::quirk::{Quirk, Quirks};
 pub(super) struct Incoming {
     intake: Intake,
     draft: Draft,
-    /// What is to be written next; small messages are written once.
-    kept: Vec<u8>,
     octets: u64,
     account: Option<String>,
     fault: Option<SpoolError>,
@@ -68,31 +66,21 @@ impl Incoming {
         Box::new(Self {
             intake: Intake::new(trace, missing),
             draft: shared.spool.draft(),
-            kept: Vec::new(),
             octets: 0,
             account,
             fault: None,
         })
     }
 
-    /// Takes the next octets; [`Incoming::put`] is due when this says so. A fault of the spool is kept for the end: the
-    /// client is still sending, and hears of it then.
-    pub(super) fn take(&mut self, octets: &[u8]) -> Fill {
+    /// Takes the next octets. They go into the draft at once, which knows how much all may have in memory. A fault of the
+    /// spool is kept for the end: the client is still sending, and hears of it then.
+    pub(super) async fn take(&mut self, octets: &[u8]) {
         self.octets = self.octets.saturating_add(u64::try_from(octets.len()).unwrap_or(u64::MAX));
         if self.fault.is_none() {
-            self.intake.push(octets, &mut self.kept);
+            let mut ready = Vec::new();
+            self.intake.push(octets, &mut ready);
+            self.fault = self.draft.write(&ready).await.err();
         }
-        if self.kept.len() >= PIECE { Fill::Full } else { Fill::Room }
-    }
-
-    /// Writes what was kept to the draft.
-    pub(super) async fn put(&mut self) {
-        if self.fault.is_none()
-            && let Err(fault) = self.draft.write(&self.kept).await
-        {
-            self.fault = Some(fault);
-        }
-        self.kept = Vec::new();
     }
 
     /// Makes the message durable.
@@ -119,8 +107,9 @@ impl Incoming {
         submission: Submission,
         quirks: &mut Quirks,
     ) -> Stored {
-        let Self { intake, mut draft, mut kept, account, fault, .. } = *self;
-        match intake.finish(&mut kept) {
+        let Self { intake, mut draft, account, fault, .. } = *self;
+        let mut rest = Vec::new();
+        match intake.finish(&mut rest) {
             Ok(facts) => *quirks = quirks_of(facts),
             Err(IntakeFault::Loop) => return Stored::Loop,
             Err(IntakeFault::HeaderTooLong) => return Stored::HeaderTooLong,
@@ -141,7 +130,7 @@ impl Incoming {
             if let Some(fault) = fault {
                 return Err(fault);
             }
-            draft.write(&kept).await?;
+            draft.write(&rest).await?;
             let content = draft.finish().await?;
             let reverse_path = reverse_path(submission.reverse_path);
             let body = Body::Mail { reverse_path, content, submitted: Box::new(submitted) };
@@ -149,15 +138,6 @@ impl Incoming {
         };
         stored(shared, write.await)
     }
-}
-
-/// Whether [`Incoming::put`] is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fill {
-    /// It is.
-    Full,
-    /// There is room for more.
-    Room,
 }
 
 fn stored(shared: &Shared, accepted: Result<QueueId, SpoolError>) -> Stored {
@@ -225,6 +205,3 @@ fn reverse_path(path: ReversePath) -> Option<String> {
 fn now() -> Timestamp {
     Timestamp::now()
 }
-
-/// Octets that are written to the draft at once.
-const PIECE: usize = 32 * 1024;

@@ -9,7 +9,7 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
-use super::content::{Fill, Incoming};
+use super::content::Incoming;
 use super::listener::Listener;
 use super::stream::Stream;
 use super::tarpit::Seat;
@@ -160,10 +160,8 @@ impl Session {
                 Output::Ask(question) => self.ask(question).await,
                 Output::BeginContent(facts) => self.begin_content(facts),
                 Output::Content(octets) => {
-                    if let Some(incoming) = &mut self.incoming
-                        && incoming.take(&octets) == Fill::Full
-                    {
-                        Box::pin(incoming.put()).await;
+                    if let Some(incoming) = &mut self.incoming {
+                        Box::pin(incoming.take(&octets)).await;
                     }
                 }
                 Output::AbandonContent => {

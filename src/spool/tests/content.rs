@@ -53,11 +53,49 @@ async fn past_64_mib_of_drafts_in_memory_each_goes_into_its_file_until_some_are_
     slow.last_mut().unwrap().write(b"more than fits").await.unwrap();
     let (one, inline) = drafted(&bench, Draft::INLINE).await;
     assert!(matches!(inline, Content::Inline(_)), "of the one that went");
-    let (other, inline) = drafted(&bench, Draft::INLINE).await;
+    let mut other = bench.spool.draft();
+    other.write(&bytes(Draft::INLINE - b"more than fits".len())).await.unwrap();
+    let inline = other.finish().await.unwrap();
     assert!(matches!(inline, Content::Inline(_)), "of the one that is in its file now");
     let (_third, file) = drafted(&bench, 1).await;
     assert!(matches!(file, Content::File { .. }));
     drop((one, other));
+}
+
+#[tokio::test]
+async fn what_waits_to_be_written_to_a_file_counts_as_memory_and_without_any_goes_there_at_once() {
+    let bench = Bench::new();
+    let mut large = bench.spool.draft();
+    large.write(&bytes(Draft::INLINE + 1)).await.unwrap();
+    let in_file = || -> u64 {
+        let files = std::fs::read_dir(bench.dir().join("content")).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+    };
+    let before = in_file();
+    large.write(&[b'y'; 1000]).await.unwrap();
+    assert_eq!(in_file(), before, "small pieces are gathered");
+
+    let mut slow = Vec::new();
+    for _ in 0..1023 {
+        let mut draft = bench.spool.draft();
+        draft.write(&[b'x'; Draft::INLINE]).await.unwrap();
+        slow.push(draft);
+    }
+    let (_draft, last) = drafted(&bench, Draft::INLINE - 500).await;
+    assert!(matches!(last, Content::File { .. }), "the thousand octets have taken its place");
+    let mut rest = bench.spool.draft();
+    rest.write(&[b'z'; Draft::INLINE - 1000]).await.unwrap();
+
+    let before = in_file();
+    for written in 1..=5 {
+        large.write(&[b'y'; 1000]).await.unwrap();
+        let waiting = before + 1000 + written * 1000 - in_file();
+        assert!(waiting <= 1000, "{waiting} octets in memory");
+    }
+    let Content::File { path, length } = large.finish().await.unwrap() else { panic!() };
+    let content = std::fs::read(path).unwrap();
+    assert_eq!(length, content.len() as u64);
+    assert_eq!(content, [bytes(Draft::INLINE + 1), vec![b'y'; 6000]].concat());
 }
 
 #[tokio::test]
