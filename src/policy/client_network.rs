@@ -14,6 +14,20 @@ impl ClientNetwork {
     pub const fn network(self) -> IpNet {
         self.0
     }
+
+    /// The /48 that it is a part of, such as one customer may have whole (RFC 6177 §2). `None`: it is IPv4, private or no
+    /// smaller than that.
+    #[must_use]
+    pub fn site(self) -> Option<Self> {
+        let IpNet::V6(network) = self.0 else { return None };
+        let address = network.network();
+        let is_private =
+            address.is_unique_local() || address.is_loopback() || address.is_unicast_link_local();
+        if is_private || network.prefix_len() <= SITE {
+            return None;
+        }
+        Ipv6Net::new(address, SITE).ok().map(|site| Self(IpNet::V6(site.trunc())))
+    }
 }
 
 impl std::fmt::Display for ClientNetwork {
@@ -63,6 +77,9 @@ impl Prefixes {
     }
 }
 
+/// The prefix length of a site.
+const SITE: u8 = 48;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +93,19 @@ mod tests {
         assert_eq!(network("192.168.7.9"), "192.168.7.9/32");
         assert_eq!(network("127.3.4.1"), "127.3.4.1/32");
         assert_eq!(network("fe80::1"), "fe80::1/128");
+    }
+
+    #[test]
+    fn a_public_ipv6_network_is_part_of_a_site_and_others_are_not() {
+        let site = |address: &str, ipv6| {
+            let prefixes = Prefixes { ipv6, ..Prefixes::default() };
+            prefixes.network_of(address.parse().unwrap()).site().map(|site| site.to_string())
+        };
+        assert_eq!(site("2001:db8:1:2:3::4", 64).as_deref(), Some("2001:db8:1::/48"));
+        assert_eq!(site("2001:db8:1:2:3::4", 128).as_deref(), Some("2001:db8:1::/48"));
+        assert_eq!(site("2001:db8:1:2:3::4", 48), None);
+        for address in ["203.0.113.77", "::ffff:203.0.113.77", "fd00:1:2:3::4", "fe80::1", "::1"] {
+            assert_eq!(site(address, 64), None, "{address}");
+        }
     }
 }

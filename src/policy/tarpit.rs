@@ -6,6 +6,7 @@
 mod facts;
 mod line;
 mod memory;
+mod networks;
 mod pit;
 
 use std::net::IpAddr;

@@ -44,7 +44,7 @@ impl Tarpit {
             None => false,
         };
         if line.is_blank() {
-            self.networks.remove(&network);
+            self.networks.forget(&network);
             return;
         }
         let first = line.waiting.first().and_then(|ticket| self.sessions.get(ticket));
@@ -79,7 +79,7 @@ impl Tarpit {
                 break;
             }
             self.settled.pop_first();
-            self.networks.remove(&network);
+            self.networks.forget(&network);
         }
     }
 
@@ -94,7 +94,7 @@ impl Tarpit {
                 if self.networks.get(&network).is_none_or(|line| line.owed(now).is_zero()) =>
             {
                 self.settled.remove(&(at, network));
-                self.networks.remove(&network);
+                self.networks.forget(&network);
                 Room::Made
             }
             Some(_) | None => Room::None,

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use super::TarpitPolicy;
 use super::facts::{Delayed, Responsible, TarpitFacts};
-use super::line::{Line, Suspicion, after};
+use super::line::{Suspicion, after};
 use super::memory::Room;
+use super::networks::Networks;
 use crate::policy::client_network::ClientNetwork;
 
 /// A session's place. One that is used after its end does nothing.
@@ -58,7 +59,7 @@ pub enum Hold {
 #[derive(Debug)]
 pub struct Tarpit {
     pub(super) policy: TarpitPolicy,
-    pub(super) networks: HashMap<ClientNetwork, Line>,
+    pub(super) networks: Networks,
     pub(super) sessions: HashMap<Ticket, Session>,
     last_ticket: u64,
     /// Lines in which somebody waits, by when something may change for the first of them.
@@ -92,7 +93,7 @@ impl Tarpit {
     pub fn new(policy: TarpitPolicy) -> Self {
         Self {
             policy,
-            networks: HashMap::new(),
+            networks: Networks::default(),
             sessions: HashMap::new(),
             last_ticket: 0,
             agenda: BTreeSet::new(),
@@ -115,6 +116,7 @@ impl Tarpit {
     /// [`Self::leave`].
     pub fn join(&mut self, network: ClientNetwork, now: Instant) -> Place {
         self.expire(now);
+        let network = self.networks.counted_under(network);
         let known = self.networks.get(&network);
         let free = known.map(|line| line.waiting.is_empty() && line.is_free(now));
         if free.is_none() && self.make_room(now) == Room::None {
@@ -122,7 +124,7 @@ impl Tarpit {
         }
         if free.unwrap_or(true) {
             let ticket = self.admit(network, now, Stage::Deciding);
-            self.networks.entry(network).or_default().deciding = Some(ticket);
+            self.networks.remember(network).deciding = Some(ticket);
             self.note(network, now);
             return Place::Come(ticket);
         }
@@ -133,7 +135,7 @@ impl Tarpit {
             return self.turn_away(Place::Full);
         }
         let ticket = self.admit(network, now, Stage::Waiting);
-        self.networks.entry(network).or_default().waiting.insert(ticket);
+        self.networks.remember(network).waiting.insert(ticket);
         self.waiting = self.waiting.saturating_add(1);
         self.note(network, now);
         Place::Wait(ticket)
@@ -169,7 +171,8 @@ impl Tarpit {
         if self.policy.time.is_zero() {
             return Hold::Not;
         }
-        let known = self.networks.contains_key(&network) || self.make_room(now) == Room::Made;
+        let network = self.networks.counted_under(network);
+        let known = self.networks.get(&network).is_some() || self.make_room(now) == Room::Made;
         let duration = if known { self.charge(network, now) } else { self.policy.hold(0) };
         self.note(network, now);
         let ticket = self.draw();
@@ -183,6 +186,7 @@ impl Tarpit {
         if duration.is_zero() {
             return Hold::Not;
         }
+        let network = self.networks.counted_under(network);
         let ticket = self.draw();
         self.hold(network, duration, ticket, now)
     }
@@ -252,12 +256,13 @@ impl Tarpit {
     /// Whether the line of this network is longer than `max_line`.
     #[must_use]
     pub fn is_in_debt(&self, network: ClientNetwork, now: Instant) -> bool {
-        self.line_length(network, now) > self.policy.max_line
+        self.line_length(self.networks.counted_under(network), now) > self.policy.max_line
     }
 
     /// A client of this network has authenticated, or a message of it was accepted. What it was made to wait before, if
     /// it was: an administrator should know of it.
     pub fn proved_good(&mut self, network: ClientNetwork) -> Option<Delayed> {
+        let network = self.networks.counted_under(network);
         let line = self.networks.get_mut(&network)?;
         match std::mem::take(&mut line.suspicion) {
             Suspicion::None => None,
@@ -281,7 +286,7 @@ impl Tarpit {
             .networks
             .iter()
             .filter(|(_, line)| line.refusals > 0)
-            .map(|(&network, line)| Responsible {
+            .map(|(network, line)| Responsible {
                 network,
                 refusals: line.refusals,
                 delayed: line.delayed,
@@ -321,7 +326,7 @@ impl Tarpit {
 
     /// Has a network pay for one more refusal: how long.
     fn charge(&mut self, network: ClientNetwork, now: Instant) -> Duration {
-        let line = self.networks.entry(network).or_default();
+        let line = self.networks.remember(network);
         let duration = self.policy.hold(line.refusals);
         line.charge(duration, now);
         duration

@@ -320,6 +320,36 @@ fn memory_is_bounded_and_a_network_that_owes_is_never_forgotten_for_a_fresh_one(
 }
 
 #[test]
+fn who_has_a_whole_48_cannot_fill_the_memory_and_its_many_networks_share_one_line() {
+    let (mut pit, now) = (Tarpit::new(policy()), origin());
+    let of_site = |number: u32| network(&format!("2001:db8:1:{number:x}::1"));
+    let mut learned = 0;
+    for number in 0..65_536 {
+        if let Place::Come(ticket) = pit.join(of_site(number), now) {
+            pit.refuse(ticket, now);
+            learned += 1;
+        }
+    }
+    assert_eq!((learned, pit.facts().networks), (257, 257));
+    assert!(pit.turns_mail_away(of_site(65_535), now), "the line of the /48 is long");
+    assert!(!pit.turns_mail_away(of_site(1), now), "that of a /64 which has its own is not");
+    for newcomer in ["2001:db8:2::1", "203.0.113.9"] {
+        let ticket = come(pit.join(network(newcomer), now));
+        pit.turn_over(ticket, now);
+    }
+    // Those that have their own line are the few that are named.
+    assert!(pit.most_responsible(300, now).iter().any(|one| one.network.to_string() == "2001:db8:1::/48"));
+    let quiet = now + seconds(2 * 60 * 60);
+    while let Some((ticket, _)) = pit.poll_woken(quiet) {
+        pit.turn_over(ticket, quiet);
+    }
+    assert_eq!(pit.facts().networks, 0);
+    let ticket = come(pit.join(of_site(65_535), quiet));
+    pit.refuse(ticket, quiet);
+    assert_eq!(pit.most_responsible(9, quiet)[0].network, of_site(65_535), "by itself again");
+}
+
+#[test]
 fn ten_thousand_sessions_of_ten_thousand_networks_wait_and_exactly_those_whose_turn_comes_are_woken() {
     let policy = TarpitPolicy { max_delayed: 20_000, ..policy() };
     let (mut pit, now) = (Tarpit::new(policy), origin());
