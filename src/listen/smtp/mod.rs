@@ -41,6 +41,7 @@ use self::dnsbl::{BlockLists, NameServers};
 use self::listener::{Door, Listener};
 use self::shared::Shared;
 use self::socket::BindError;
+pub use self::tarpit::{TarpitReport, TarpitView};
 use crate::config::settings::{CertificateFiles, Settings, SmtpFrontEnd};
 use crate::directory::{self, Directory};
 use crate::inventory::Inventory;
@@ -131,6 +132,12 @@ impl FrontEnd {
     #[must_use]
     pub fn directory(&self) -> Arc<Directory> {
         Arc::clone(&self.shared.directory)
+    }
+
+    /// What the tar pit does, for people.
+    #[must_use]
+    pub fn tarpit(&self) -> TarpitView {
+        TarpitView::of(&self.shared.tarpit)
     }
 
     /// Takes connections from now on.

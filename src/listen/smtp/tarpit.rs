@@ -21,6 +21,57 @@ pub(super) struct SharedTarpit {
     /// The earliest time at which somebody is to be woken has changed.
     earlier: Notify,
     metrics: TarpitMetrics,
+    /// What people were told last, and when.
+    reported: Mutex<Option<(Instant, TarpitReport)>>,
+}
+
+/// The tar pit for people's eyes. Clones show the same one.
+#[derive(Debug, Clone)]
+pub struct TarpitView(Arc<SharedTarpit>);
+
+/// How the tar pit stands, and who is responsible.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TarpitReport {
+    /// How long a refusal is held at least; zero: it is off.
+    pub time: Duration,
+    /// What it has done since the start.
+    pub facts: TarpitFacts,
+    /// The client networks that owe most, and behind them those that were delayed most; at most
+    /// [`TarpitReport::NETWORKS`].
+    pub most_responsible: Vec<Responsible>,
+}
+
+impl TarpitReport {
+    /// Networks that it names at most.
+    pub const NETWORKS: usize = 20;
+}
+
+impl TarpitView {
+    /// The view of a tar pit.
+    pub(super) fn of(tarpit: &Arc<SharedTarpit>) -> Self {
+        Self(Arc::clone(tarpit))
+    }
+
+    /// How it stands, or stood at most a second ago: sessions wait while all networks are looked at, so that however many
+    /// ask, it is done once a second.
+    #[must_use]
+    pub fn report(&self) -> TarpitReport {
+        let mut reported = self.0.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if let Some((at, report)) = &*reported
+            && now.saturating_duration_since(*at) < REPORT_AGE
+        {
+            return report.clone();
+        }
+        let inner = self.0.lock();
+        let report = TarpitReport {
+            time: inner.tarpit.policy().time,
+            facts: inner.tarpit.facts(),
+            most_responsible: inner.tarpit.most_responsible(TarpitReport::NETWORKS, now),
+        };
+        drop(inner);
+        reported.insert((now, report)).1.clone()
+    }
 }
 
 #[derive(Debug)]
@@ -117,7 +168,12 @@ impl SharedTarpit {
             turned_away: Recurring::new(TELL_EVERY),
             timer: None,
         };
-        Arc::new(Self { inner: Mutex::new(inner), earlier: Notify::new(), metrics: metrics.tarpit() })
+        Arc::new(Self {
+            inner: Mutex::new(inner),
+            earlier: Notify::new(),
+            metrics: metrics.tarpit(),
+            reported: Mutex::default(),
+        })
     }
 
     /// Wakes who has waited long enough, until `stop`. One task does it for all.
@@ -299,6 +355,8 @@ impl Drop for Seat {
 const TELL_EVERY: Duration = Duration::from_secs(60);
 /// Networks that it names.
 const NAMED: usize = 5;
+/// How old the answer to people may be.
+const REPORT_AGE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

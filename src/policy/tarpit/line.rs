@@ -25,6 +25,8 @@ pub(super) struct Line {
     pub(super) suspicion: Suspicion,
     /// Sessions that went away while they waited.
     pub(super) gave_up: u64,
+    /// When a client of it last had to do with the tar pit.
+    pub(super) last_seen: Option<Instant>,
 }
 
 /// Where a line is noted: in one place at most.

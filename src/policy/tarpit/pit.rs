@@ -12,8 +12,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use super::TarpitPolicy;
-use super::facts::{Delayed, Responsible, TarpitFacts};
-use super::line::{Suspicion, after};
+use super::facts::{Delayed, TarpitFacts};
+use super::line::{Line, Suspicion, after};
 use super::memory::Room;
 use super::networks::Networks;
 use crate::policy::client_network::ClientNetwork;
@@ -124,10 +124,11 @@ impl Tarpit {
         }
         if free.unwrap_or(true) {
             let ticket = self.admit(network, now, Stage::Deciding);
-            self.networks.remember(network).deciding = Some(ticket);
+            self.line_of(network, now).deciding = Some(ticket);
             self.note(network, now);
             return Place::Come(ticket);
         }
+        self.line_of(network, now);
         if self.is_in_debt(network, now) {
             return self.turn_away(Place::LineTooLong);
         }
@@ -135,7 +136,7 @@ impl Tarpit {
             return self.turn_away(Place::Full);
         }
         let ticket = self.admit(network, now, Stage::Waiting);
-        self.networks.remember(network).waiting.insert(ticket);
+        self.line_of(network, now).waiting.insert(ticket);
         self.waiting = self.waiting.saturating_add(1);
         self.note(network, now);
         Place::Wait(ticket)
@@ -248,6 +249,7 @@ impl Tarpit {
     pub fn turns_mail_away(&mut self, network: ClientNetwork, now: Instant) -> bool {
         let in_debt = self.is_in_debt(network, now);
         if in_debt {
+            self.line_of(self.networks.counted_under(network), now);
             self.turn_away(Place::LineTooLong);
         }
         in_debt
@@ -273,35 +275,15 @@ impl Tarpit {
         }
     }
 
-    /// How it stands.
-    #[must_use]
-    pub fn facts(&self) -> TarpitFacts {
-        TarpitFacts { delayed_now: self.delayed_now(), networks: self.networks.len(), ..self.facts }
-    }
-
-    /// The client networks that have been delayed most, at most `count`. Looks at every network: for people.
-    #[must_use]
-    pub fn most_responsible(&self, count: usize, now: Instant) -> Vec<Responsible> {
-        let mut all: Vec<Responsible> = self
-            .networks
-            .iter()
-            .filter(|(_, line)| line.refusals > 0)
-            .map(|(network, line)| Responsible {
-                network,
-                refusals: line.refusals,
-                delayed: line.delayed,
-                waiting: line.waiting.len(),
-                owed: line.owed(now),
-                gave_up: line.gave_up,
-            })
-            .collect();
-        all.sort_by_key(|one| std::cmp::Reverse((one.delayed.delay, one.refusals, one.network)));
-        all.truncate(count);
-        all
-    }
-
-    fn delayed_now(&self) -> usize {
+    pub(super) fn delayed_now(&self) -> usize {
         self.waiting.saturating_add(self.held.len())
+    }
+
+    /// The line of a network of which a client is here now.
+    fn line_of(&mut self, network: ClientNetwork, now: Instant) -> &mut Line {
+        let line = self.networks.remember(network);
+        line.last_seen = Some(now);
+        line
     }
 
     fn draw(&mut self) -> Ticket {
@@ -326,9 +308,9 @@ impl Tarpit {
 
     /// Has a network pay for one more refusal: how long.
     fn charge(&mut self, network: ClientNetwork, now: Instant) -> Duration {
-        let line = self.networks.remember(network);
-        let duration = self.policy.hold(line.refusals);
-        line.charge(duration, now);
+        let refusals = self.line_of(network, now).refusals;
+        let duration = self.policy.hold(refusals);
+        self.line_of(network, now).charge(duration, now);
         duration
     }
 

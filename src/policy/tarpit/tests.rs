@@ -289,6 +289,13 @@ fn the_page_names_the_networks_most_responsible() {
     assert_eq!(named, [("203.0.113.0/24".to_owned(), 3), ("192.0.2.0/24".to_owned(), 2)]);
     assert_eq!(worst[0].delayed, Delayed { replies: 3, delay: seconds(15) });
     assert_eq!(worst[0].to_string(), "203.0.113.0/24 (3 refusals, 0 waiting, 0s owed)");
+    assert_eq!(worst.iter().map(|one| one.seen_ago).collect::<Vec<_>>(), [seconds(0), seconds(5)]);
+    // Who owes comes before those that have been delayed more.
+    assert_eq!(pit.most_responsible(1, now + seconds(15)).len(), 1);
+    held(pit.refuse_apart(network("198.51.100.1"), now + seconds(15)));
+    let worst = pit.most_responsible(1, now + seconds(16));
+    assert_eq!(worst[0].network, network("198.51.100.1"));
+    assert_eq!((worst[0].owed, worst[0].seen_ago), (seconds(4), seconds(1)));
 }
 
 #[test]
