@@ -21,8 +21,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::admin::control::{self, About, Control, SocketError};
-use crate::admin::health::{self, Health};
+use crate::admin::control::{self, Control, SocketError};
+use crate::admin::glance::{About, Glance};
+use crate::admin::health;
 use crate::admin::limit::Limited;
 use crate::admin::readiness::{Readiness, Stage};
 use crate::config::settings::{Settings, SpoolLimits};
@@ -126,6 +127,7 @@ impl Gateway {
     /// [`StartError`]: nothing keeps running then.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let started_at = Timestamp::now();
+        let hostname = settings.hostname.clone();
         let metrics = Arc::new(Metrics::new());
         let readiness = Readiness::default();
         let socket = DatagramSocket::bind(settings.datagram)?;
@@ -156,23 +158,23 @@ impl Gateway {
         let intake = spawn_vital(&broke, intake.run(give_up_intake.clone()));
         let pickup = pickup.map(|pickup| spawn_vital(&broke, pickup.run(stop_receiver.clone())));
 
-        let about = Arc::new(About { started_at, datagram, admin });
-        let health = Health {
-            metrics: Arc::clone(&metrics),
+        let about = About { hostname, started_at, datagram, admin, smtp: front_end.addresses().to_vec() };
+        let glance = Glance {
+            about: Arc::new(about),
             readiness: readiness.clone(),
             destinations: scheduler.views().clone(),
             spool: spool.clone(),
-            smtp: front_end.addresses().to_vec(),
+            tarpit: front_end.tarpit(),
+            metrics: Arc::clone(&metrics),
         };
         let control = Control {
             spool: spool.clone(),
             scheduler: scheduler.clone(),
-            about,
-            readiness: readiness.clone(),
+            glance: glance.clone(),
             inventory: inventory.clone(),
         };
         let (servers, stop_servers) = (TaskTracker::new(), CancellationToken::new());
-        serve(&servers, &stop_servers, monitors, commands, health, control);
+        serve(&servers, &stop_servers, monitors, commands, glance, control);
         readiness.set(Stage::Ready);
         tracing::info!(%datagram, %admin, state_dir = %settings.state_dir.display(), "Ready.");
         Ok(Self {
@@ -371,12 +373,12 @@ fn serve(
     stop: &CancellationToken,
     monitors: TcpListener,
     commands: UnixListener,
-    health: Health,
+    glance: Glance,
     control: Control,
 ) {
     let stopped = stop.clone().cancelled_owned();
     servers.spawn(async move {
-        axum::serve(Limited::new(monitors, ADMIN_CONNECTIONS), health::routes(health))
+        axum::serve(Limited::new(monitors, ADMIN_CONNECTIONS), health::routes(glance))
             .with_graceful_shutdown(stopped)
             .await
     });

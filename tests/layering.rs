@@ -400,7 +400,7 @@ const LAYERS: &[(&str, &[&str], World)] = &[
         ],
         Touched,
     ),
-    // Beyond what the listeners may: it shows the state of destinations, and pauses them for the operator.
+    // It shows what listeners and destinations do, and pauses these for the operator.
     (
         "admin",
         &[
@@ -414,6 +414,7 @@ const LAYERS: &[(&str, &[&str], World)] = &[
             "inventory",
             "telemetry",
             "delivery",
+            "listen",
         ],
         Touched,
     ),

@@ -7,7 +7,7 @@ mod support;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use support::gateway::{command, http_get, until};
+use support::gateway::{command, http_get, http_get_with, until};
 use support::smtp::{Client, Config, FrontEnd, KNOWN, timed, write_certificates, write_smtp_config};
 
 const MX: &str = "    - { name: mx, addresses: ['{any}'] }\n";
@@ -392,4 +392,48 @@ fn an_honest_session_of_another_network_does_not_notice_the_pit() {
     let (reply, took) = timed(honest);
     assert_eq!(reply.code, 250);
     assert!(took < Duration::from_millis(900), "{took:?}");
+}
+
+#[test]
+fn whoever_administers_it_sees_whom_the_tar_pit_holds_on_the_page_and_at_the_terminal() {
+    let config = Config { listeners: MX, tarpit: Some("{ time: 1s }"), ..Config::default() };
+    let mut front_end = FrontEnd::start(&config);
+    let mut client = Client::greeted(front_end.address("mx"));
+    assert_eq!(client.say("MAIL FROM:<a@client.test>").code, 250);
+    assert_eq!(client.say("RCPT TO:<<b>nobody</b>@corp.example>").code, 501);
+    assert_eq!(client.say("RCPT TO:<nobody@corp.example>").code, 550);
+
+    let browser = [("Accept", "text/html,application/xhtml+xml")];
+    let (head, page) = http_get_with(front_end.gateway.admin, "/", &browser);
+    assert!(head.contains("content-security-policy: default-src 'none'; style-src 'sha256-"), "{head}");
+    assert!(page.contains("<title>gw.test: ready</title>"), "{page}");
+    assert!(page.contains("<td>127.0.0.1/32</td>") && page.contains("<td>mx</td>"), "{page}");
+    let (_, index) = http_get(front_end.gateway.admin, "/");
+    assert!(index.contains("/metrics  for Prometheus"), "{index}");
+    let foreign = [("Accept", "text/html"), ("Host", "evil.example")];
+    let (head, _) = http_get_with(front_end.gateway.admin, "/", &foreign);
+    assert!(head.starts_with("HTTP/1.1 421"), "{head}");
+
+    let told = |words: &[&str]| {
+        let output = command(&front_end.folder().join("mailslotd.yaml")).args(words).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(told(&["tarpit"]).contains("127.0.0.1/32"));
+    let tarpit: serde_json::Value = serde_json::from_str(&told(&["tarpit", "--json"])).unwrap();
+    assert_eq!(tarpit["most_responsible"][0]["network"], "127.0.0.1/32");
+    assert_eq!(tarpit["delayed_replies"], 2);
+    assert!(told(&["status"]).contains("\nmx        127.0.0.1:"));
+    let status: serde_json::Value = serde_json::from_str(&told(&["status", "--json"])).unwrap();
+    assert_eq!((&status["stage"], &status["smtp"][0]["connections"]), (&"ready".into(), &1.into()));
+}
+
+#[test]
+fn a_gateway_that_does_not_run_has_no_status() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write_smtp_config(dir.path(), &Config { listeners: MX, ..Config::default() });
+    let output = command(&path).arg("status").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(said.contains("no gateway runs on"), "{said}");
 }

@@ -1,10 +1,14 @@
 //! What the control socket says, in JSON: shared by its server and by the commands.
 
-use jiff::Timestamp;
+mod status;
+mod tarpit;
+
 use serde::{Deserialize, Serialize};
 
-use super::readiness::Stage;
-use crate::delivery::view::{DestinationView, Views};
+pub use self::status::{
+    CopyCount, DestinationStatus, LastReply, SmtpListenerStatus, SpoolStatus, Status, destinations,
+};
+pub use self::tarpit::{ClientNetworkStatus, TarpitStatus, TurnedAway};
 use crate::message::id::{DestinationName, QueueId};
 use crate::spool::{Pause, Shown, SpoolState};
 
@@ -57,58 +61,6 @@ pub struct ListQuery {
 pub struct PauseRequest {
     /// A user name, for people.
     pub by: String,
-}
-
-/// The gateway at a glance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Status {
-    /// Of the program.
-    pub version: String,
-    /// Its process.
-    pub pid: u32,
-    /// Since when it runs.
-    pub started_at: Timestamp,
-    /// Between start and stop.
-    pub stage: Stage,
-    /// Where it hears UDP 138.
-    pub datagram: std::net::SocketAddr,
-    /// Where it answers monitors.
-    pub admin: std::net::SocketAddr,
-    /// Its destinations.
-    pub destinations: Vec<DestinationStatus>,
-}
-
-/// One destination at a glance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DestinationStatus {
-    /// Its name.
-    pub name: DestinationName,
-    /// `up`, `down`, `operator_fault`, `throttled` or `paused`.
-    pub state: String,
-    /// Since when it is in this state, or since start.
-    pub since: Timestamp,
-    /// Why, where it is not up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// Attempts under way.
-    pub in_flight: usize,
-    /// When it last took a message; absent before the first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_delivery: Option<Timestamp>,
-}
-
-/// All destinations at a glance, by name.
-#[must_use]
-pub fn destinations(views: &Views) -> Vec<DestinationStatus> {
-    let status = |(name, view): (DestinationName, DestinationView)| DestinationStatus {
-        name,
-        state: view.state.as_str().to_owned(),
-        since: view.since,
-        reason: view.reason,
-        in_flight: view.in_flight,
-        last_delivery: view.last_delivery,
-    };
-    views.all().into_iter().map(status).collect()
 }
 
 /// Why an action was for none of a message's copies, in a sentence for the operator.

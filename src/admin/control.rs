@@ -1,23 +1,20 @@
 //! The control socket: HTTP on `state_dir/control.sock`, for whoever may open that file (mode 0660).
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use axum::extract::{Path as Segment, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use jiff::Timestamp;
 use tokio::net::UnixListener;
 
 use super::api::{
-    Acted, Before, ListQuery, PauseRequest, Refusal, SOCKET, Status, destinations, nothing_to_do,
+    Acted, Before, ListQuery, PauseRequest, Refusal, SOCKET, Status, TarpitStatus, nothing_to_do,
 };
-use super::readiness::Readiness;
+use super::glance::Glance;
 use crate::delivery::scheduler::Scheduler;
 use crate::inventory::{Inventory, SmtpClient};
 use crate::message::id::{DestinationName, NotAQueueId, QueueId};
@@ -31,38 +28,13 @@ pub struct Control {
     pub spool: Spool,
     /// The deliveries.
     pub scheduler: Scheduler,
-    /// What does not change while the gateway runs.
-    pub about: Arc<About>,
-    /// Between start and stop.
-    pub readiness: Readiness,
+    /// How everything looks.
+    pub glance: Glance,
     /// Who came; `None` where its file cannot be had.
     pub inventory: Option<Inventory>,
 }
 
-/// What does not change while the gateway runs.
-#[derive(Debug)]
-pub struct About {
-    /// Since when it runs.
-    pub started_at: Timestamp,
-    /// Where it hears UDP 138.
-    pub datagram: SocketAddr,
-    /// Where it answers monitors.
-    pub admin: SocketAddr,
-}
-
 impl Control {
-    fn status(&self) -> Status {
-        Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            started_at: self.about.started_at,
-            stage: self.readiness.stage(),
-            datagram: self.about.datagram,
-            admin: self.about.admin,
-            destinations: destinations(self.scheduler.views()),
-        }
-    }
-
     fn destination(&self, name: &str) -> Result<DestinationName, Refused> {
         let known = DestinationName::new(name).ok().filter(|name| self.scheduler.has(name));
         known.ok_or_else(|| Refused {
@@ -112,6 +84,7 @@ pub fn bind(state_dir: &Path) -> Result<UnixListener, SocketError> {
 pub fn routes(control: Control) -> Router {
     Router::new()
         .route("/api/v1/status", get(status))
+        .route("/api/v1/tarpit", get(tarpit))
         .route("/api/v1/queue", get(list))
         .route("/api/v1/queue/retry", post(retry_all))
         .route("/api/v1/queue/{id}", get(show).delete(delete))
@@ -125,7 +98,11 @@ pub fn routes(control: Control) -> Router {
 }
 
 async fn status(State(control): State<Control>) -> Json<Status> {
-    Json(control.status())
+    Json(control.glance.status().await)
+}
+
+async fn tarpit(State(control): State<Control>) -> Json<TarpitStatus> {
+    Json(control.glance.tarpit())
 }
 
 async fn smtp_clients(State(control): State<Control>) -> Result<Json<Vec<SmtpClient>>, Refused> {

@@ -1,57 +1,48 @@
-//! `/metrics`, `/healthz`, `/readyz`: what a monitor asks. Answers on loopback only, and changes nothing.
+//! `/metrics`, `/healthz`, `/readyz`: what a monitor asks; and the page. Answers on loopback only, and changes nothing.
+#![expect(clippy::disallowed_methods, reason = "the edge where the time of the page is read")]
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::api::{DestinationStatus, destinations};
+use super::glance::Glance;
 use super::host::only_loopback;
-use super::readiness::{Readiness, Stage};
-use crate::delivery::view::Views;
+use super::page::{self, Facts};
+use super::readiness::Stage;
 use crate::message::id::ListenerName;
 use crate::message::mail::Class;
-use crate::spool::Spool;
-use crate::telemetry::metrics::Metrics;
-
-/// What the answers are made from.
-#[derive(Clone)]
-pub struct Health {
-    /// Every metric.
-    pub metrics: Arc<Metrics>,
-    /// Between start and stop.
-    pub readiness: Readiness,
-    /// The live state of the destinations.
-    pub destinations: Views,
-    /// Whether it accepts.
-    pub spool: Spool,
-    /// Where SMTP clients reach each listener.
-    pub smtp: Vec<(ListenerName, SocketAddr)>,
-}
 
 /// The routes.
-pub fn routes(health: Health) -> Router {
+pub fn routes(glance: Glance) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .layer(axum::middleware::from_fn(only_loopback))
-        .with_state(health)
+        .with_state(glance)
 }
 
-async fn index() -> &'static str {
-    "mailslotd\n\n/metrics  for Prometheus\n/healthz  200 while the process works\n/readyz   200 while it takes messages: \
-     sockets bound, and the spool accepts alarms; the destinations' states are detail\n"
+/// The page for a browser; for a client that does not ask for HTML, the list of what there is.
+async fn index(State(glance): State<Glance>, headers: HeaderMap) -> Response {
+    let accepts = headers.get_all(header::ACCEPT).iter();
+    let html = accepts.filter_map(|accept| accept.to_str().ok()).any(|accept| accept.contains("text/html"));
+    if !html {
+        return INDEX.into_response();
+    }
+    let (status, tarpit) = (glance.status().await, glance.tarpit());
+    page::response(&Facts { status: &status, tarpit: &tarpit, now: Timestamp::now() })
 }
 
-async fn metrics(State(health): State<Health>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], health.metrics.encode())
+async fn metrics(State(glance): State<Glance>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], glance.metrics.encode())
         .into_response()
 }
 
@@ -77,9 +68,9 @@ struct Listening {
 
 /// Not ready while the spool refuses the messages that it refuses last, notices: whoever watches should know that nothing
 /// is made durable. While only mail is refused, the gateway still does what it is there for.
-async fn readyz(State(health): State<Health>) -> Response {
-    let stage = health.readiness.stage();
-    let accepting = health.spool.accepting(Class::Notice);
+async fn readyz(State(glance): State<Glance>) -> Response {
+    let stage = glance.readiness.stage();
+    let accepting = glance.spool.accepting(Class::Notice);
     let status = match (stage, &accepting) {
         (Stage::Ready, Ok(())) => StatusCode::OK,
         (Stage::Ready, Err(_)) | (Stage::Starting | Stage::Stopping, _) => StatusCode::SERVICE_UNAVAILABLE,
@@ -89,7 +80,11 @@ async fn readyz(State(health): State<Health>) -> Response {
         listener: listener.clone(),
         address: *address,
     };
-    let smtp = health.smtp.iter().map(listening).collect();
-    let destinations = destinations(&health.destinations);
+    let smtp = glance.about.smtp.iter().map(listening).collect();
+    let destinations = destinations(&glance.destinations);
     (status, Json(Ready { stage, spool, destinations, smtp })).into_response()
 }
+
+const INDEX: &str = "mailslotd\n\n/         in a browser: the gateway at a glance\n/metrics  for Prometheus\n/healthz  200 while the \
+                     process works\n/readyz   200 while it takes messages: sockets bound, and the spool accepts alarms; the \
+                     destinations' states are detail\n";

@@ -9,7 +9,7 @@ use clap::Args as ClapArgs;
 use self::table::Judged;
 use super::exit::Exit;
 use super::load::{self, Reading};
-use super::output::{answer, note};
+use super::output::{answer, answer_json, note};
 use super::{Global, runtime};
 use crate::admin::client::{Client, ClientError};
 use crate::config::settings::Settings;
@@ -95,9 +95,6 @@ fn print(clients: &[SmtpClient], format: Format) {
         Format::Table if judged.is_empty() => answer("No SMTP client has been seen."),
         Format::Table => table::rows(&judged).into_iter().for_each(answer),
         Format::Csv => table::csv(&judged).into_iter().for_each(|line| answer(format_args!("{line}\r"))),
-        Format::Json => match serde_json::to_string_pretty(&judged) {
-            Ok(text) => answer(text),
-            Err(error) => note(format_args!("cannot write JSON: {error}")),
-        },
+        Format::Json => answer_json(&judged),
     }
 }

@@ -16,6 +16,9 @@ pub mod replay;
 pub mod run;
 pub mod send;
 pub mod sendmail;
+pub mod status;
+mod table;
+pub mod tarpit;
 pub mod user;
 
 use std::future::Future;
@@ -112,6 +115,10 @@ enum Command {
     User(user::Args),
     /// Take a message from standard input as sendmail(8) does, and drop it into the pickup directory
     Sendmail(sendmail::Args),
+    /// Show how the running gateway stands
+    Status(status::Args),
+    /// Show what the tar pit does to clients, and which networks are responsible
+    Tarpit(tarpit::Args),
     /// Show who still depends on the gateway, and who could do without it
     Inventory(inventory::Args),
 }
@@ -145,6 +152,8 @@ pub fn run() -> Exit {
         Command::Queue(args) => queue::run(args, &global),
         Command::User(args) => user::run(args, &global),
         Command::Sendmail(args) => sendmail::run(&args.words, &global),
+        Command::Status(args) => status::run(&args, &global),
+        Command::Tarpit(args) => tarpit::run(&args, &global),
         Command::Inventory(args) => inventory::run(&args, &global),
     }
 }

@@ -12,13 +12,11 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, Subcommand};
-use serde::Serialize;
 
 use self::access::{Access, Failure};
-pub(in crate::cli) use self::table::columns;
 use super::exit::Exit;
 use super::load::{self, Reading};
-use super::output::{answer, note};
+use super::output::{answer, answer_json, note};
 use super::{Global, runtime};
 use crate::admin::api::ListQuery;
 use crate::message::id::{DestinationName, QueueId};
@@ -171,7 +169,7 @@ async fn list(access: &Access, mut query: ListQuery, global: &Global) -> Result<
         copies.extend(page);
     }
     if global.json {
-        print_json(&copies);
+        answer_json(&copies);
     } else {
         if copies.is_empty() {
             answer(if filtered { "Nothing in the queue matches." } else { "The queue is empty." });
@@ -188,7 +186,7 @@ async fn show(access: &Access, id: QueueId, global: &Global) -> Result<Exit, Fai
         return Ok(Exit::No);
     };
     if global.json {
-        print_json(&shown);
+        answer_json(&shown);
     } else {
         table::show(&shown, &access.troubles().await?);
     }
@@ -224,7 +222,7 @@ async fn export(access: &Access, file: &Path) -> Result<Exit, Failure> {
 
 fn acted(copies: u64, word: &str, global: &Global) -> Result<Exit, Failure> {
     if global.json {
-        print_json(&crate::admin::api::Acted { copies });
+        answer_json(&crate::admin::api::Acted { copies });
     } else if !global.quiet {
         answer(format_args!("{copies} {} {word}", if copies == 1 { "copy" } else { "copies" }));
     }
@@ -239,7 +237,7 @@ fn said_of(
     global: &Global,
 ) -> Result<Exit, Failure> {
     if global.json {
-        print_json(&before);
+        answer_json(&before);
     } else if !global.quiet {
         match before {
             None => answer(format_args!("{destination} {fresh}")),
@@ -251,13 +249,6 @@ fn said_of(
         }
     }
     Ok(Exit::Done)
-}
-
-fn print_json(value: &impl Serialize) {
-    match serde_json::to_string_pretty(value) {
-        Ok(text) => answer(text),
-        Err(error) => note(format_args!("cannot write JSON: {error}")),
-    }
 }
 
 fn failed(failure: &Failure) -> Exit {

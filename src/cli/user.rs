@@ -17,7 +17,7 @@ use self::store::{Store, StoreError};
 use super::Global;
 use super::exit::Exit;
 use super::load::{Reading, load_or_tell};
-use super::output::{answer, note};
+use super::output::{answer, answer_json, note};
 use crate::config::users::{self, UsersFile};
 use crate::policy::account::{
     Account, AccountName, AccountState, Cost, CramMd5Secret, OutOfMemory, PasswordHash, ScramVerifier,
@@ -256,7 +256,7 @@ fn random() -> Result<[u8; 16], getrandom::Error> {
 
 fn told(account: &Account, what: &str, global: &Global) {
     if global.json {
-        list::print_json(&Shown::of(account));
+        answer_json(&Shown::of(account));
     } else if !global.quiet {
         answer(format_args!("{} {what}", account.name));
     }

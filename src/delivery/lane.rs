@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::outcome::{Attempt, Health, Outcome, Report};
 use super::reports::Reporter;
 use super::transport::{Limits, Transport};
-use super::view::{DestinationView, Views, label};
+use super::view::{DestinationView, LastReply, Views, label};
 use crate::message::id::DestinationName;
 use crate::message::recipient::EnhancedStatus;
 use crate::policy::availability::{Availability, Errand, Finding, Pace, Permit, State};
@@ -69,6 +69,7 @@ pub(super) struct Lane {
     sent: HashMap<Id, Sent>,
     ledger: Ledger,
     last_delivery: Option<Timestamp>,
+    last_reply: Option<LastReply>,
     /// As it was last published.
     view: DestinationView,
 }
@@ -113,6 +114,7 @@ impl Lane {
             reason: None,
             in_flight: 0,
             last_delivery: None,
+            last_reply: None,
         };
         parts.views.set(&parts.name, view.clone());
         parts.metrics.set_destination_state(&parts.name, state);
@@ -129,6 +131,7 @@ impl Lane {
             sent: HashMap::new(),
             ledger: Ledger::new(),
             last_delivery: None,
+            last_reply: None,
             view,
             parts,
         }
@@ -305,6 +308,9 @@ impl Lane {
     fn settle(&mut self, row: &Due, outcome: Outcome) {
         let Parts { name, metrics, retry, .. } = &self.parts;
         let at = Timestamp::now();
+        let (Outcome::Delivered { text, .. } | Outcome::Delayed { text, .. } | Outcome::Failed { text, .. }) =
+            &outcome;
+        let said = Arc::from(text.as_str());
         let (fate, result) = match outcome {
             Outcome::Delivered { text, .. } => {
                 tell::delivered(name, row, &text);
@@ -323,6 +329,7 @@ impl Lane {
             }
         };
         metrics.delivery(name, result);
+        self.last_reply = Some(LastReply { at, result, text: said });
         self.ledger.settle(Settled { id: row.id, number: row.number, fate, at });
     }
 
@@ -421,6 +428,7 @@ impl Lane {
             reason: self.availability.reason().map(str::to_owned),
             in_flight: self.running.len(),
             last_delivery: self.last_delivery,
+            last_reply: self.last_reply.clone(),
             since: self.view.since,
         };
         if view.state != self.view.state {

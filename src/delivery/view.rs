@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::message::id::DestinationName;
 use crate::policy::availability::State;
-use crate::telemetry::metrics::DestinationState;
+use crate::telemetry::metrics::{DeliveryResult, DestinationState};
 
 /// One destination as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,19 @@ pub struct DestinationView {
     pub in_flight: usize,
     /// When it last took a message.
     pub last_delivery: Option<Timestamp>,
+    /// What it said last of a recipient.
+    pub last_reply: Option<LastReply>,
+}
+
+/// What a destination said of the recipient that was decided last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastReply {
+    /// When.
+    pub at: Timestamp,
+    /// What it means.
+    pub result: DeliveryResult,
+    /// Its words, escaped and cut to one line.
+    pub text: Arc<str>,
 }
 
 /// All destinations by name. Clones share them; a reader never waits for a delivery.

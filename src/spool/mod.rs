@@ -71,7 +71,7 @@ use self::files::{Lock, OrphanSweep};
 use self::gate::{Gate, UnderWay};
 use self::job::{Kind, Order, Task};
 pub use self::limits::Limits;
-pub use self::operator::{Copy, Exported, Filter, Pause, Shown, SpoolState, Which};
+pub use self::operator::{Copy, Exported, Figures, Filter, Pause, Shown, SpoolState, Which};
 use self::queries::{Gathering, MessageRow};
 use self::reader::Reader;
 use self::rows::{Prepared, StoredBody};

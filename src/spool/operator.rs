@@ -120,6 +120,19 @@ pub struct Pause {
     pub by: String,
 }
 
+/// The spool in figures, as of its last commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Messages, whatever became of their copies.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When the message was accepted that waits longest.
+    pub oldest_waiting: Option<Timestamp>,
+    /// Copies by destination and state, none without any.
+    pub copies: Vec<(DestinationName, SpoolState, u64)>,
+}
+
 /// For the operator. Each action is durable when it returns; counts are of copies.
 impl Spool {
     /// The copies that match, in order of acceptance.
@@ -206,6 +219,14 @@ impl Spool {
     /// As [`Self::list`].
     pub async fn waiting(&self) -> Result<Vec<(DestinationName, i64)>, SpoolError> {
         self.ask(queries::waiting).await
+    }
+
+    /// How much there is. Takes as long with a million messages as with ten.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn figures(&self) -> Result<Figures, SpoolError> {
+        self.ask(queries::figures).await
     }
 
     /// A message with its undelivered recipients, to be composed into a file; it stays in the spool. `None` when it is

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::copy::{Due, Lateness, Overdue, Swept};
-use super::operator::{Copy, Filter, Pause, Shown};
+use super::operator::{Copy, Figures, Filter, Pause, Shown};
 use super::rows;
 use crate::message::id::{DestinationName, QueueId, RuleName};
 use crate::message::mail::Priority;
@@ -254,6 +254,35 @@ pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<Vec<(Destinat
         "SELECT destination, amount FROM tally WHERE what = 'queued' AND amount > 0 ORDER BY destination",
     )?;
     statement.query_map([], |row| Ok((rows::name(row, 0)?, row.get(1)?)))?.collect()
+}
+
+/// See [`super::Spool::figures`]. What has failed lies between what waits, oldest first: behind a great many of those, what
+/// is given up first stands for what waits longest.
+pub(super) fn figures(connection: &Connection) -> rusqlite::Result<Figures> {
+    let mut figures = Figures::default();
+    let mut statement = connection
+        .prepare_cached("SELECT what, destination, amount FROM tally WHERE amount > 0 ORDER BY 2, 1")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let amount = u64::try_from(row.get::<_, i64>(2)?).unwrap_or_default();
+        match row.get_ref(0)?.as_str()? {
+            "messages" => figures.messages = amount,
+            "bytes" => figures.bytes = amount,
+            "last_id" => {}
+            _ => figures.copies.push((rows::name(row, 1)?, rows::state(row, 0)?, amount)),
+        }
+    }
+    figures.oldest_waiting = connection
+        .prepare_cached(
+            "SELECT accepted_at FROM message WHERE id = coalesce(
+                 (SELECT message FROM (SELECT message, state FROM recipient ORDER BY message, number LIMIT 10000)
+                  WHERE state = 'queued' LIMIT 1),
+                 (SELECT message FROM recipient INDEXED BY recipient_expiry WHERE state = 'queued'
+                  ORDER BY expires_at LIMIT 1))",
+        )?
+        .query_row([], |row| rows::time(row, 0))
+        .optional()?;
+    Ok(figures)
 }
 
 /// All paused destinations.

@@ -150,13 +150,26 @@ pub(crate) fn command(config: &Path) -> Command {
 
 /// Status code and body.
 pub(crate) fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
+    let (head, body) = http_get_with(address, path, &[]);
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+}
+
+/// Status line with headers, and body; the request has these headers, and a `Host` unless it is among them.
+pub(crate) fn http_get_with(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n");
+    if !headers.iter().any(|(name, _)| *name == "Host") {
+        request.push_str(&format!("Host: {address}\r\n"));
+    }
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    stream.write_all(format!("{request}\r\n").as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    (head.to_owned(), body.to_owned())
 }
 
 /// Waits for a condition that tells nobody when it comes true: looks at it every few milliseconds.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::cli::queue::columns;
+use crate::cli::table::aligned;
 use crate::inventory::{Reason, SmtpClient, Verdict, verdict_of};
 
 /// A client and whether it could go to the provider directly.
@@ -49,20 +49,7 @@ pub(super) fn rows(judged: &[Judged<'_>]) -> Vec<String> {
         ["ADDRESS", "LISTENER", "NAME", "SENDER", "MESSAGES", "REFUSED", "LAST SEEN", "COULD GO DIRECTLY"];
     let rows: Vec<[String; 8]> =
         std::iter::once(heading.map(str::to_owned)).chain(judged.iter().map(Judged::row)).collect();
-    let mut widths = [0; 8];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = columns(cell).max(*width);
-        }
-    }
-    let pad =
-        |cell: &String, width: usize| format!("{cell}{}", " ".repeat(width.saturating_sub(columns(cell))));
-    rows.iter()
-        .map(|row| {
-            let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| pad(cell, width)).collect();
-            cells.join("  ").trim_end().to_owned()
-        })
-        .collect()
+    aligned(&rows)
 }
 
 /// The heading and a record for each client (RFC 4180), without line ends.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use unicode_normalization::char::is_combining_mark;
 
+use crate::admin::words::spoils;
 use crate::cli::output::answer;
+use crate::cli::table::{columns, columns_of, plain};
 use crate::message::id::DestinationName;
 use crate::spool::{Copy, Shown, SpoolState};
 
@@ -87,22 +88,6 @@ fn printable(json: &str) -> String {
         .collect()
 }
 
-/// One line in which nothing moves the terminal. What a transport escaped already stays as it is: neither quotes nor
-/// backslashes are escaped, which would double its escapes.
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for c in text.chars() {
-        if spoils(c) { plain.extend(c.escape_default()) } else { plain.push(c) }
-    }
-    plain
-}
-
-/// Whether a character moves, reorders or hides what stands around it (UAX #9 §2).
-fn spoils(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{061C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
-}
-
 /// At most [`MOST_TO`] columns; `queue show` has the whole.
 fn shortened(text: &str) -> String {
     if columns(text) <= MOST_TO {
@@ -119,28 +104,6 @@ fn shortened(text: &str) -> String {
     }
     short.push('…');
     short
-}
-
-/// Columns of a terminal that a text takes.
-pub(in crate::cli) fn columns(text: &str) -> usize {
-    text.chars().map(columns_of).sum()
-}
-
-/// Columns of a terminal that a character takes: two for East Asian wide ones (UAX #11), none for marks.
-fn columns_of(c: char) -> usize {
-    match c {
-        '\u{1100}'..='\u{115F}'
-        | '\u{2E80}'..='\u{303E}'
-        | '\u{3041}'..='\u{A4CF}'
-        | '\u{AC00}'..='\u{D7A3}'
-        | '\u{F900}'..='\u{FAFF}'
-        | '\u{FE30}'..='\u{FE6F}'
-        | '\u{FF00}'..='\u{FF60}'
-        | '\u{FFE0}'..='\u{FFE6}'
-        | '\u{20000}'..='\u{3FFFD}' => 2,
-        c if is_combining_mark(c) => 0,
-        _ => 1,
-    }
 }
 
 /// What the sender said of reports at RCPT.

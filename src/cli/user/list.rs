@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::cli::Global;
-use crate::cli::output::{answer, note};
-use crate::cli::queue::columns;
+use crate::cli::output::{answer, answer_json};
+use crate::cli::table::aligned;
 use crate::config::users::{UsersFile, rate_text};
 use crate::policy::account::{Account, AccountState};
 use crate::wire::smtp::mechanism::Mechanism;
@@ -67,7 +67,7 @@ impl Shown {
 pub(super) fn list(file: &UsersFile, global: &Global) {
     let shown: Vec<Shown> = file.accounts.iter().map(Shown::of).collect();
     if global.json {
-        print_json(&shown);
+        answer_json(&shown);
     } else if shown.is_empty() {
         answer("There are no accounts.");
     } else {
@@ -79,28 +79,7 @@ pub(super) fn list(file: &UsersFile, global: &Global) {
 fn rows(shown: &[Shown]) -> Vec<String> {
     let heading = ["NAME", "STATE", "RATE", "MECHANISMS", "MAY SEND AS"].map(str::to_owned);
     let rows: Vec<[String; 5]> = std::iter::once(heading).chain(shown.iter().map(Shown::row)).collect();
-    let mut widths = [0; 5];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = columns(cell).max(*width);
-        }
-    }
-    rows.iter()
-        .map(|row| {
-            let cells = row
-                .iter()
-                .zip(widths)
-                .map(|(cell, width)| format!("{cell}{}", " ".repeat(width.saturating_sub(columns(cell)))));
-            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-        })
-        .collect()
-}
-
-pub(super) fn print_json(value: &impl Serialize) {
-    match serde_json::to_string_pretty(value) {
-        Ok(text) => answer(text),
-        Err(error) => note(format_args!("cannot write JSON: {error}")),
-    }
+    aligned(&rows)
 }
 
 #[cfg(test)]

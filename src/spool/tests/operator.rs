@@ -125,3 +125,21 @@ async fn any_sqlite_tool_can_read_the_queue() {
     assert_eq!(due, "2027-01-15 08:00:00");
     assert!(body.starts_with("{\"notice\":{\"first\":{"), "{body}");
 }
+
+#[tokio::test]
+async fn the_figures_tell_how_much_there_is_and_what_waits_longest() {
+    let bench = Bench::new();
+    assert_eq!(bench.spool.figures().await.unwrap(), Figures::default());
+    let failed_one = bench.spool.accept(alarm("one", second(0))).await.unwrap();
+    bench.spool.accept(alarm("two", second(1))).await.unwrap();
+    bench.settle(failed_one, 0, failed(), second(2)).await;
+    let figures = bench.spool.figures().await.unwrap();
+    assert_eq!(figures.messages, 2);
+    assert!(figures.bytes > 0);
+    assert_eq!(figures.oldest_waiting, Some(second(1)));
+    let counted: Vec<_> = figures.copies.iter().map(|(_, state, copies)| (*state, *copies)).collect();
+    assert!(
+        counted.contains(&(SpoolState::Failed, 1)) && counted.contains(&(SpoolState::Queued, 1)),
+        "{counted:?}"
+    );
+}

@@ -196,6 +196,12 @@ impl ListenerMetrics {
         }
     }
 
+    /// How many messages ended so since the start.
+    #[must_use]
+    pub fn messages(&self, outcome: MessageOutcome) -> u64 {
+        self.messages.get(outcome as usize).map_or(0, IntCounter::get)
+    }
+
     /// A reply with this code was sent.
     pub fn replied(&self, code: u16) {
         let class = usize::from(code / 100).checked_sub(2);

@@ -1,0 +1,156 @@
+//! The gateway at a glance.
+
+use std::net::SocketAddr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::admin::readiness::Stage;
+use crate::delivery::view::{self, DestinationView, Views};
+use crate::message::id::{DestinationName, ListenerName};
+use crate::spool::{Figures, SpoolState};
+
+/// The gateway at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of the program.
+    pub version: String,
+    /// What it calls itself, where that is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// Its process.
+    pub pid: u32,
+    /// Since when it runs.
+    pub started_at: Timestamp,
+    /// Between start and stop.
+    pub stage: Stage,
+    /// Where it hears UDP 138.
+    pub datagram: SocketAddr,
+    /// Where it answers monitors.
+    pub admin: SocketAddr,
+    /// Where SMTP clients reach it.
+    pub smtp: Vec<SmtpListenerStatus>,
+    /// What it keeps.
+    pub spool: SpoolStatus,
+    /// Its destinations.
+    pub destinations: Vec<DestinationStatus>,
+}
+
+/// The spool at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpoolStatus {
+    /// Why it accepts no alarm at present: a limit, a full disk or a fault. Absent while it accepts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refuses: Option<String>,
+    /// Messages in it, whatever became of their copies.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When the message was accepted that waits longest; absent while none waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_waiting: Option<Timestamp>,
+    /// Copies by destination and state, none without any.
+    pub copies: Vec<CopyCount>,
+}
+
+/// Copies for one destination in one state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyCount {
+    /// The destination, which need not be configured any more.
+    pub destination: DestinationName,
+    /// Their state.
+    pub state: SpoolState,
+    /// How many.
+    pub copies: u64,
+}
+
+impl SpoolStatus {
+    /// Of these figures; `refuses` as the field.
+    #[must_use]
+    pub fn of(figures: Figures, refuses: Option<String>) -> Self {
+        let count = |(destination, state, copies)| CopyCount { destination, state, copies };
+        Self {
+            refuses,
+            messages: figures.messages,
+            bytes: figures.bytes,
+            oldest_waiting: figures.oldest_waiting,
+            copies: figures.copies.into_iter().map(count).collect(),
+        }
+    }
+
+    /// Copies in a state, for one destination or, without a name, for all.
+    #[must_use]
+    pub fn copies(&self, state: SpoolState, destination: Option<&DestinationName>) -> u64 {
+        let counted = self.copies.iter().filter(|count| {
+            count.state == state && destination.is_none_or(|destination| *destination == count.destination)
+        });
+        counted.map(|count| count.copies).sum()
+    }
+}
+
+/// One address of an SMTP listener at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmtpListenerStatus {
+    /// The listener.
+    pub listener: ListenerName,
+    /// Where clients reach it.
+    pub address: SocketAddr,
+    /// Connections to the listener that are open now, whatever their address.
+    pub connections: u64,
+    /// Messages that it has accepted since the start.
+    pub accepted: u64,
+}
+
+/// One destination at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestinationStatus {
+    /// Its name.
+    pub name: DestinationName,
+    /// `up`, `down`, `operator_fault`, `throttled` or `paused`.
+    pub state: String,
+    /// Since when it is in this state, or since start.
+    pub since: Timestamp,
+    /// Why, where it is not up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Attempts under way.
+    pub in_flight: usize,
+    /// When it last took a message; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_delivery: Option<Timestamp>,
+    /// What it said of the recipient that was decided last; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_reply: Option<LastReply>,
+}
+
+/// What a destination said last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastReply {
+    /// When.
+    pub at: Timestamp,
+    /// `delivered`, `delayed` or `failed`.
+    pub outcome: String,
+    /// Its words, escaped and cut to one line.
+    pub text: String,
+}
+
+impl From<&view::LastReply> for LastReply {
+    fn from(reply: &view::LastReply) -> Self {
+        Self { at: reply.at, outcome: reply.result.as_str().to_owned(), text: reply.text.to_string() }
+    }
+}
+
+/// All destinations at a glance, by name.
+#[must_use]
+pub fn destinations(views: &Views) -> Vec<DestinationStatus> {
+    let status = |(name, view): (DestinationName, DestinationView)| DestinationStatus {
+        name,
+        state: view.state.as_str().to_owned(),
+        since: view.since,
+        last_reply: view.last_reply.as_ref().map(LastReply::from),
+        reason: view.reason,
+        in_flight: view.in_flight,
+        last_delivery: view.last_delivery,
+    };
+    views.all().into_iter().map(status).collect()
+}

@@ -1,0 +1,89 @@
+//! What the gateway looks like now, for whoever asks: monitors, the page, the commands.
+#![expect(clippy::disallowed_methods, reason = "the edge where the time of an answer is read")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::api::{SmtpListenerStatus, SpoolStatus, Status, TarpitStatus, destinations};
+use super::readiness::Readiness;
+use crate::delivery::view::Views;
+use crate::listen::smtp::TarpitView;
+use crate::message::id::ListenerName;
+use crate::message::mail::Class;
+use crate::spool::{Figures, Spool};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::smtp::MessageOutcome;
+
+/// What is looked at. Clones look at the same.
+#[derive(Debug, Clone)]
+pub struct Glance {
+    /// What does not change while the gateway runs.
+    pub about: Arc<About>,
+    /// Between start and stop.
+    pub readiness: Readiness,
+    /// The live state of the destinations.
+    pub destinations: Views,
+    /// What is kept.
+    pub spool: Spool,
+    /// What the tar pit does.
+    pub tarpit: TarpitView,
+    /// What was counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// What does not change while the gateway runs.
+#[derive(Debug)]
+pub struct About {
+    /// What it calls itself, where that is configured.
+    pub hostname: Option<String>,
+    /// Since when it runs.
+    pub started_at: Timestamp,
+    /// Where it hears UDP 138.
+    pub datagram: SocketAddr,
+    /// Where it answers monitors.
+    pub admin: SocketAddr,
+    /// Where SMTP clients reach each listener.
+    pub smtp: Vec<(ListenerName, SocketAddr)>,
+}
+
+impl Glance {
+    /// The gateway at a glance. A spool that cannot be read counts as one that refuses, so that the rest is shown.
+    pub async fn status(&self) -> Status {
+        let (figures, unreadable) = match self.spool.figures().await {
+            Ok(figures) => (figures, None),
+            Err(error) => (Figures::default(), Some(error)),
+        };
+        let refuses = self.spool.accepting(Class::Notice).err().or(unreadable);
+        let About { hostname, started_at, datagram, admin, smtp } = &*self.about;
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            hostname: hostname.clone(),
+            pid: std::process::id(),
+            started_at: *started_at,
+            stage: self.readiness.stage(),
+            datagram: *datagram,
+            admin: *admin,
+            smtp: smtp.iter().map(|(listener, address)| self.listener(listener, *address)).collect(),
+            spool: SpoolStatus::of(figures, refuses.map(|error| error.to_string())),
+            destinations: destinations(&self.destinations),
+        }
+    }
+
+    /// The tar pit at a glance.
+    #[must_use]
+    pub fn tarpit(&self) -> TarpitStatus {
+        TarpitStatus::of(&self.tarpit.report(), Timestamp::now())
+    }
+
+    fn listener(&self, listener: &ListenerName, address: SocketAddr) -> SmtpListenerStatus {
+        let metrics = self.metrics.smtp_listener(listener);
+        SmtpListenerStatus {
+            listener: listener.clone(),
+            address,
+            connections: u64::try_from(metrics.connections().get()).unwrap_or_default(),
+            accepted: metrics.messages(MessageOutcome::Accepted),
+        }
+    }
+}

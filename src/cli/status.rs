@@ -1,0 +1,162 @@
+//! `mailslotd status`: how the running gateway stands.
+
+use clap::Args as ClapArgs;
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+use super::exit::Exit;
+use super::load::{self, Reading};
+use super::output::{answer, answer_json, note};
+use super::table::{aligned, plain};
+use super::{Global, runtime};
+use crate::admin::api::{DestinationStatus, SmtpListenerStatus, SpoolStatus, Status};
+use crate::admin::client::{Client, ClientError};
+use crate::admin::readiness::Stage;
+use crate::admin::words::{spell_between, spell_bytes};
+use crate::spool::SpoolState;
+
+/// Shows how the running gateway stands.
+#[derive(Debug, ClapArgs)]
+pub struct Args {}
+
+/// Carries out `status`.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "ages are shown against now")]
+pub fn run(_: &Args, global: &Global) -> Exit {
+    runtime(async {
+        match ask("/api/v1/status", global).await {
+            Ok(status) if global.json => answer_json(&status),
+            Ok(status) => lines(&status, Timestamp::now()).into_iter().for_each(answer),
+            Err(exit) => return exit,
+        }
+        Exit::Done
+    })
+}
+
+/// Asks the gateway that runs with this configuration; says why when it does not answer.
+pub(super) async fn ask<T: DeserializeOwned>(route: &str, global: &Global) -> Result<T, Exit> {
+    let settings = load::load_or_tell(global, Reading::WithoutSecrets)?.checked.settings;
+    let answered = match Client::connect(&settings.state_dir).await {
+        Ok(client) => client.get(route).await,
+        Err(error) => Err(error),
+    };
+    answered.map_err(|error| {
+        note(format_args!("mailslotd: {error}"));
+        if matches!(error, ClientError::NotNow(_)) { Exit::TryLater } else { Exit::Unavailable }
+    })
+}
+
+fn lines(status: &Status, now: Timestamp) -> Vec<String> {
+    let mut lines = vec![
+        format!(
+            "mailslotd {}{}, process {}: {}, since {} ({})",
+            status.version,
+            status.hostname.as_ref().map(|hostname| format!(" on {hostname}")).unwrap_or_default(),
+            status.pid,
+            stage(status.stage),
+            status.started_at.strftime("%Y-%m-%d %H:%M:%SZ"),
+            spell_between(status.started_at, now),
+        ),
+        format!("Hears UDP 138 on {}; monitors and the page on http://{}/", status.datagram, status.admin),
+        spool(&status.spool, now),
+    ];
+    if !status.smtp.is_empty() {
+        let heading = ["LISTENER", "ADDRESS", "CONNECTIONS", "ACCEPTED"].map(str::to_owned);
+        let rows: Vec<_> = std::iter::once(heading).chain(status.smtp.iter().map(listener)).collect();
+        lines.push(String::new());
+        lines.extend(aligned(&rows));
+    }
+    if !status.destinations.is_empty() {
+        let heading =
+            ["DESTINATION", "STATE", "FOR", "WAIT", "FAILED", "WHY, OR LAST REPLY"].map(str::to_owned);
+        let row = |destination: &DestinationStatus| row(destination, &status.spool, now);
+        let rows: Vec<_> = std::iter::once(heading).chain(status.destinations.iter().map(row)).collect();
+        lines.push(String::new());
+        lines.extend(aligned(&rows));
+    }
+    lines
+}
+
+const fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Starting => "starting",
+        Stage::Ready => "ready",
+        Stage::Stopping => "stopping",
+    }
+}
+
+fn spool(spool: &SpoolStatus, now: Timestamp) -> String {
+    let oldest =
+        spool.oldest_waiting.map(|oldest| format!(", the oldest for {}", spell_between(oldest, now)));
+    let refuses = spool.refuses.as_ref().map(|refuses| format!("; it refuses messages: {}", plain(refuses)));
+    format!(
+        "Spool: {} messages, {}; {} copies wait{}, {} failed, {} held, {} corrupt{}",
+        spool.messages,
+        spell_bytes(spool.bytes),
+        spool.copies(SpoolState::Queued, None),
+        oldest.unwrap_or_default(),
+        spool.copies(SpoolState::Failed, None),
+        spool.copies(SpoolState::Held, None),
+        spool.copies(SpoolState::Corrupt, None),
+        refuses.unwrap_or_default(),
+    )
+}
+
+fn listener(listener: &SmtpListenerStatus) -> [String; 4] {
+    [
+        listener.listener.to_string(),
+        listener.address.to_string(),
+        listener.connections.to_string(),
+        listener.accepted.to_string(),
+    ]
+}
+
+fn row(destination: &DestinationStatus, spool: &SpoolStatus, now: Timestamp) -> [String; 6] {
+    let reply = destination.last_reply.as_ref().map(|reply| format!("{}: {}", reply.outcome, reply.text));
+    [
+        destination.name.to_string(),
+        destination.state.clone(),
+        spell_between(destination.since, now),
+        spool.copies(SpoolState::Queued, Some(&destination.name)).to_string(),
+        spool.copies(SpoolState::Failed, Some(&destination.name)).to_string(),
+        plain(&destination.reason.clone().or(reply).unwrap_or_default()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_seen_at_a_glance_and_what_others_said_moves_no_terminal() {
+        let status = serde_json::json!({
+            "version": "1.2.3", "hostname": "gw1.plant.example", "pid": 77, "started_at": "2026-02-03T04:05:06Z",
+            "stage": "ready", "datagram": "192.0.2.1:138", "admin": "127.0.0.1:9138",
+            "smtp": [{ "listener": "mx", "address": "192.0.2.1:25", "connections": 3, "accepted": 12 }],
+            "spool": {
+                "messages": 4, "bytes": 4096, "oldest_waiting": "2026-02-03T04:30:00Z",
+                "copies": [{ "destination": "smarthost", "state": "queued", "copies": 4 }],
+            },
+            "destinations": [{
+                "name": "smarthost", "state": "up", "since": "2026-02-03T05:00:00Z", "in_flight": 0,
+                "last_reply": { "at": "2026-02-03T05:00:00Z", "outcome": "delayed", "text": "later\u{1b}[2J" },
+            }],
+        });
+        let status: Status = serde_json::from_value(status).unwrap();
+        let lines = lines(&status, "2026-02-03T05:05:06Z".parse().unwrap());
+        assert_eq!(
+            lines,
+            [
+                "mailslotd 1.2.3 on gw1.plant.example, process 77: ready, since 2026-02-03 04:05:06Z (1 h)",
+                "Hears UDP 138 on 192.0.2.1:138; monitors and the page on http://127.0.0.1:9138/",
+                "Spool: 4 messages, 4.0 KiB; 4 copies wait, the oldest for 35 min, 0 failed, 0 held, 0 corrupt",
+                "",
+                "LISTENER  ADDRESS       CONNECTIONS  ACCEPTED",
+                "mx        192.0.2.1:25  3            12",
+                "",
+                "DESTINATION  STATE  FOR    WAIT  FAILED  WHY, OR LAST REPLY",
+                "smarthost    up     5 min  4     0       delayed: later\\u{1b}[2J",
+            ]
+        );
+    }
+}
