@@ -37,6 +37,7 @@ use super::raw::{self, At, Lost, Read as _};
 use super::settings::Settings;
 use crate::message::id::DestinationName;
 use crate::policy::mapping::Context;
+use crate::policy::relay::DomainName;
 use crate::policy::spelling::nearest;
 use front_end::Written;
 
@@ -231,6 +232,7 @@ impl Checking<'_> {
             pickup: file.pickup,
             operator: file.operator,
             hostname: hostname_is_written,
+            own_name: hostname.as_deref().and_then(|name| DomainName::parse(name).ok()),
         };
         let smtp = self.front_end(written, &destinations);
         let rules = self.rules(file.rules, &destinations, &context, retry.expire);

@@ -27,6 +27,7 @@ pub use self::exposure::{
 use crate::message::id::ListenerName;
 use crate::policy::rate::Rate;
 use crate::policy::route::Route;
+use crate::wire::smtp::path::{ForwardPath, Mailbox};
 
 /// What one listener lets through.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +89,37 @@ pub struct RelayPolicy {
     pub accepted_domains: AcceptedDomains,
     /// Where accepted mail goes; the first that matches decides. Mail that none matches is refused at RCPT.
     pub routes: Vec<Route>,
+    /// What we call ourselves: its postmaster is ours.
+    pub hostname: Option<DomainName>,
+}
+
+impl RelayPolicy {
+    /// Whether a forward-path means the operator's postmaster: `<postmaster>` without a domain, or at our own host
+    /// (RFC 5321 §4.5.1). An accepted domain has a postmaster of its own, also where our host has its name.
+    #[must_use]
+    pub fn is_own_postmaster(&self, path: &ForwardPath) -> bool {
+        let mailbox = match path {
+            ForwardPath::Postmaster => return true,
+            ForwardPath::Mailbox(mailbox) => mailbox,
+        };
+        let Some(hostname) = &self.hostname else { return false };
+        mailbox.local_part().eq_ignore_ascii_case(POSTMASTER)
+            && DomainName::parse(mailbox.domain()).is_ok_and(|domain| domain == *hostname)
+            && self.accepted_domains.matching(hostname).is_none()
+    }
+
+    /// The mailbox that a forward-path means, where the operator's postmaster is this one.
+    #[must_use]
+    pub fn mailbox_of<'p>(
+        &self,
+        path: &'p ForwardPath,
+        postmaster: Option<&'p Mailbox>,
+    ) -> Option<&'p Mailbox> {
+        match path {
+            ForwardPath::Mailbox(mailbox) if !self.is_own_postmaster(path) => Some(mailbox),
+            ForwardPath::Mailbox(_) | ForwardPath::Postmaster => postmaster,
+        }
+    }
 }
 
 /// A network of IPv4 addresses mapped into IPv6 (`::ffff:192.0.2.0/120`) as the IPv4 network that it is.
@@ -96,6 +128,9 @@ fn canonical(network: IpNet) -> IpNet {
     let of_v4 = |prefix| Some(Ipv4Net::new(mapped.network().to_ipv4_mapped()?, prefix).ok()?.trunc());
     mapped.prefix_len().checked_sub(MAPPED_PREFIX).and_then(of_v4).map_or(network, IpNet::V4)
 }
+
+/// The mailbox that every domain has (RFC 5321 §4.5.1), in whatever case it is written.
+const POSTMASTER: &str = "postmaster";
 
 /// The length of `::ffff:0:0/96` (RFC 4291 §2.5.5.2).
 const MAPPED_PREFIX: u8 = 96;

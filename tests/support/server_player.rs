@@ -405,6 +405,7 @@ fn relay() -> RelayPolicy {
     RelayPolicy {
         accepted_domains: AcceptedDomains::new(vec![DomainPattern::parse("corp.example").unwrap()]),
         routes: vec![route(RouteDomain::Any)],
+        hostname: None,
     }
 }
 

@@ -10,7 +10,7 @@ use super::destinations::Destinations;
 use super::listeners::Listener;
 use super::relay::CheckedRelay;
 use super::{Checking, Completeness};
-use crate::policy::relay::{Authentication, ListenerPolicy, RelayTo};
+use crate::policy::relay::{Authentication, DomainName, ListenerPolicy, RelayTo};
 use crate::wire::smtp::path::Mailbox;
 
 /// Its parts as they are written.
@@ -24,6 +24,8 @@ pub(super) struct Written {
     pub(super) operator: Option<At<raw::Operator>>,
     /// Whether something stands for `hostname`.
     pub(super) hostname: Completeness,
+    /// It, where it is sound.
+    pub(super) own_name: Option<DomainName>,
 }
 
 /// A way in, and where it was written.
@@ -34,9 +36,19 @@ struct WayIn<'w> {
 
 impl Checking<'_> {
     pub(super) fn front_end(&mut self, written: Written, destinations: &Destinations) -> SmtpFrontEnd {
-        let Written { listeners, relay, tarpit, users_file, dns_server, pickup, operator, hostname } =
-            written;
-        let relay = self.relay(relay, destinations);
+        let Written {
+            listeners,
+            relay,
+            tarpit,
+            users_file,
+            dns_server,
+            pickup,
+            operator,
+            hostname,
+            own_name,
+        } = written;
+        let mut relay = self.relay(relay, destinations);
+        relay.policy.hostname = own_name;
         let (users_file, accounts) = self.users_file(users_file);
         let listeners = self.smtp_listeners(listeners, accounts.as_ref());
         let pickup = pickup.and_then(|pickup| self.pickup(pickup));

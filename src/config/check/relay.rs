@@ -63,7 +63,7 @@ impl Checking<'_> {
         let routes_place = routes.as_ref().map(|routes| routes.place.clone());
         let routes = self.routes(routes, destinations);
         CheckedRelay {
-            policy: RelayPolicy { accepted_domains: domains, routes },
+            policy: RelayPolicy { accepted_domains: domains, routes, hostname: None },
             accepted,
             routes: routes_place,
             recipients,

@@ -267,17 +267,14 @@ impl Taker {
     /// Where each recipient's copy goes. The policy has seen to it that there is a route, but for the postmaster.
     fn recipients(&self, envelope: &OwnEnvelope) -> Result<Vec<Recipient>, Fault> {
         let copies = envelope.recipients.iter().map(|path| {
-            let mailbox = match path {
-                ForwardPath::Postmaster => self.postmaster.as_ref()?,
-                ForwardPath::Mailbox(mailbox) => mailbox,
-            };
+            let mailbox = self.relay.mailbox_of(path, self.postmaster.as_ref())?;
             let route = route_of(&self.relay.routes, mailbox)?;
             Some(Recipient::new(route.via.clone(), route.address(mailbox)))
         });
         copies.collect::<Option<_>>().ok_or_else(|| {
             Fault::Refused(
                 "a recipient has nowhere to go\nfix: add a route for its domain to `relay.routes`; <postmaster> without a \
-                 domain is `relay.postmaster`\n"
+                 domain is `operator.postmaster`\n"
                     .to_owned(),
             )
         })

@@ -32,7 +32,12 @@ struct Fixture {
 }
 
 fn limits(max_size: Option<u64>) -> Limits {
-    Limits { max_size, min_free: 0, reserved_for_notices: 0, failed_keep: Duration::from_secs(3600) }
+    Limits {
+        max_size,
+        min_free: 0,
+        reserved_for_notices: 0,
+        failed_keep: Duration::from_secs(3600),
+    }
 }
 
 impl Fixture {
@@ -136,6 +141,7 @@ fn settings(path: &Path) -> Settings {
             via: DestinationName::new("onprem").unwrap(),
             to: RouteTo::Recipient,
         }],
+        hostname: None,
     });
     settings.smtp.limits.message_size = Some(200_000);
     let known = ["ops", "boss"].map(|name| format!("{name}@corp.example"));

@@ -13,7 +13,7 @@ use crate::message::trace::{Origin, Trace};
 use crate::policy::route::route_of;
 use crate::session::smtp_server::{ContentFacts, Stored, Submission};
 use crate::spool::{Draft, SpoolError};
-use crate::wire::smtp::path::{ForwardPath, Mailbox, ReversePath};
+use crate::wire::smtp::path::ReversePath;
 use crate::wire::smtp::quirk::{Quirk, Quirks};
 
 /// The content of one transaction while it comes. Dropped before [`Incoming::store`], it leaves nothing.
@@ -174,10 +174,7 @@ fn reports(bounces: Bounces, client: &Client, account: Option<&str>) -> Reports 
 /// Where each recipient's copy goes; `None` where one has nowhere to go, which RCPT refused already.
 fn recipients(shared: &Shared, submission: &Submission) -> Option<Vec<Recipient>> {
     let copies = submission.recipients.iter().map(|(forward_path, dsn)| {
-        let mailbox: &Mailbox = match forward_path {
-            ForwardPath::Postmaster => shared.postmaster.as_ref()?,
-            ForwardPath::Mailbox(mailbox) => mailbox,
-        };
+        let mailbox = shared.relay.mailbox_of(forward_path, shared.postmaster.as_ref())?;
         let route = route_of(&shared.relay.routes, mailbox)?;
         let copy = Recipient::new(route.via.clone(), route.address(mailbox));
         Some(Recipient { dsn: dsn.clone(), ..copy })

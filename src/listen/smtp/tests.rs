@@ -80,7 +80,11 @@ fn smtp() -> SmtpFrontEnd {
         to: RouteTo::Recipient,
     };
     let accepted = vec![DomainPattern::parse("corp.example").unwrap()];
-    let relay = RelayPolicy { accepted_domains: AcceptedDomains::new(accepted), routes: vec![route] };
+    let relay = RelayPolicy {
+        accepted_domains: AcceptedDomains::new(accepted),
+        routes: vec![route],
+        ..RelayPolicy::default()
+    };
     SmtpFrontEnd { listeners: vec![listener], relay: Arc::new(relay), ..SmtpFrontEnd::default() }
 }
 

@@ -97,7 +97,7 @@ impl fmt::Display for SenderRefusal {
 /// Whether a client may send to a forward-path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RelayVerdict {
-    /// `<postmaster>` without a domain: always (RFC 5321 §4.5.1).
+    /// `<postmaster>` without a domain, or at our own host: always (RFC 5321 §4.5.1).
     Postmaster,
     /// The recipient's domain is one that we are responsible for, whoever the client is: whether the recipient exists is
     /// asked next.
@@ -248,8 +248,8 @@ pub(super) fn relay(policy: &RelayPolicy, client: Client<'_>, forward_path: &For
         return RelayVerdict::Denied(RelayRefusal::AuthenticationRequired);
     }
     let recipient = match forward_path {
-        ForwardPath::Postmaster => return RelayVerdict::Postmaster,
-        ForwardPath::Mailbox(mailbox) => mailbox,
+        ForwardPath::Mailbox(mailbox) if !policy.is_own_postmaster(forward_path) => mailbox,
+        ForwardPath::Mailbox(_) | ForwardPath::Postmaster => return RelayVerdict::Postmaster,
     };
     let elsewhere = to_elsewhere(client);
     let verdict = match (is_accepted(policy, recipient), RouteSign::find(recipient.local_part()), &elsewhere)

@@ -154,13 +154,13 @@ fn of_sender(supposed: Supposed<'_>, trusted: Option<&TrustedNetwork>, verdict: 
 fn of_domain(policy: &RelayPolicy, forward_path: &ForwardPath, verdict: RelayVerdict) -> Finding {
     let finding = |bearing, words, rules| Finding { method: Method::Domain, bearing, words, rules };
     let recipient = match forward_path {
-        ForwardPath::Postmaster => {
-            let words = "<postmaster> without a domain is always ours (RFC 5321 §4.5.1)";
+        ForwardPath::Mailbox(mailbox) if !policy.is_own_postmaster(forward_path) => mailbox,
+        ForwardPath::Mailbox(_) | ForwardPath::Postmaster => {
+            let words = "<postmaster>, without a domain or at our own host, is always ours (RFC 5321 §4.5.1)";
             let bearing =
                 if matches!(verdict, RelayVerdict::Postmaster) { Bearing::Decides } else { Bearing::Silent };
             return finding(bearing, words.to_owned(), Vec::new());
         }
-        ForwardPath::Mailbox(mailbox) => mailbox,
     };
     let patterns = policy.accepted_domains.patterns();
     let domain = match DomainName::parse(recipient.domain()) {
@@ -270,10 +270,10 @@ fn of_network(supposed: Supposed<'_>, trusted: Option<&TrustedNetwork>, verdict:
 fn of_route(policy: &RelayPolicy, forward_path: &ForwardPath) -> Finding {
     let finding = |bearing, words, rules| Finding { method: Method::Route, bearing, words, rules };
     let recipient: &Mailbox = match forward_path {
-        ForwardPath::Postmaster => {
+        ForwardPath::Mailbox(mailbox) if !policy.is_own_postmaster(forward_path) => mailbox,
+        ForwardPath::Mailbox(_) | ForwardPath::Postmaster => {
             return finding(Bearing::Agrees, "to the operator's postmaster address".to_owned(), Vec::new());
         }
-        ForwardPath::Mailbox(mailbox) => mailbox,
     };
     let taken = route_of(&policy.routes, recipient);
     let rule = |route: &crate::policy::route::Route| RuleFinding {

@@ -17,6 +17,7 @@ fn policy() -> RelayPolicy {
             via: DestinationName::new("smarthost").unwrap(),
             to: RouteTo::Recipient,
         }],
+        hostname: Some(DomainName::parse("gw1.plant.example").unwrap()),
     }
 }
 
@@ -174,6 +175,15 @@ fn the_four_flows_by_the_three_methods() {
         // The postmaster has no domain and is always there.
         (&open, Stranger, "postmaster", RelayVerdict::Postmaster),
         (&open, Device, "postmaster", RelayVerdict::Postmaster),
+        // So has our own host, and nobody else there nor anywhere near.
+        (&open, Stranger, "postmaster@gw1.plant.example", RelayVerdict::Postmaster),
+        (&open, Stranger, "PostMaster@GW1.Plant.Example", RelayVerdict::Postmaster),
+        (&open, Stranger, "ops@gw1.plant.example", not_accepted),
+        (&open, Stranger, "postmaster@x.gw1.plant.example", not_accepted),
+        (&open, Stranger, "postmaster@plant.example", not_accepted),
+        (&open, Stranger, "ops%postmaster@gw1.plant.example", not_accepted),
+        (&open, Device, "postmaster@elsewhere.example", beyond),
+        (&closed, Stranger, "postmaster@gw1.plant.example", authenticate),
         // A listener for accounts only lets nobody else near, should MAIL ever be forgotten.
         (&closed, Stranger, ours, authenticate),
         (&closed, Stranger, "postmaster", authenticate),
@@ -335,6 +345,20 @@ fn without_accepted_domains_and_trusted_networks_nobody_reaches_anyone() {
         let verdict = relay(&policy, Device.client(&listener, &[]), &forward_path(to));
         assert_eq!(verdict, RelayVerdict::Denied(RelayRefusal::NotAccepted), "{to}");
     }
+}
+
+#[test]
+fn an_accepted_domain_has_a_postmaster_of_its_own_also_where_our_host_has_its_name() {
+    let operator = Mailbox::parse("it@corp.example").unwrap();
+    let of = |policy: &RelayPolicy, to: &str| {
+        policy.mailbox_of(&forward_path(to), Some(&operator)).map(ToString::to_string)
+    };
+    let policy = policy();
+    assert_eq!(of(&policy, "postmaster@gw1.plant.example").as_deref(), Some("it@corp.example"));
+    assert_eq!(of(&policy, "postmaster").as_deref(), Some("it@corp.example"));
+    assert_eq!(of(&policy, "postmaster@corp.example").as_deref(), Some("postmaster@corp.example"));
+    let named_so = RelayPolicy { hostname: DomainName::parse("corp.example").ok(), ..policy };
+    assert_eq!(of(&named_so, "postmaster@corp.example").as_deref(), Some("postmaster@corp.example"));
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn smtp() -> SmtpFrontEnd {
                 route(RouteDomain::Domain(domain("corp.example")), "onprem"),
                 route(RouteDomain::Any, "smarthost"),
             ],
+            hostname: None,
         }),
         recipients: vec![
             RecipientSource::File("/etc/mailslotd/recipients.txt".into()),
