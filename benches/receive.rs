@@ -215,6 +215,7 @@ fn open_spool(runtime: &tokio::runtime::Runtime, folder: &Path, metrics: &Arc<Me
         min_free: 0,
         reserved_for_notices: 0,
         failed_keep: Duration::from_secs(3600),
+        delay_report: None,
     };
     let _inside = runtime.enter();
     Spool::open(folder, limits, Duration::from_secs(3600), Arc::clone(metrics)).unwrap()

@@ -213,6 +213,7 @@ fn open(dir: &Path) -> Spool {
         min_free: 0,
         reserved_for_notices: 0,
         failed_keep: Duration::from_secs(86_400),
+        delay_report: None,
     };
     Spool::open(dir, limits, Duration::from_secs(432_000), Arc::new(Metrics::new())).unwrap()
 }

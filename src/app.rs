@@ -347,7 +347,8 @@ async fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), St
 /// [`SpoolError::Locked`] while another process has it; else as [`Spool::open`].
 pub fn open_spool(settings: &Settings, metrics: Arc<Metrics>) -> Result<Spool, SpoolError> {
     let SpoolLimits { max_size, min_free, reserved_for_notices, failed_keep } = settings.spool;
-    let limits = Limits { max_size, min_free, reserved_for_notices, failed_keep };
+    let delay_report = settings.smtp.delay_report;
+    let limits = Limits { max_size, min_free, reserved_for_notices, failed_keep, delay_report };
     Spool::open(&settings.spool_dir(), limits, settings.retry.expire, metrics)
 }
 

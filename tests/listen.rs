@@ -243,6 +243,7 @@ impl Gateway {
             min_free: 0,
             reserved_for_notices: 0,
             failed_keep: Duration::from_secs(3600),
+            delay_report: None,
         };
         let spool =
             Spool::open(folder.path(), limits, Duration::from_secs(3600), Arc::clone(&metrics)).unwrap();

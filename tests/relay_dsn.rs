@@ -190,6 +190,7 @@ impl World {
             min_free: 0,
             reserved_for_notices: 0,
             failed_keep: Duration::from_secs(3600),
+            delay_report: Some(Duration::from_secs(4 * 3600)),
         };
         std::fs::create_dir_all(settings.spool_dir()).unwrap();
         let expire = Duration::from_secs(86_400);

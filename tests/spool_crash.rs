@@ -166,6 +166,7 @@ fn open(dir: &Path) -> Spool {
         min_free: 0,
         reserved_for_notices: 0,
         failed_keep: Duration::from_secs(3600),
+        delay_report: None,
     };
     Spool::open(dir, limits, Duration::from_secs(3600), Arc::new(Metrics::new())).unwrap()
 }

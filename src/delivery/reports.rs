@@ -4,6 +4,7 @@
 //! told nobody, so none can answer another. One that cannot be delivered stays as failed for the operator.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::tz::TimeZone;
@@ -21,6 +22,7 @@ use crate::message::mail::{Body, Content, Message, Priority, Reports, Spooled, S
 use crate::message::recipient::{EnhancedStatus, Recipient};
 use crate::policy::route::route_of;
 use crate::spool::{Lateness, Overdue, SenderReport};
+use crate::telemetry::metrics::{Metrics, ReportKind, ReportOutcome};
 use crate::wire::smtp::path::Mailbox;
 use crate::wire::smtp::xtext;
 
@@ -31,6 +33,7 @@ pub struct Reporter {
     timezone: TimeZone,
     postmaster: Option<Mailbox>,
     routes: Vec<Route>,
+    metrics: Arc<Metrics>,
 }
 
 /// A mail whose sender is told what becomes of it.
@@ -50,12 +53,13 @@ struct About {
 impl Reporter {
     /// Reports of a configuration.
     #[must_use]
-    pub fn of(settings: &Settings) -> Self {
+    pub fn of(settings: &Settings, metrics: &Arc<Metrics>) -> Self {
         Self {
             hostname: settings.hostname.clone().unwrap_or_else(|| NO_HOSTNAME.to_owned()),
             timezone: settings.timezone.clone(),
             postmaster: settings.smtp.postmaster.clone(),
             routes: settings.smtp.relay.routes.clone(),
+            metrics: Arc::clone(metrics),
         }
     }
 
@@ -121,11 +125,13 @@ impl Reporter {
             return None;
         }
         let id = told.message.id;
+        let kind = kind_of(&about);
         let Some(route) = route_of(&self.routes, &told.sender) else {
+            self.metrics.report(kind, ReportOutcome::NoRoute);
             tracing::warn!(%id, "A sender cannot be told what became of its mail: no route leads to it.");
             return None;
         };
-        let failed = about.iter().any(|about| about.status.action == Action::Failed);
+        let failed = kind == ReportKind::Failed;
         let (numbers, statuses): (Vec<_>, Vec<_>) =
             about.into_iter().map(|about| (about.number, about.status)).unzip();
         let alphabet = told.alphabet();
@@ -150,7 +156,8 @@ impl Reporter {
             recipients.extend(self.postmasters_copy(&told.sender));
         }
         let submitted = Submitted { smtputf8: alphabet == Alphabet::Utf8, ..Submitted::default() };
-        Some(SenderReport { message: report(content, submitted, recipients, at), about: ids(id, numbers) })
+        let message = report(content, submitted, recipients, at);
+        Some(SenderReport { message, kind, about: ids(id, numbers) })
     }
 
     /// Failures go to the postmaster too, where there is one.
@@ -197,6 +204,17 @@ fn address(recipient: &Recipient) -> String {
     let original = || xtext::parse(recipient.dsn.orcpt.as_deref()?.split_once(';')?.1);
     let named = recipient.to.contains('@').then(|| recipient.to.clone());
     named.or_else(original).unwrap_or_else(|| recipient.to.clone())
+}
+
+fn kind_of(about: &[About]) -> ReportKind {
+    let is = |kind: fn(&Action) -> bool| about.iter().any(|about| kind(&about.status.action));
+    if is(|action| matches!(action, Action::Failed)) {
+        ReportKind::Failed
+    } else if is(|action| matches!(action, Action::Delayed { .. })) {
+        ReportKind::Delayed
+    } else {
+        ReportKind::Delivered
+    }
 }
 
 /// What there is to tell of an outcome, if that is wanted.

@@ -83,7 +83,7 @@ impl Plan {
             retry: settings.retry,
             pace: Pace::default(),
             sweep: SWEEP,
-            reporter: Reporter::of(settings),
+            reporter: Reporter::of(settings, metrics),
         })
     }
 }

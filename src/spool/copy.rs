@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::message::id::{DestinationName, QueueId};
 use crate::message::mail::Message;
 use crate::message::recipient::{EnhancedStatus, Recipient, RecipientNumber};
+use crate::telemetry::metrics::ReportKind;
 
 /// A copy of a message that is due for its destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub enum Fate {
 pub struct SenderReport {
     /// The report itself. It needs room as everything does, but no limit keeps it out.
     pub message: Message,
+    /// What it tells.
+    pub kind: ReportKind,
     /// The copies it is about; their fates are recorded with it.
     pub about: Vec<(QueueId, RecipientNumber)>,
 }

@@ -17,6 +17,8 @@ pub struct Limits {
     pub reserved_for_notices: u64,
     /// How long failed messages are kept for the operator.
     pub failed_keep: Duration,
+    /// How long a mail is under way before its sender is told so, where it asked for that (NOTIFY=DELAY); `None`: never.
+    pub delay_report: Option<Duration>,
 }
 
 /// What there is, in bytes.
@@ -58,6 +60,7 @@ mod tests {
         min_free: 500,
         reserved_for_notices: 200,
         failed_keep: Duration::ZERO,
+        delay_report: None,
     };
 
     fn admit(class: Class, size: u64, held: u64, free: u64) -> Option<&'static str> {

@@ -74,7 +74,7 @@ pub use self::limits::Limits;
 pub use self::operator::{Copy, Exported, Figures, Filter, Pause, Shown, SpoolState, Which};
 use self::queries::{Gathering, MessageRow};
 use self::reader::Reader;
-use self::rows::{Prepared, StoredBody};
+use self::rows::{Prepared, PreparedReport, StoredBody, Times};
 use self::subscribers::Subscribers;
 use self::thread::Vital;
 use self::transaction::Transaction;
@@ -82,7 +82,7 @@ use self::writer::{Start, Writer};
 use crate::message::id::{DestinationName, QueueId};
 use crate::message::mail::{Body, Class, Content, Message, Spooled};
 use crate::message::recipient::RecipientNumber;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, ReportOutcome};
 
 /// A handle of the open spool; clones share it.
 #[derive(Debug, Clone)]
@@ -93,7 +93,7 @@ pub struct Spool {
 #[derive(Debug)]
 struct Shared {
     dir: PathBuf,
-    expire: Duration,
+    times: Times,
     failed_keep: Duration,
     orders: mpsc::Sender<Order>,
     reader: Reader,
@@ -143,10 +143,11 @@ impl Spool {
             vital: vital(writer::THREAD),
         };
         let orders = Writer::new(connection, tally, with).start()?;
+        let times = Times { expire, delay_report: limits.delay_report };
         let failed_keep = limits.failed_keep;
         let dir = dir.to_owned();
         let shared =
-            Shared { dir, expire, failed_keep, orders, reader, gate, drafts, subscribers, metrics, ended };
+            Shared { dir, times, failed_keep, orders, reader, gate, drafts, subscribers, metrics, ended };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -246,11 +247,14 @@ impl Spool {
     pub async fn record(&self, settled: Vec<Settled>, reports: Vec<SenderReport>) -> Result<(), SpoolError> {
         let mut drafts = Vec::new();
         let mut prepared = Vec::with_capacity(reports.len());
-        for SenderReport { message, about } in reports {
-            prepared.push((self.prepare(message, &mut drafts).await?, about));
+        for SenderReport { message, kind, about } in reports {
+            prepared.push(PreparedReport { kind, report: self.prepare(message, &mut drafts).await?, about });
         }
         let change = move |transaction: &mut Transaction<'_>| transaction.record(&settled, &prepared);
-        self.change(Kind::Settle, change).await
+        for kind in self.change(Kind::Settle, change).await? {
+            self.shared.metrics.report(kind, ReportOutcome::Kept);
+        }
+        Ok(())
     }
 
     /// Copies about which their senders are to be told that they are late or given up: at most [`Swept::BATCH`]. A
@@ -372,7 +376,7 @@ impl Spool {
             *content = draft.finish().await?;
             drafts.push(draft);
         }
-        Prepared::new(message, self.shared.expire, |path| self.shared.drafts.claim(path))
+        Prepared::new(message, self.shared.times, |path| self.shared.drafts.claim(path))
     }
 }
 

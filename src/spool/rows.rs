@@ -15,8 +15,8 @@ use super::content::Claim;
 use super::error::SpoolError;
 use crate::message::id::{DestinationName, QueueId, RuleName};
 use crate::message::mail::{Body, Class, Content, Gathered, Group, Message, Priority, Reports, Submitted};
-use crate::message::recipient::{Recipient, RecipientDsn};
-use crate::telemetry::metrics::SpoolState;
+use crate::message::recipient::{Recipient, RecipientDsn, RecipientNumber};
+use crate::telemetry::metrics::{ReportKind, SpoolState};
 
 /// A message ready to be written: everything that costs time is done on the caller's task, not on the writer's.
 #[derive(Debug)]
@@ -35,7 +35,27 @@ pub(super) struct Prepared {
     /// What counts against `max_size`.
     pub(super) bytes: u64,
     pub(super) owed: Owed,
+    /// When its sender is told that it is late.
+    late_at: Option<Timestamp>,
     pub(super) recipients: Vec<PreparedRecipient>,
+}
+
+/// A report ready to be written.
+#[derive(Debug)]
+pub(super) struct PreparedReport {
+    pub(super) kind: ReportKind,
+    pub(super) report: Prepared,
+    /// The copies it is about.
+    pub(super) about: Vec<(QueueId, RecipientNumber)>,
+}
+
+/// How long messages have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Times {
+    /// Until they are given up, where they bring no time of their own.
+    pub(super) expire: Duration,
+    /// Until their senders are told that they are late; `None`: never.
+    pub(super) delay_report: Option<Duration>,
 }
 
 /// A first or a standby copy; its number is its place in the list.
@@ -47,11 +67,10 @@ pub(super) struct PreparedRecipient {
 }
 
 impl Prepared {
-    /// Takes a message apart. `expire` is for those that bring no time of their own; `claim` takes over
-    /// a draft's file.
+    /// Takes a message apart; `claim` takes over a draft's file.
     pub(super) fn new(
         message: Message,
-        expire: Duration,
+        times: Times,
         claim: impl FnOnce(&Path) -> Result<Claim, SpoolError>,
     ) -> Result<Self, SpoolError> {
         if message.recipients.is_empty() {
@@ -88,7 +107,7 @@ impl Prepared {
         }
         Ok(Self {
             accepted_at: message.accepted_at,
-            expire: message.expire.unwrap_or(expire),
+            expire: message.expire.unwrap_or(times.expire),
             priority: message.priority,
             class,
             rule: message.rule,
@@ -100,8 +119,14 @@ impl Prepared {
             content,
             file,
             owed,
+            late_at: times.delay_report.map(|after| later(message.accepted_at, after)),
             recipients,
         })
+    }
+
+    /// When the sender is told that a copy is late, where it asked for that.
+    pub(super) fn delay_report_at(&self, dsn: &RecipientDsn) -> Option<Timestamp> {
+        self.late_at.filter(|_| self.owed == Owed::Yes && dsn.notify().wants_delay())
     }
 
     /// Where its copies stand among others: lower goes first.
@@ -150,11 +175,6 @@ impl Owed {
     /// Whether a failure of this recipient is reported: then it may not fail without its report.
     pub(super) fn failure(self, dsn: &RecipientDsn) -> bool {
         self == Self::Yes && dsn.notify().wants_failure()
-    }
-
-    /// When its sender is told that a copy is late, where that is wanted.
-    pub(super) fn delay(self, dsn: &RecipientDsn, accepted_at: Timestamp) -> Option<Timestamp> {
-        (self == Self::Yes && dsn.notify().wants_delay()).then(|| later(accepted_at, DELAYED_AFTER))
     }
 }
 
@@ -290,7 +310,3 @@ fn parsed<T>(row: &Row<'_>, column: usize, parse: impl FnOnce(&str) -> Option<T>
     let wrong = || rusqlite::Error::InvalidColumnType(column, text.clone(), Type::Text);
     parse(&text).ok_or_else(wrong)
 }
-
-/// A mail that is late for so long is reported, where its sender asked for that (NOTIFY=DELAY): as long as most MTAs wait,
-/// and well before `retry.expire`.
-const DELAYED_AFTER: Duration = Duration::from_secs(4 * 60 * 60);

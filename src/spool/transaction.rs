@@ -10,13 +10,13 @@ use super::copy::{Fate, Settled};
 use super::error::SpoolError;
 use super::gate::Gate;
 use super::group::{self, Verdict};
-use super::rows::{self, Prepared, StoredBody, later, length_u64, micros};
+use super::rows::{self, Prepared, PreparedReport, StoredBody, later, length_u64, micros};
 use super::sweeping::EXPIRED;
 use super::tally::Tally;
 use crate::message::id::{DestinationName, QueueId};
 use crate::message::mail::{Class, Gathered};
 use crate::message::recipient::{EnhancedStatus, Recipient, RecipientNumber};
-use crate::telemetry::metrics::SpoolState;
+use crate::telemetry::metrics::{ReportKind, SpoolState};
 
 /// The running transaction.
 pub(super) struct Transaction<'w> {
@@ -32,7 +32,17 @@ pub(super) struct Transaction<'w> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effect {
     Recorded,
+    /// It was, but its sender has been told of an earlier failure of this copy, or is told of none.
+    RecordedQuietly,
     PassedOver,
+}
+
+/// A copy as it lies there.
+struct Standing {
+    state: SpoolState,
+    destination: DestinationName,
+    /// What a failure means for its sender.
+    on_failure: Effect,
 }
 
 /// What must happen once the transaction has committed, and not before.
@@ -99,22 +109,38 @@ impl<'w> Transaction<'w> {
         Ok(kept)
     }
 
-    /// Records what became of copies, and keeps the reports about those of which that was still to be recorded.
+    /// Records what became of copies, and keeps the reports about those of which that was still to be recorded and told;
+    /// which reports these are.
     pub(super) fn record(
         &mut self,
         settled: &[Settled],
-        reports: &[(Prepared, Vec<(QueueId, RecipientNumber)>)],
-    ) -> rusqlite::Result<()> {
+        reports: &[PreparedReport],
+    ) -> rusqlite::Result<Vec<ReportKind>> {
         let mut recorded = HashSet::new();
         for settled in settled {
             if self.settle(settled)? == Effect::Recorded {
                 recorded.insert((settled.id, settled.number));
             }
         }
-        for (report, about) in reports {
+        let mut kept = Vec::new();
+        for PreparedReport { kind, report, about } in reports {
             if about.iter().any(|copy| recorded.contains(copy)) {
                 self.insert(report, report.accepted_at)?;
+                self.note_told(about)?;
+                kept.push(*kind);
             }
+        }
+        Ok(kept)
+    }
+
+    /// The senders of these copies have been told: an operator who tries a failed one again has it told no second time.
+    fn note_told(&mut self, about: &[(QueueId, RecipientNumber)]) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached(
+            "UPDATE recipient SET report_failure = 0, report_delay_at = NULL
+             WHERE message = ?1 AND number = ?2 AND state = 'failed'",
+        )?;
+        for (id, number) in about {
+            statement.execute(params![id.as_row(), number.0])?;
         }
         Ok(())
     }
@@ -122,7 +148,9 @@ impl<'w> Transaction<'w> {
     /// Records what became of a copy. One that is gone, or failed meanwhile, is passed over unless it was delivered.
     fn settle(&mut self, settled: &Settled) -> rusqlite::Result<Effect> {
         let (id, number) = (settled.id, settled.number);
-        let Some((state, destination)) = self.copy(id, number)? else { return Ok(Effect::PassedOver) };
+        let Some(Standing { state, destination, on_failure }) = self.copy(id, number)? else {
+            return Ok(Effect::PassedOver);
+        };
         let waiting = matches!(state, SpoolState::Queued | SpoolState::Held);
         match &settled.fate {
             Fate::Delivered => {
@@ -149,9 +177,11 @@ impl<'w> Transaction<'w> {
             Fate::Failed { status, text } if waiting => {
                 self.fail((id, number), state, &destination, (*status, text), settled.at, 1)?;
                 self.call_standby(id, number, settled.at)?;
+                return Ok(on_failure);
             }
             Fate::Expired { text } if waiting => {
                 self.fail((id, number), state, &destination, (EXPIRED, text), settled.at, 0)?;
+                return Ok(on_failure);
             }
             Fate::LateTold if waiting => {
                 let told = self
@@ -272,7 +302,7 @@ impl<'w> Transaction<'w> {
                 dsn.notify.map(|notify| notify.to_string()),
                 dsn.orcpt,
                 message.owed.failure(dsn),
-                message.owed.delay(dsn, message.accepted_at).map(micros),
+                message.delay_report_at(dsn).map(micros),
             ])?;
             self.tally.add(SpoolState::Queued, destination, 1);
             if !self.effects.woken.contains(destination) {
@@ -282,14 +312,15 @@ impl<'w> Transaction<'w> {
         Ok(())
     }
 
-    fn copy(
-        &self,
-        id: QueueId,
-        number: RecipientNumber,
-    ) -> rusqlite::Result<Option<(SpoolState, DestinationName)>> {
+    fn copy(&self, id: QueueId, number: RecipientNumber) -> rusqlite::Result<Option<Standing>> {
         self.connection
-            .prepare_cached("SELECT state, destination FROM recipient WHERE message = ?1 AND number = ?2")?
-            .query_row(params![id.as_row(), number.0], |row| Ok((rows::state(row, 0)?, rows::name(row, 1)?)))
+            .prepare_cached(
+                "SELECT state, destination, report_failure FROM recipient WHERE message = ?1 AND number = ?2",
+            )?
+            .query_row(params![id.as_row(), number.0], |row| {
+                let on_failure = if row.get(2)? { Effect::Recorded } else { Effect::RecordedQuietly };
+                Ok(Standing { state: rows::state(row, 0)?, destination: rows::name(row, 1)?, on_failure })
+            })
             .optional()
     }
 

@@ -2,6 +2,7 @@
 
 mod lookups;
 mod pickup;
+mod reports;
 pub mod smtp;
 
 use prometheus::{
@@ -13,6 +14,7 @@ use crate::message::id::{DestinationName, RuleName};
 use crate::message::mail::Class;
 pub use lookups::{DirectoryAnswer, DnsblOutcome, SourceKind};
 pub use pickup::PickupOutcome;
+pub use reports::{ReportKind, ReportOutcome};
 
 /// Why a datagram did not become a message. Every increase may be a message lost: legacy senders do not repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -227,6 +229,8 @@ metrics! {
         "Messages that were counted into an earlier one of their group.";
     deliveries: IntCounterVec, "mailslotd_deliveries_total", ["destination", "outcome"],
         "Attempts for one recipient, by destination and outcome.";
+    reports: IntCounterVec, "mailslotd_reports_total", ["kind", "outcome"],
+        "Reports to senders about their mail, by what they tell; kept ones are on their way, for the others there was no route.";
     destination_state: IntGaugeVec, "mailslotd_destination_state", ["destination", "state"],
         "1 for the state that a destination is in, 0 for the others.";
     maildir_removed: IntCounterVec, "mailslotd_maildir_removed_total", ["destination"],

@@ -76,6 +76,7 @@ impl Checking<'_> {
             dns_server: dns_server.map(|server| server.value),
             limits: relay.limits,
             bounces: relay.bounces.0,
+            delay_report: relay.delay_report,
             postmaster,
             tarpit,
             users_file,

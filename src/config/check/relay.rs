@@ -1,8 +1,10 @@
 //! `relay`: for whom mail is taken, and where it goes.
 
+use std::time::Duration;
+
 use super::super::problem::{Place, Problem};
 use super::super::raw::{self, At, OrOff};
-use super::super::settings::{Bounces, OnFailure, RecipientSource, SmtpLimits};
+use super::super::settings::{Bounces, OnFailure, RecipientSource, SmtpFrontEnd, SmtpLimits};
 use super::Checking;
 use super::destinations::Destinations;
 use crate::policy::relay::{AcceptedDomains, DomainPattern, RelayPolicy, domains_of_everybody};
@@ -21,6 +23,7 @@ pub(super) struct CheckedRelay {
     pub(super) limits: SmtpLimits,
     /// And where it was written.
     pub(super) bounces: (Bounces, Option<Place>),
+    pub(super) delay_report: Option<Duration>,
 }
 
 impl CheckedRelay {
@@ -42,7 +45,14 @@ impl Checking<'_> {
         destinations: &Destinations,
     ) -> CheckedRelay {
         let raw::Relay {
-            accepted_domains, recipients, on_directory_failure, routes, limits, bounces, ..
+            accepted_domains,
+            recipients,
+            on_directory_failure,
+            routes,
+            limits,
+            bounces,
+            delay_report,
+            ..
         } = relay.map(|relay| relay.value).unwrap_or_default();
         let accepted = self.accepted_domains(accepted_domains);
         let sources = recipients.as_ref().map(|list| list.place.clone());
@@ -71,6 +81,7 @@ impl Checking<'_> {
             limits: self.relay_limits(limits),
             bounces: bounces
                 .map_or((Bounces::default(), None), |bounces| (bounces.value, Some(bounces.place))),
+            delay_report: self.delay_report(delay_report),
         }
     }
 
@@ -84,6 +95,16 @@ impl Checking<'_> {
             accepted.push(domain);
         }
         accepted
+    }
+
+    fn delay_report(&mut self, written: Option<At<OrOff<Duration>>>) -> Option<Duration> {
+        if let Some(written) = written.as_ref()
+            && written.value.limit().is_some_and(|after| after.is_zero())
+        {
+            let cause = "would tell of every mail that it is late";
+            self.problem(written.problem(cause, "write a time such as 4h, or `off`"));
+        }
+        chosen(written, SmtpFrontEnd::default().delay_report, |after| after)
     }
 
     fn relay_limits(&mut self, limits: Option<At<raw::RelayLimits>>) -> SmtpLimits {

@@ -31,6 +31,9 @@ section! {
         /// Whose senders are told that a message could not be delivered: `own-users` (trusted and authenticated ones),
         /// `everyone` or `off`. Default: `own-users`.
         bounces: Bounces,
+        /// How long a mail is under way before its sender is told so, where it asked for that (NOTIFY=DELAY, RFC 3461), or
+        /// `off`; it counts from the mail's acceptance on, and for mail that is accepted later. Default: `4h`.
+        delay_report: OrOff<Duration>,
     }
     later: []
 }

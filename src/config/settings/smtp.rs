@@ -33,6 +33,8 @@ pub struct SmtpFrontEnd {
     pub limits: SmtpLimits,
     /// Whose senders are told that a message could not be delivered.
     pub bounces: Bounces,
+    /// How long a mail is under way before its sender is told so, where it asked for that (NOTIFY=DELAY); `None`: never.
+    pub delay_report: Option<Duration>,
     /// Who gets mail for the postmaster, and is the postmaster that reports name.
     pub postmaster: Option<Mailbox>,
     /// How long refusals are held.
@@ -224,6 +226,7 @@ impl Default for SmtpFrontEnd {
             dns_server: None,
             limits: SmtpLimits::default(),
             bounces: Bounces::OwnUsers,
+            delay_report: Some(DELAY_REPORT),
             postmaster: None,
             tarpit: TarpitPolicy::default(),
             users_file: None,
@@ -231,6 +234,9 @@ impl Default for SmtpFrontEnd {
         }
     }
 }
+
+/// As long as most mail servers wait.
+const DELAY_REPORT: Duration = Duration::from_secs(4 * 60 * 60);
 
 impl SmtpLimits {
     /// Recipients of one transaction of a client that is trusted or has authenticated: newsletters of our own pass.

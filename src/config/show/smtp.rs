@@ -139,6 +139,7 @@ pub(super) struct Relay<'s> {
     routes: Vec<ShownRoute<'s>>,
     limits: Limits,
     bounces: &'static str,
+    delay_report: String,
 }
 
 #[derive(Serialize)]
@@ -182,6 +183,7 @@ impl<'s> Relay<'s> {
                 Bounces::Everyone => "everyone",
                 Bounces::Off => "off",
             },
+            delay_report: limit(smtp.delay_report, spelled),
         }
     }
 }

@@ -15,6 +15,7 @@ async fn lane(scratch: &std::path::Path) -> (Lane, Spool, Arc<Metrics>) {
         min_free: 0,
         reserved_for_notices: 0,
         failed_keep: Duration::from_secs(3600),
+        delay_report: None,
     };
     let folder = scratch.join("spool");
     std::fs::create_dir(&folder).unwrap();
@@ -46,7 +47,7 @@ async fn lane(scratch: &std::path::Path) -> (Lane, Spool, Arc<Metrics>) {
         spool: spool.clone(),
         metrics: Arc::clone(&metrics),
         views: Views::default(),
-        reporter: Arc::new(Reporter::of(&settings::Settings::built_in(scratch, TimeZone::UTC))),
+        reporter: Arc::new(Reporter::of(&settings::Settings::built_in(scratch, TimeZone::UTC), &metrics)),
         poke: Arc::new(Notify::new()),
         stop: CancellationToken::new(),
     });

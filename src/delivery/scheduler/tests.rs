@@ -44,12 +44,13 @@ impl World {
             min_free: 0,
             reserved_for_notices: 0,
             failed_keep: Duration::from_secs(3600),
+            delay_report: None,
         };
         let folder = scratch.path().join("spool");
         std::fs::create_dir(&folder).unwrap();
         let expire = Duration::from_secs(3600);
         let spool = Spool::open(&folder, limits, expire, Arc::clone(&metrics)).unwrap();
-        let reporter = Reporter::of(&Settings::built_in(scratch.path(), TimeZone::UTC));
+        let reporter = Reporter::of(&Settings::built_in(scratch.path(), TimeZone::UTC), &metrics);
         let quick = Backoff { first: Duration::from_millis(20), most: Duration::from_millis(100) };
         let slow = Backoff { first: Duration::from_secs(3600), most: Duration::from_secs(3600) };
         Self {

@@ -37,6 +37,7 @@ fn limits(max_size: Option<u64>) -> Limits {
         min_free: 0,
         reserved_for_notices: 0,
         failed_keep: Duration::from_secs(3600),
+        delay_report: None,
     }
 }
 

@@ -44,6 +44,7 @@ impl Bench {
             min_free: 0,
             reserved_for_notices: 0,
             failed_keep: Duration::from_secs(60),
+            delay_report: None,
         };
         let expire = Duration::from_secs(3600);
         let spool = Spool::open(&dir.path().join("spool"), limits, expire, Arc::clone(&metrics)).unwrap();

@@ -28,6 +28,7 @@ const NO_LIMITS: Limits = Limits {
     min_free: 0,
     reserved_for_notices: 0,
     failed_keep: Duration::from_secs(30 * 24 * 3600),
+    delay_report: Some(Duration::from_secs(4 * 3600)),
 };
 const EXPIRE: Duration = Duration::from_secs(3600);
 

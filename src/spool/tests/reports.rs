@@ -2,6 +2,7 @@
 
 use crate::message::mail::{Reports, Submitted};
 use crate::message::recipient::RecipientDsn;
+use crate::telemetry::metrics::ReportKind;
 use crate::wire::smtp::dsn::Notify;
 
 use super::*;
@@ -27,7 +28,11 @@ fn report(about: &[(QueueId, u32)]) -> SenderReport {
     };
     let recipients = vec![recipient("back", "scanner@corp.example")];
     let about = about.iter().map(|(id, number)| (*id, RecipientNumber(*number))).collect();
-    SenderReport { message: Message { body, recipients, ..alarm("", second(1)) }, about }
+    SenderReport {
+        message: Message { body, recipients, ..alarm("", second(1)) },
+        kind: ReportKind::Failed,
+        about,
+    }
 }
 
 async fn record(bench: &Bench, id: QueueId, fates: &[(u32, Fate)]) {
@@ -126,4 +131,29 @@ async fn nobody_is_owed_a_report_about_a_null_reverse_path() {
     bench.spool.accept(message).await.unwrap();
     assert_eq!(bench.spool.overdue(second(3600)).await.unwrap(), []);
     assert_eq!(bench.spool.sweep(second(3600)).await.unwrap().expired.len(), 2);
+}
+
+#[tokio::test]
+async fn whoever_was_told_of_a_failure_is_not_told_again_when_the_operator_tries_it_once_more() {
+    let bench = Bench::new();
+    let id = bench.spool.accept(owed(None, second(0))).await.unwrap();
+    record(&bench, id, &[(0, failed())]).await;
+    // A failure whose report could not be made is still to be told.
+    bench.settle(id, 1, failed(), second(1)).await;
+    assert_eq!(bench.spool.retry(Which::One(id)).await.unwrap(), 2);
+    record(&bench, id, &[(0, failed())]).await;
+    assert_eq!(bench.due_numbers("back", second(2)).await.len(), 1);
+    record(&bench, id, &[(1, failed())]).await;
+    assert_eq!(bench.due_numbers("back", second(2)).await.len(), 2);
+    // Given up instead of refused, it is as quiet.
+    assert_eq!(bench.spool.retry(Which::One(id)).await.unwrap(), 2);
+    assert_eq!(bench.spool.overdue(second(1_000_000)).await.unwrap(), []);
+    assert_eq!(bench.spool.sweep(second(1_000_000)).await.unwrap().expired.len(), 4);
+    // That it arrived in the end is told who wanted to know.
+    assert_eq!(bench.spool.retry(Which::One(id)).await.unwrap(), 2);
+    record(&bench, id, &[(0, Fate::Delivered)]).await;
+    assert_eq!(
+        bench.metric("mailslotd_reports_total{kind=\"failed\",outcome=\"kept\"}").as_deref(),
+        Some("3")
+    );
 }

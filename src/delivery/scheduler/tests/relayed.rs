@@ -16,7 +16,7 @@ fn reporting(hop: &NextHop) -> World {
     settings.hostname = Some("gw1.plant.example".to_owned());
     let routes = vec![Route { domain: RouteDomain::Any, via: destination("hop"), to: RouteTo::Recipient }];
     settings.smtp.relay = Arc::new(RelayPolicy { routes, ..RelayPolicy::default() });
-    world.reporter = Reporter::of(&settings);
+    world.reporter = Reporter::of(&settings, &world.metrics);
     world.hop("hop", hop.address, 1);
     world
 }
