@@ -22,6 +22,7 @@ use mailslotd::policy::relay::RelayPolicy;
 use mailslotd::policy::route::{Route, RouteDomain, RouteTo};
 use mailslotd::spool::{Filter, Limits, Spool, SpoolState};
 use mailslotd::telemetry::metrics::Metrics;
+use mailslotd::wire::smtp::path::Mailbox;
 use support::postfix::{BUSY, DOMAIN, PASSWORD, Postfix, RELAYED_SENDER, USER};
 use support::python::Python;
 use support::{Missing, require};
@@ -117,6 +118,32 @@ async fn nobody_is_told_of_reports_nor_of_mail_whose_sender_is_owed_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_postmaster_gets_a_copy_of_what_tells_of_failures_and_of_nothing_else() {
+    let world = require!(World::start_with(|settings| {
+        settings.smtp.postmaster = Mailbox::parse("night@plant.example").ok();
+    }));
+    world.send(&mail("copied", &[("nobody", None)])).await;
+    let senders = world.postfix.delivered("archive", 1).await;
+    let postmasters = world.postfix.delivered("night", 1).await;
+    let [senders, postmasters] = [senders, postmasters].map(|mails| Report::parse(world.python, &mails[0]));
+    assert_eq!(senders.header["Message-ID"], postmasters.header["Message-ID"], "one report, two copies");
+    assert_eq!(postmasters.header["To"], RELAYED_SENDER);
+    assert_eq!(postmasters.header["Return-Path"], "<>");
+    assert!(senders.text.contains("night@plant.example"), "{}", senders.text);
+
+    let five_hours_ago = Timestamp::now() - jiff::SignedDuration::from_hours(5);
+    let late = Message {
+        accepted_at: five_hours_ago,
+        expire: Some(Duration::from_secs(86_400)),
+        ..mail("late", &[(BUSY, Some("FAILURE,DELAY"))])
+    };
+    world.send(&late).await;
+    assert_eq!(world.postfix.delivered("archive", 2).await.len(), 2);
+    assert_eq!(world.postfix.mails("night").len(), 1, "a delay is the sender's business");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_that_cannot_be_delivered_stays_for_the_operator() {
     let world = require!(World::start());
     let mut message = mail("lost", &[("nobody", None)]);
@@ -180,10 +207,15 @@ struct World {
 
 impl World {
     fn start() -> Result<Self, Missing> {
+        Self::start_with(|_| ())
+    }
+
+    fn start_with(change: impl FnOnce(&mut Settings)) -> Result<Self, Missing> {
         let python = Python::find()?;
         let postfix = Postfix::start()?;
         let scratch = tempfile::tempdir().unwrap();
-        let settings = settings(&postfix, scratch.path());
+        let mut settings = settings(&postfix, scratch.path());
+        change(&mut settings);
         let metrics = Arc::new(Metrics::new());
         let limits = Limits {
             max_size: None,

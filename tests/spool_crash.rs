@@ -5,6 +5,9 @@
 //! parent kills it, opens the same folder, and compares.
 #![expect(clippy::disallowed_methods, reason = "the moments of the kills, and the times of messages")]
 
+#[path = "spool_crash/reports.rs"]
+mod reports;
+
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;

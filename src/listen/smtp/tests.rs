@@ -16,10 +16,12 @@ use super::*;
 use crate::config::settings::SmtpListener;
 use crate::message::id::DestinationName;
 use crate::policy::relay::{
-    AcceptedDomains, Authentication, DomainPattern, ListenerPolicy, RelayPolicy, RelayTo, TrustedNetwork,
+    AcceptedDomains, Authentication, DomainName, DomainPattern, ListenerPolicy, RelayPolicy, RelayTo,
+    TrustedNetwork,
 };
 use crate::policy::route::{Route, RouteDomain, RouteTo};
-use crate::spool::Limits;
+use crate::spool::{Filter, Limits};
+use crate::wire::smtp::path::Mailbox;
 
 /// A front-end with one listener that takes mail for corp.example.
 struct Bench {
@@ -136,6 +138,34 @@ async fn a_message_is_in_the_spool_before_its_client_hears_250() {
     assert_eq!(waiting.iter().map(|(_, copies)| *copies).sum::<i64>(), 1);
     assert!(client.say("QUIT").await.starts_with("221 "));
     assert_eq!(client.reply().await, None);
+}
+
+#[tokio::test]
+async fn whoever_writes_to_the_postmaster_of_this_host_reaches_the_operator() {
+    let mut smtp = smtp();
+    smtp.postmaster = Some(Mailbox::parse("it@corp.example").unwrap());
+    let mut relay = RelayPolicy::clone(&smtp.relay);
+    relay.hostname = Some(DomainName::parse("gw1.plant.example").unwrap());
+    smtp.relay = Arc::new(relay);
+    let bench = Bench::start_with(smtp);
+    let mut client = Client::connect(bench.address()).await;
+    client.reply().await.unwrap();
+    client.say("EHLO client.test").await;
+    assert!(client.say("MAIL FROM:<a@client.test>").await.starts_with("250 "));
+    for (to, code) in [
+        ("PostMaster", "250 "),
+        ("Postmaster@GW1.plant.example", "250 "),
+        ("root@gw1.plant.example", "554 5.7.1 "),
+        ("postmaster@gw2.plant.example", "554 5.7.1 "),
+    ] {
+        let reply = client.say(&format!("RCPT TO:<{to}>")).await;
+        assert!(reply.starts_with(code), "{to}: {reply}");
+    }
+    assert!(client.say("DATA").await.starts_with("354 "));
+    assert!(client.say("Subject: hi\r\n\r\nBody\r\n.").await.starts_with("250 "));
+    let copies = bench.spool.list(Filter { limit: 10, ..Filter::default() }).await.unwrap();
+    let addresses: Vec<_> = copies.iter().map(|copy| copy.address.as_str()).collect();
+    assert_eq!(addresses, ["it@corp.example", "it@corp.example"]);
 }
 
 #[tokio::test]
