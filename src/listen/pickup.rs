@@ -53,6 +53,8 @@ pub struct Pickup {
     spool: Spool,
     metrics: Arc<Metrics>,
     faults: Recurring,
+    /// How long `badmail` keeps, and when it is looked through next.
+    badmail: Option<(Duration, Instant)>,
 }
 
 /// What a round is to do after a file.
@@ -89,6 +91,7 @@ impl Pickup {
             spool,
             metrics,
             faults: Recurring::new(TELL_EVERY),
+            badmail: pickup.badmail_keep.map(|keep| (keep, now())),
         }))
     }
 
@@ -96,12 +99,38 @@ impl Pickup {
     pub async fn run(mut self, stop: CancellationToken) {
         tracing::info!(path = %self.folder.path().display(), "Picking up mail.");
         loop {
+            self.tidy().await;
             let pause = self.round(&stop).await;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 () = self.watch.changed() => {}
                 () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Removes what has lain in `badmail` for its time, once an hour.
+    async fn tidy(&mut self) {
+        let Some((keep, at)) = &mut self.badmail else { return };
+        if now() < *at {
+            return;
+        }
+        *at = now().checked_add(TIDY).unwrap_or(*at);
+        let (folder, keep) = (self.folder.clone(), *keep);
+        match tokio::task::spawn_blocking(move || folder.forget_aside(keep)).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(files)) => {
+                tracing::info!(
+                    files,
+                    "Files that were refused longer ago than `pickup.badmail_keep` are removed."
+                );
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "badmail cannot be tidied up; it is tried again in an hour.")
+            }
+            Err(error) => {
+                tracing::warn!(%error, "badmail cannot be tidied up; it is tried again in an hour.")
             }
         }
     }
@@ -264,6 +293,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(5);
 /// How soon a file is tried again that cannot be moved to `badmail`.
 const RETRY_ASIDE: Duration = Duration::from_secs(60 * 60);
+/// How often `badmail` is looked through.
+const TIDY: Duration = Duration::from_secs(60 * 60);
 /// Files that were picked up and cannot be removed. With more, the directory is not writable, and what is taken from it
 /// would be sent again at each start.
 const MOST_OVER: usize = 1000;

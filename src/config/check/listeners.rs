@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -298,7 +299,7 @@ impl Checking<'_> {
 
     /// The pickup directory, and where it was written.
     pub(super) fn pickup(&mut self, pickup: At<raw::Pickup>) -> Option<(Pickup, Place)> {
-        let raw::Pickup { place, lost, path, relay_to, from, rate } = pickup.value;
+        let raw::Pickup { place, lost, path, relay_to, from, rate, badmail_keep } = pickup.value;
         let Some(path) = path else {
             let fix = "add the directory, for example `path: /var/lib/mailslotd/pickup`";
             self.missing(&place, &lost, "path", fix);
@@ -314,9 +315,22 @@ impl Checking<'_> {
             trusted_networks,
             authentication: Authentication::Optional,
         };
-        Some((Pickup { path: self.absolute(&path)?, policy: Arc::new(policy) }, place))
+        let badmail_keep = self.badmail_keep(badmail_keep);
+        Some((Pickup { path: self.absolute(&path)?, policy: Arc::new(policy), badmail_keep }, place))
+    }
+
+    fn badmail_keep(&mut self, written: Option<At<OrOff<Duration>>>) -> Option<Duration> {
+        let Some(written) = written else { return Some(DEFAULT_BADMAIL_KEEP) };
+        if written.value.limit().is_some_and(|keep| keep.is_zero()) {
+            let cause = "nobody could read why a file was refused";
+            self.problem(written.problem(cause, "write a time such as 30d, or `off` to keep it for ever"));
+        }
+        written.value.limit()
     }
 }
+
+/// As long as failed messages.
+const DEFAULT_BADMAIL_KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Whether both cannot be listened on at once: an unspecified address is all of its family.
 fn is_same_socket(one: SocketAddr, other: SocketAddr) -> bool {

@@ -1,6 +1,7 @@
 //! `listeners.smtp` and `pickup` as they are written: where mail comes in.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::super::document::{Node, Value};
 use super::super::problem::{Place, Problems};
@@ -126,6 +127,8 @@ section! {
         from: OneOrMany<AddressPattern>,
         /// Messages in a time, all together. Default: `off`.
         rate: OrOff<Rate>,
+        /// How long refused files stay in `badmail`, or `off`: until somebody removes them. Default: `30d`.
+        badmail_keep: OrOff<Duration>,
     }
     later: []
 }

@@ -213,6 +213,8 @@ pub struct Pickup {
     pub path: PathBuf,
     /// What is let through; this host's own addresses are its trusted networks.
     pub policy: Arc<ListenerPolicy>,
+    /// How long files that were set aside in `badmail` stay there; `None`: until somebody removes them.
+    pub badmail_keep: Option<Duration>,
 }
 
 impl Default for SmtpFrontEnd {

@@ -260,6 +260,7 @@ pub(super) struct ShownPickup<'s> {
     from: Option<Vec<&'s str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<String>,
+    badmail_keep: String,
 }
 
 impl<'s> ShownPickup<'s> {
@@ -271,6 +272,7 @@ impl<'s> ShownPickup<'s> {
             relay_to: trusted.map(|trusted| relay_to(trusted.relay_to)),
             from: trusted.and_then(|trusted| trusted.from.as_deref()).map(patterns),
             rate: trusted.map(|trusted| limit(trusted.rate, rate)),
+            badmail_keep: limit(pickup.badmail_keep, spelled),
         }
     }
 }

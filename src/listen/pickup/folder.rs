@@ -129,6 +129,26 @@ impl Folder {
         }
     }
 
+    /// Removes from `badmail` what was moved there longer ago than `keep`, which the note with the reason tells, and was
+    /// not written to since. What else lies there is somebody else's. How many notes went.
+    pub(super) fn forget_aside(&self, keep: Duration) -> io::Result<u64> {
+        let mut forgotten: u64 = 0;
+        for entry in fs::read_dir(self.path.join(BADMAIL))? {
+            let note = entry?.path();
+            let name = note.file_name().and_then(OsStr::to_str);
+            let Some(mail) = name.and_then(|name| name.strip_suffix(NOTE)) else { continue };
+            let mail = note.with_file_name(mail);
+            if !is_old(&note, keep)? || mail.symlink_metadata().is_ok() && !is_old(&mail, keep)? {
+                continue;
+            }
+            // The note goes last: were the mail left without one, nobody would ever remove it.
+            remove_if_there(&mail)?;
+            remove_if_there(&note)?;
+            forgotten = forgotten.saturating_add(1);
+        }
+        Ok(forgotten)
+    }
+
     /// Moves a file to `badmail` under a name that is free there, with its reason beside it; where it lies now.
     pub(super) fn set_aside(&self, name: &OsStr, reason: &str) -> io::Result<PathBuf> {
         let stem = Path::new(name).file_stem().unwrap_or(name);
@@ -139,7 +159,7 @@ impl Folder {
             }
             free.push(".eml");
             let target = self.path.join(BADMAIL).join(&free);
-            free.push(".reason.txt");
+            free.push(NOTE);
             let mut note = match File::options()
                 .write(true)
                 .create_new(true)
@@ -158,6 +178,19 @@ impl Folder {
             return Ok(target);
         }
         Err(io::ErrorKind::AlreadyExists.into())
+    }
+}
+
+/// Whether a regular file was last written to longer ago. A clock that was set back makes nothing old.
+fn is_old(path: &Path, keep: Duration) -> io::Result<bool> {
+    let metadata = path.symlink_metadata()?;
+    Ok(metadata.is_file() && metadata.modified()?.elapsed().unwrap_or_default() > keep)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
@@ -211,6 +244,8 @@ fn fault(path: &Path, source: io::Error) -> FolderError {
 
 /// Where refused files go.
 pub(super) const BADMAIL: &str = "badmail";
+/// What the name of a refused file is followed by in that of the note with its reason.
+const NOTE: &str = ".reason.txt";
 
 /// Its group may drop files and neither list nor read them (`-wx`), nor touch those of others (sticky); what is dropped
 /// gets the directory's group (set-group-ID), so that the gateway can read it.

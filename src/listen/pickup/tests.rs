@@ -154,7 +154,11 @@ fn settings(path: &Path) -> Settings {
         trusted_networks: vec![trusted],
         authentication: Authentication::Optional,
     };
-    settings.smtp.pickup = Some(settings::Pickup { path: path.to_owned(), policy: Arc::new(policy) });
+    settings.smtp.pickup = Some(settings::Pickup {
+        path: path.to_owned(),
+        policy: Arc::new(policy),
+        badmail_keep: Some(Duration::from_secs(3600)),
+    });
     settings
 }
 
@@ -197,6 +201,48 @@ async fn a_file_that_is_written_in_place_is_taken_when_it_is_whole_and_what_is_n
     for left in ["link.eml", "folder.eml", "notes.txt"] {
         assert!(path.join(left).symlink_metadata().is_ok(), "{left}");
     }
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_refused_long_ago_goes_with_its_reason_and_everything_else_in_badmail_stays() {
+    let fixture = Fixture::new(None);
+    let badmail = fixture.path().join(BADMAIL);
+    fs::create_dir_all(&badmail).unwrap();
+    let long_ago = fs::metadata(&badmail).unwrap().modified().unwrap() - Duration::from_secs(2 * 3600);
+    for (name, modified) in [
+        ("old.eml", Some(long_ago)),
+        ("old.eml.reason.txt", Some(long_ago)),
+        ("mended-and-gone.eml.reason.txt", Some(long_ago)),
+        ("young.eml", Some(long_ago)),
+        ("young.eml.reason.txt", None),
+        ("being-mended.eml", None),
+        ("being-mended.eml.reason.txt", Some(long_ago)),
+        ("notes.txt", Some(long_ago)),
+        ("alone.eml", Some(long_ago)),
+    ] {
+        let file = fs::File::create(badmail.join(name)).unwrap();
+        if let Some(modified) = modified {
+            file.set_modified(modified).unwrap();
+        }
+    }
+    let fixture = fixture.start();
+    fixture.drop_renamed("report.eml", MAIL);
+    fixture.until_gone("report.eml").await;
+    let mut left: Vec<_> = fs::read_dir(&badmail)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    let kept = [
+        "alone.eml",
+        "being-mended.eml",
+        "being-mended.eml.reason.txt",
+        "notes.txt",
+        "young.eml",
+        "young.eml.reason.txt",
+    ];
+    assert_eq!(left, kept);
     fixture.stop().await;
 }
 
