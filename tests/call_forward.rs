@@ -8,8 +8,8 @@ use std::time::Instant;
 use mailslotd::config::settings::{CallForwardTls, RecipientSource, Tls, TlsMode};
 use mailslotd::directory::{FindingKind, SourceKind};
 use mailslotd::session::smtp_server::Existence::{Known, Unavailable, Unknown};
-use support::postfix::{CATCH_ALL, DOMAIN, Postfix};
-use support::recipients::{Scene, TIMEOUT, next_hop, protected_next_hop, silent_next_hop};
+use support::postfix::{BUSY, CATCH_ALL, DOMAIN, Postfix};
+use support::recipients::{PATIENCE, Scene, TIMEOUT, next_hop, protected_next_hop, silent_next_hop};
 use support::require;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 
@@ -56,11 +56,74 @@ async fn a_harvesters_guesses_do_not_wear_out_the_next_hop() {
 async fn a_next_hop_that_takes_every_address_is_found_out() {
     let postfix = require!(Postfix::start());
     let scene = Scene::new(&[next_hop(postfix.mx_port())]);
-    let findings = scene.directory.examine(&[DOMAIN, CATCH_ALL]).await;
+    let findings = scene.directory.examine(&[DOMAIN, CATCH_ALL], PATIENCE).await;
     let [finding] = &findings[..] else { panic!("{findings:?}") };
     assert_eq!(finding.source, SourceKind::CallForward);
     assert_eq!(finding.kind, FindingKind::AcceptsEverything(CATCH_ALL.to_owned()));
     assert_eq!(scene.look_up(&format!("anybody@{CATCH_ALL}")).await, Known);
+}
+
+#[test]
+fn the_operator_is_told_what_a_next_hop_says_and_that_it_takes_everything() {
+    let postfix = require!(Postfix::start());
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("mailslotd.yaml");
+    let port = postfix.mx_port();
+    let yaml = format!(
+        "hostname: gw.example\noperator: {{ postmaster: it@{DOMAIN} }}\n\
+         listeners: {{ smtp: [{{ name: mx, addresses: ['127.0.0.1:0'] }}] }}\n\
+         relay:\n  accepted_domains: [{DOMAIN}, {CATCH_ALL}]\n  recipients:\n    - callforward: {{ host: '127.0.0.1:{port}' }}\n  \
+         routes: [{{ domain: '*', via: inbox }}]\ntarpit: {{ time: 5s }}\nrules: [{{ name: all, match: any, discard: no }}]\n"
+    );
+    std::fs::write(&config, yaml).unwrap();
+    let run = |words: &[&str]| {
+        let program = std::process::Command::new(env!("CARGO_BIN_EXE_mailslotd"))
+            .args(words)
+            .arg("--config")
+            .arg(&config)
+            .output()
+            .unwrap();
+        (program.status.code(), String::from_utf8(program.stdout).unwrap())
+    };
+    let (code, told) = run(&["check"]);
+    let warning = format!(
+        "line 7  relay.recipients[0] takes every address of {CATCH_ALL}, so that nobody is refused and the tar pit has no effect"
+    );
+    assert!(code == Some(0) && told.contains(&warning), "{told}");
+    assert!(!told.contains(&format!("every address of {DOMAIN}")), "{told}");
+    let (_, offline) = run(&["check", "--offline"]);
+    assert!(!offline.contains("takes every address"), "{offline}");
+
+    for (recipient, code, begin, answer) in [
+        ("ops", 0, "allowed: accepted domain", "says yes"),
+        ("guess", 1, "refused at RCPT: 550 5.1.1", "says no"),
+        (
+            BUSY,
+            1,
+            "refused at RCPT: 451 4.3.0",
+            "gives no answer: neither takes nor refuses recipients: 450 4.2.1",
+        ),
+    ] {
+        let to = format!("{recipient}@{DOMAIN}");
+        let words = [
+            "explain",
+            "relay",
+            "--listener",
+            "mx",
+            "--client",
+            "203.0.113.9",
+            "--from",
+            "a@b.example",
+            "--to",
+            &to,
+        ];
+        let (exit, told) = run(&words);
+        assert_eq!(exit, Some(code), "{told}");
+        assert!(told.starts_with(begin) && told.contains(&format!("127.0.0.1:{port} {answer}")), "{told}");
+    }
+    postfix.stop();
+    let (code, told) = run(&["check"]);
+    assert!(code == Some(0) && told.contains("does not accept a connection"), "{told}");
 }
 
 #[tokio::test]

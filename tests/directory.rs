@@ -11,7 +11,7 @@ use mailslotd::config::settings::{Ldap, OnFailure, RecipientSource, TlsMode};
 use mailslotd::directory::{Asker, Finding, FindingKind, SourceKind};
 use mailslotd::session::smtp_server::Existence::{Known, Unavailable, Unknown};
 use mailslotd::wire::smtp::path::Mailbox;
-use support::recipients::{Scene, TIMEOUT, silent_next_hop};
+use support::recipients::{PATIENCE, Scene, TIMEOUT, silent_next_hop};
 use support::require;
 use support::slapd::{BASE, BIND_DN, BLIND_DN, PASSWORD, Slapd};
 
@@ -83,8 +83,10 @@ async fn a_filter_that_finds_something_for_every_address_is_found_out() {
     let slapd = require!(Slapd::start());
     let filter = "(|(proxyAddresses=smtp:{address})(objectClass=organization))".to_owned();
     let scene = scene(Ldap { filter, ..settings(&slapd) });
-    let findings = scene.directory.examine(&["corp.example"]).await;
-    let [Finding { source: SourceKind::Ldap, kind }] = &findings[..] else { panic!("{findings:?}") };
+    let findings = scene.directory.examine(&["corp.example"], PATIENCE).await;
+    let [Finding { number: 0, source: SourceKind::Ldap, kind }] = &findings[..] else {
+        panic!("{findings:?}")
+    };
     assert_eq!(*kind, FindingKind::AcceptsEverything("corp.example".to_owned()));
 }
 

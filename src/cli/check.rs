@@ -1,15 +1,17 @@
 //! `mailslotd check`: every problem of the configuration, with its line, cause and fix.
 
-use super::Global;
+mod recipients;
+
 use super::exit::Exit;
 use super::load::{LoadError, Loaded, Reading, load};
 use super::output::{answer, note};
+use super::{Global, awaited};
 use crate::config::problem::Problems;
 
 /// Checks the configuration: every problem, its line, its cause and how to mend it
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Do not read password and authority files
+    /// Do not read password and authority files, and ask no directory and no next hop for recipients
     #[arg(long)]
     offline: bool,
 }
@@ -20,7 +22,13 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     let reading = if args.offline { Reading::WithoutSecrets } else { Reading::Everything };
     let (found, summary, exit) = match load(global, reading) {
         Ok(Loaded { mut checked, files }) => {
-            let warnings = std::mem::take(&mut checked.warnings);
+            let mut found = std::mem::take(&mut checked.warnings);
+            if reading == Reading::Everything {
+                match awaited(recipients::examined(&checked, global)) {
+                    Ok(more) => found.append(more),
+                    Err(exit) => return exit,
+                }
+            }
             let what = match &*files {
                 [] => "no file: the built-in configuration".to_owned(),
                 [main] => main.display().to_string(),
@@ -34,7 +42,11 @@ pub fn run(args: &Args, global: &Global) -> Exit {
                 count => format!(", {}", counted(count, "SMTP listener")),
             };
             let summary = format!("{what}: no problems; {rules}, {destinations}{listeners}");
-            (warnings, Some(summary), Exit::Done)
+            if found.problems.is_empty() {
+                (found, Some(summary), Exit::Done)
+            } else {
+                (found, None, Exit::Config)
+            }
         }
         Err(LoadError::Problems(problems)) => (problems, None, Exit::Config),
         Err(error @ LoadError::Unreadable { .. }) => {

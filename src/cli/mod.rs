@@ -160,11 +160,16 @@ pub fn run() -> Exit {
 
 /// Runs a command's tasks on this thread.
 fn runtime(work: impl Future<Output = Exit>) -> Exit {
+    awaited(work).unwrap_or_else(|exit| exit)
+}
+
+/// What a command's tasks come to, on this thread; or how the command ends that cannot run them.
+fn awaited<T>(work: impl Future<Output = T>) -> Result<T, Exit> {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(work),
+        Ok(runtime) => Ok(runtime.block_on(work)),
         Err(error) => {
             note(format_args!("mailslotd: cannot start: {error}"));
-            Exit::TryLater
+            Err(Exit::TryLater)
         }
     }
 }

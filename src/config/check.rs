@@ -113,6 +113,8 @@ pub struct Checked {
     pub warnings: Problems,
     /// Where each password came from.
     pub secrets: Vec<(SecretOwner, SecretOrigin)>,
+    /// Where each of the settings' sources of recipients stands.
+    pub recipient_places: Vec<Place>,
 }
 
 /// Whose password it is.
@@ -156,12 +158,13 @@ pub fn check(sources: &[Source<'_>], surroundings: &Surroundings<'_>) -> Result<
         whole = Completeness::Partial;
         raw::File::default()
     });
-    let mut checking = Checking { surroundings, problems, secrets: Vec::new(), whole };
+    let mut checking =
+        Checking { surroundings, problems, secrets: Vec::new(), recipient_places: Vec::new(), whole };
     let settings = checking.settings(file);
-    let Checking { mut problems, secrets, .. } = checking;
+    let Checking { mut problems, secrets, recipient_places, .. } = checking;
     problems.sort(&names);
     if problems.problems.is_empty() {
-        Ok(Checked { settings, warnings: problems, secrets })
+        Ok(Checked { settings, warnings: problems, secrets, recipient_places })
     } else {
         Err(problems)
     }
@@ -177,6 +180,7 @@ impl Settings {
             surroundings: &surroundings,
             problems: Problems::default(),
             secrets: Vec::new(),
+            recipient_places: Vec::new(),
             whole: Completeness::Whole,
         };
         checking.settings(raw::File::default())
@@ -188,6 +192,7 @@ struct Checking<'a> {
     surroundings: &'a Surroundings<'a>,
     problems: Problems,
     secrets: Vec<(SecretOwner, SecretOrigin)>,
+    recipient_places: Vec<Place>,
     whole: Completeness,
 }
 

@@ -123,6 +123,16 @@ impl Problems {
         self.warnings.push(warning);
     }
 
+    /// Notes all that others found, each at its place.
+    pub fn append(&mut self, more: Self) {
+        let files = |list: &[Problem]| list.iter().map(|problem| Arc::clone(&problem.place.file)).collect();
+        let mut known: Vec<Arc<str>> = files(&self.problems);
+        known.extend::<Vec<_>>(files(&self.warnings));
+        self.problems.extend(more.problems);
+        self.warnings.extend(more.warnings);
+        self.sort(&known);
+    }
+
     /// Sorts both by file, in the order the files were given, and line.
     pub(super) fn sort(&mut self, files: &[Arc<str>]) {
         let rank = |problem: &Problem| {

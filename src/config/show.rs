@@ -133,8 +133,9 @@ fn limit<T>(limit: Option<T>, spell: impl FnOnce(T) -> String) -> String {
     limit.map_or_else(|| "off".to_owned(), spell)
 }
 
-/// Bytes in the greatest unit that divides them.
-fn size(bytes: u64) -> String {
+/// Bytes in the greatest unit that divides them: `35MiB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
     [("TiB", 1_u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
         .into_iter()
         .chain([("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000)])
@@ -142,7 +143,9 @@ fn size(bytes: u64) -> String {
         .map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))
 }
 
-pub(super) fn rate(rate: Rate) -> String {
+/// A rate as the configuration has it: `30/min`.
+#[must_use]
+pub fn rate(rate: Rate) -> String {
     let period = match rate.period {
         period if period <= Duration::from_secs(1) => "s",
         period if period <= Duration::from_secs(60) => "min",

@@ -26,9 +26,10 @@ mod trouble;
 mod verdict;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::config::settings::{self, OnFailure, RecipientSource};
 use crate::net::tls::TlsSetupError;
@@ -45,8 +46,9 @@ pub use verdict::Asker;
 /// Every source of recipients.
 #[derive(Debug)]
 pub struct Directory {
-    local: Vec<Local>,
-    remote: Vec<Arc<Remote>>,
+    /// Each with its place among the settings' sources.
+    local: Vec<(usize, Local)>,
+    remote: Vec<(usize, Arc<Remote>)>,
     on_failure: OnFailure,
     metrics: Arc<Metrics>,
 }
@@ -94,7 +96,9 @@ pub enum SetupError {
 /// What the operator should know of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Which.
+    /// Which: its place among the settings' sources, from 0.
+    pub number: usize,
+    /// Of what kind that is.
     pub source: SourceKind,
     /// What.
     pub kind: FindingKind,
@@ -107,6 +111,17 @@ pub enum FindingKind {
     Fault(String),
     /// It knows every address of this domain, so it filters nothing.
     AcceptsEverything(String),
+}
+
+/// What one source says of a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Which: its place among the settings' sources, from 0.
+    pub number: usize,
+    /// Whether it knows the recipient.
+    pub answer: Existence,
+    /// Why it has no answer: cause and fix.
+    pub cause: Option<String>,
 }
 
 impl Directory {
@@ -124,11 +139,13 @@ impl Directory {
         metrics: Arc<Metrics>,
     ) -> Result<Self, SetupError> {
         let (mut local, mut remote) = (Vec::new(), Vec::new());
-        let mut add = |server| remote.push(Arc::new(Remote::new(server, Arc::clone(&metrics))));
-        for source in sources {
+        for (number, source) in sources.iter().enumerate() {
+            let mut add = |server| remote.push((number, Arc::new(Remote::new(server, Arc::clone(&metrics)))));
             match source {
-                RecipientSource::List(entries) => local.push(list(entries)?),
-                RecipientSource::File(path) => local.push(Local::File(Box::new(AddressFile::open(path)))),
+                RecipientSource::List(entries) => local.push((number, list(entries)?)),
+                RecipientSource::File(path) => {
+                    local.push((number, Local::File(Box::new(AddressFile::open(path)))));
+                }
                 RecipientSource::Ldap(settings) => add(ldap(settings)?),
                 RecipientSource::CallForward(settings) => {
                     add(Server::CallForward(Arc::new(CallForward::new(settings, hostname)?)));
@@ -155,34 +172,68 @@ impl Directory {
             self.existence(&question).await
         };
         self.metrics.directory_answered(begun.elapsed().as_secs_f64());
-        let remembered = self.remote.iter().map(|source| source.remembered()).sum();
+        let remembered = self.remote.iter().map(|(_, source)| source.remembered()).sum();
         self.metrics.set_directory_remembered(remembered);
         verdict::judged(existence, self.on_failure, asker)
     }
 
-    /// What the operator should know, found out by asking every source for an address of each domain that nobody has.
-    pub async fn examine(&self, domains: &[&str]) -> Vec<Finding> {
+    /// What each source by itself says of a recipient, in the order of the settings, and what that comes to for a client
+    /// that `asker` describes. Nothing that was answered before counts. A source that has not answered `within` this time
+    /// has no answer.
+    pub async fn explain(
+        &self,
+        recipient: &Mailbox,
+        asker: Asker,
+        within: Duration,
+    ) -> (Existence, Vec<Statement>) {
+        let question = Question::about(recipient);
+        let mut statements = Vec::new();
+        for (number, source) in &self.local {
+            let (_, answer) = source.look_up(&question.address).await;
+            statements.push(Statement { number: *number, answer, cause: source.fault() });
+        }
+        let mut servers = JoinSet::new();
+        for (number, source) in &self.remote {
+            let (number, source, question) = (*number, Arc::clone(source), question.clone());
+            servers.spawn(async move {
+                let answer = timeout(within, Arc::clone(&source).ask(question)).await;
+                let answer = answer.unwrap_or(Existence::Unavailable);
+                let cause = || source.fault().unwrap_or_else(|| silent(within));
+                Statement { number, answer, cause: (answer == Existence::Unavailable).then(cause) }
+            });
+        }
+        statements.extend(servers.join_all().await);
+        statements.sort_by_key(|statement| statement.number);
+        let existence = match question.address.local_part() {
+            POSTMASTER => Existence::Known,
+            _ if statements.is_empty() => Existence::Known,
+            _ => verdict::combined(statements.iter().map(|statement| statement.answer)),
+        };
+        (verdict::judged(existence, self.on_failure, asker), statements)
+    }
+
+    /// What the operator should know, found out by asking every source for an address of each domain that nobody has; no
+    /// source is given more than this time for all of them.
+    pub async fn examine(&self, domains: &[&str], within: Duration) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for source in &self.local {
-            if let Local::File(file) = source {
-                findings.extend(file.fault().map(|fault| Finding::fault(SourceKind::File, fault)));
-            }
+        for (number, source) in &self.local {
+            let fault = source.fault().map(|fault| Finding::fault(*number, SourceKind::File, fault));
+            findings.extend(fault);
         }
-        for source in &self.remote {
-            for domain in domains {
-                if source.examine(domain).await == Some(Filtering::AcceptsEverything) {
-                    let kind = FindingKind::AcceptsEverything((*domain).to_owned());
-                    findings.push(Finding { source: source.kind(), kind });
-                }
-            }
-            findings.extend(source.fault().map(|fault| Finding::fault(source.kind(), fault)));
+        let domains: Arc<[String]> = domains.iter().map(|&domain| domain.to_owned()).collect();
+        let mut servers = JoinSet::new();
+        for (number, source) in &self.remote {
+            let (number, source, domains) = (*number, Arc::clone(source), Arc::clone(&domains));
+            servers.spawn(async move { examined(number, &source, &domains, within).await });
         }
+        findings.extend(servers.join_all().await.into_iter().flatten());
+        findings.sort_by_key(|finding| finding.number);
         findings
     }
 
     /// Takes leave of the servers to which connections are kept.
     pub async fn close(&self) {
-        for source in &self.remote {
+        for (_, source) in &self.remote {
             source.close().await;
         }
     }
@@ -190,7 +241,7 @@ impl Directory {
     /// What is at hand first, then what is remembered, then all servers at once: the first yes ends it.
     async fn existence(&self, question: &Question) -> Existence {
         let mut answers = Vec::new();
-        for source in &self.local {
+        for (_, source) in &self.local {
             let (kind, answer) = source.look_up(&question.address).await;
             self.metrics.directory_lookup(kind, answer.into());
             if answer == Existence::Known {
@@ -200,7 +251,7 @@ impl Directory {
         }
         let mut servers = JoinSet::new();
         let mut unasked = Vec::new();
-        for source in &self.remote {
+        for (_, source) in &self.remote {
             match source.recall(question) {
                 Some(Existence::Known) => return self.remembered(Existence::Known),
                 Some(answer) => answers.push(self.remembered(answer)),
@@ -233,12 +284,40 @@ impl Local {
             Self::File(file) => (SourceKind::File, file.look_up(address).await),
         }
     }
+
+    fn fault(&self) -> Option<String> {
+        match self {
+            Self::List(_) => None,
+            Self::File(file) => file.fault(),
+        }
+    }
 }
 
 impl Finding {
-    const fn fault(source: SourceKind, fault: String) -> Self {
-        Self { source, kind: FindingKind::Fault(fault) }
+    const fn fault(number: usize, source: SourceKind, fault: String) -> Self {
+        Self { number, source, kind: FindingKind::Fault(fault) }
     }
+}
+
+async fn examined(number: usize, source: &Remote, domains: &[String], within: Duration) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let asked = async {
+        for domain in domains {
+            if source.examine(domain).await == Some(Filtering::AcceptsEverything) {
+                let kind = FindingKind::AcceptsEverything(domain.clone());
+                findings.push(Finding { number, source: source.kind(), kind });
+            }
+        }
+    };
+    let in_time = timeout(within, asked).await.is_ok();
+    let fault = source.fault().or_else(|| (!in_time).then(|| silent(within)));
+    findings.extend(fault.map(|fault| Finding::fault(number, source.kind(), fault)));
+    findings
+}
+
+/// Why a source has no answer that says nothing in time.
+fn silent(within: Duration) -> String {
+    format!("it did not answer within {within:?}; see whether it is up and can be reached from here")
 }
 
 impl From<Existence> for DirectoryAnswer {

@@ -37,12 +37,34 @@ async fn a_list_and_a_file_complete_each_other_and_a_missing_file_refuses_nobody
     let broken = directory(&[list_of(&["ops@corp.example"]), RecipientSource::File(missing)]).unwrap();
     assert_eq!(look_up(&broken, "ops@corp.example").await, Existence::Known);
     assert_eq!(look_up(&broken, "guess@corp.example").await, Existence::Unavailable);
-    let findings = broken.examine(&["corp.example"]).await;
+    let findings = broken.examine(&["corp.example"], Duration::from_secs(1)).await;
     assert!(
-        matches!(&findings[..], [Finding { source: SourceKind::File, kind: FindingKind::Fault(fault) }]
+        matches!(&findings[..], [Finding { number: 1, source: SourceKind::File, kind: FindingKind::Fault(fault) }]
             if fault.contains("missing.txt cannot be read")),
         "{findings:?}"
     );
+}
+
+#[tokio::test]
+async fn what_each_source_says_is_told_in_the_order_of_the_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = RecipientSource::File(dir.path().join("missing.txt"));
+    let all = [missing, list_of(&["ops@corp.example"]), list_of(&["@plant.example"])];
+    let directory = Directory::new(&all, OnFailure::Accept, "gw.example", Arc::default()).unwrap();
+    let explain = async |address: &str, asker| {
+        let within = Duration::from_secs(1);
+        let (existence, statements) =
+            directory.explain(&Mailbox::parse(address).unwrap(), asker, within).await;
+        assert!(statements[0].cause.as_ref().is_some_and(|cause| cause.contains("cannot be read")));
+        (existence, statements.iter().map(|said| (said.number, said.answer)).collect::<Vec<_>>())
+    };
+    let (known, unknown, unavailable) = (Existence::Known, Existence::Unknown, Existence::Unavailable);
+    let (existence, said) = explain("ops@corp.example", Asker::Stranger).await;
+    assert_eq!((existence, said), (known, vec![(0, unavailable), (1, known), (2, unknown)]));
+    let (existence, said) = explain("guess@corp.example", Asker::Stranger).await;
+    assert_eq!((existence, said), (unavailable, vec![(0, unavailable), (1, unknown), (2, unknown)]));
+    assert_eq!(explain("guess@corp.example", Asker::OwnUser).await.0, known);
+    assert_eq!(explain("Postmaster@corp.example", Asker::Stranger).await.0, known);
 }
 
 #[test]
@@ -61,7 +83,7 @@ fn settings_that_can_never_work_are_refused_with_the_fix() {
             base: "dc=corp,dc=example".to_owned(),
             filter: (*filter).to_owned(),
             bind: bind.map(|dn: &str| (dn.to_owned(), String::new().into())),
-            timeout: std::time::Duration::from_secs(5),
+            timeout: Duration::from_secs(5),
         }));
         let error = directory(&[source]).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");

@@ -42,7 +42,7 @@ impl Scene {
     }
 
     pub(crate) async fn faults(&self, domain: &str) -> Vec<String> {
-        let findings = self.directory.examine(&[domain]).await;
+        let findings = self.directory.examine(&[domain], PATIENCE).await;
         findings
             .into_iter()
             .filter_map(|finding| match finding.kind {
@@ -83,5 +83,7 @@ pub(crate) async fn silent_next_hop() -> RecipientSource {
     next_hop(port)
 }
 
+/// How long a source may take to be examined, which is longer than any takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a next hop may take.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,27 +1,29 @@
 //! `mailslotd explain relay`: may this client send this, by what, and why not by the other methods.
 
+mod limits;
+mod recipients;
+mod told;
+
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
-use crate::cli::Global;
 use crate::cli::exit::Exit;
-use crate::cli::load::{Reading, load_or_tell};
+use crate::cli::load::{LoadError, Loaded, Reading, load, load_or_tell};
 use crate::cli::output::{answer, note};
+use crate::cli::{Global, awaited};
 use crate::config::check::spelled;
-use crate::config::settings::{RecipientSource, SmtpFrontEnd};
+use crate::config::settings::{Settings, SmtpFrontEnd};
 use crate::config::users::UsersFile;
-use crate::policy::account::{Accounts, Permissions, ServerSecret};
-use crate::policy::relay::{
-    Bearing, Finding, ListenerPolicy, Method, RelayExplanation, RelayVerdict, SenderVerdict, Supposed,
-    explain_relay,
-};
+use crate::directory::{Asker, SetupError};
+use crate::policy::account::{Accounts, ServerSecret};
+use crate::policy::relay::{ListenerPolicy, RelayExplanation, RelayVerdict, Supposed, explain_relay};
 use crate::policy::tarpit::Exemption;
 use crate::wire::smtp::path::{ForwardPath, Mailbox, PathError, ReversePath};
+use recipients::{Filter, Reach};
+use told::{Outcome, Told};
 
-/// The mail to explain. Nothing is sent and nobody is asked.
+/// The mail to explain. Nothing is sent; the sources of recipients are asked, 10 seconds at most
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The listener that the client comes to
@@ -39,21 +41,25 @@ pub(super) struct Args {
     /// Suppose that the client has authenticated as this account
     #[arg(long, value_name = "U")]
     user: Option<String>,
+    /// Ask no directory and no next hop whether the recipient exists, only lists and files
+    #[arg(long)]
+    offline: bool,
 }
 
 /// Runs the command: done when the message would be accepted, else no.
 #[must_use]
 pub(super) fn run(args: &Args, global: &Global) -> Exit {
-    let loaded = match load_or_tell(global, Reading::WithoutSecrets) {
+    let (loaded, reach) = match args.load(global) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    let told = match args.told(&loaded.checked.settings.smtp) {
-        Ok(told) => told,
-        Err(error) => {
+    let told = match awaited(args.told(&loaded.checked.settings, &reach)) {
+        Ok(Ok(told)) => told,
+        Ok(Err(error)) => {
             note(&error);
             return error.exit();
         }
+        Err(exit) => return exit,
     };
     if global.json {
         answer(serde_json::to_string_pretty(&told).unwrap_or_default());
@@ -76,6 +82,8 @@ enum Unexplained {
     Users(String),
     #[error("nobody can authenticate as {user:?}: {} has no enabled account of this name", path.display())]
     NoAccount { user: String, path: PathBuf },
+    #[error("{0}")]
+    Recipients(#[from] SetupError),
 }
 
 impl Unexplained {
@@ -83,12 +91,33 @@ impl Unexplained {
         match self {
             Self::NoListener(..) | Self::NoUsersFile => Exit::Usage,
             Self::Unreadable { .. } | Self::Users(_) | Self::NoAccount { .. } => Exit::BadInput,
+            Self::Recipients(_) => Exit::Config,
         }
     }
 }
 
 impl Args {
-    fn told(&self, smtp: &SmtpFrontEnd) -> Result<Told, Unexplained> {
+    /// The configuration, and who can be asked for recipients with it. Whoever may not read its passwords is told all
+    /// that can be said without them.
+    fn load(&self, global: &Global) -> Result<(Loaded, Reach), Exit> {
+        if self.offline {
+            let reach = Reach::ThisHost { why: "--offline".to_owned() };
+            return Ok((load_or_tell(global, Reading::WithoutSecrets)?, reach));
+        }
+        match load(global, Reading::Everything) {
+            Err(LoadError::Problems(problems)) => {
+                let loaded = load_or_tell(global, Reading::WithoutSecrets)?;
+                let first = problems.problems.first().map_or("", |problem| problem.cause());
+                Ok((loaded, Reach::ThisHost { why: format!("{first}; try again as the service's user") }))
+            }
+            Ok(_) | Err(LoadError::Unreadable { .. }) => {
+                Ok((load_or_tell(global, Reading::Everything)?, Reach::Network))
+            }
+        }
+    }
+
+    async fn told(&self, settings: &Settings, reach: &Reach) -> Result<Told, Unexplained> {
+        let smtp = &settings.smtp;
         let listener = self.listener(smtp)?;
         let accounts = match (&self.user, &smtp.users_file) {
             (None, _) => None,
@@ -105,10 +134,19 @@ impl Args {
         let paths = reverse_path(&self.from)
             .map_err(|error| ("MAIL", error))
             .and_then(|from| Ok((from, forward_path(&self.to).map_err(|error| ("RCPT", error))?)));
-        Ok(match paths {
-            Ok((from, to)) => self.explained(smtp, listener, account, &from, &to),
-            Err((command, error)) => Told::no_address(command, &error),
-        })
+        let (from, to) = match paths {
+            Ok(paths) => paths,
+            Err((command, error)) => return Ok(Told::no_address(command, &error)),
+        };
+        let supposed =
+            Supposed { listener, client: self.client, account, reverse_path: &from, forward_path: &to };
+        let mut told = explained(smtp, supposed);
+        if let (true, ForwardPath::Mailbox(recipient)) = (told.asks_for_the_recipient, &to) {
+            let is_trusted = listener.trusted_network_of(self.client).is_some();
+            let asker = if account.is_some() || is_trusted { Asker::OwnUser } else { Asker::Stranger };
+            told.hear(Filter::ask(settings, recipient, asker, reach).await?, &to);
+        }
+        Ok(told)
     }
 
     fn listener<'s>(&self, smtp: &'s SmtpFrontEnd) -> Result<&'s ListenerPolicy, Unexplained> {
@@ -125,34 +163,25 @@ impl Args {
             Unexplained::NoListener(self.listener.clone(), there)
         })
     }
+}
 
-    fn explained(
-        &self,
-        smtp: &SmtpFrontEnd,
-        listener: &ListenerPolicy,
-        account: Option<&Permissions>,
-        from: &ReversePath,
-        to: &ForwardPath,
-    ) -> Told {
-        let supposed =
-            Supposed { listener, client: self.client, account, reverse_path: from, forward_path: to };
-        let RelayExplanation { sender, relay, findings } = explain_relay(&smtp.relay, supposed);
-        let outcome = Outcome::of(sender, relay, to);
-        let filter = match (&outcome, relay) {
-            (Outcome::Allowed { .. }, RelayVerdict::AcceptedDomain) => Some(filter(&smtp.recipients)),
-            _ => None,
-        };
-        let tar_pit = match account {
-            Some(_) => "never, since the client has authenticated".to_owned(),
-            None => tar_pit(smtp, listener, self.client),
-        };
-        Told {
-            allowed: matches!(outcome, Outcome::Allowed { .. }),
-            outcome,
-            findings,
-            recipients: filter,
-            tar_pit: Some(tar_pit),
-        }
+fn explained(smtp: &SmtpFrontEnd, supposed: Supposed<'_>) -> Told {
+    let Supposed { listener, client, account, forward_path, .. } = supposed;
+    let RelayExplanation { sender, relay, findings } = explain_relay(&smtp.relay, supposed);
+    let outcome = Outcome::of(sender, relay, forward_path);
+    let is_allowed = matches!(outcome, Outcome::Allowed { .. });
+    let tar_pit = match account {
+        Some(_) => "never, since the client has authenticated".to_owned(),
+        None => tar_pit(smtp, listener, client),
+    };
+    Told {
+        allowed: is_allowed,
+        outcome,
+        findings,
+        asks_for_the_recipient: is_allowed && relay == RelayVerdict::AcceptedDomain,
+        recipients: None,
+        limits: limits::of(smtp, supposed),
+        tar_pit: Some(tar_pit),
     }
 }
 
@@ -185,17 +214,6 @@ fn bare(text: &str) -> &str {
     text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(text)
 }
 
-/// Who says whether recipients of accepted domains exist; empty: nobody.
-fn filter(sources: &[RecipientSource]) -> Vec<String> {
-    let named = |source: &RecipientSource| match source {
-        RecipientSource::List(_) => "the list in the configuration".to_owned(),
-        RecipientSource::File(path) => path.display().to_string(),
-        RecipientSource::Ldap(ldap) => ldap.url.clone(),
-        RecipientSource::CallForward(next_hop) => format!("{}:{}", next_hop.host, next_hop.port),
-    };
-    sources.iter().map(named).collect()
-}
-
 fn tar_pit(smtp: &SmtpFrontEnd, listener: &ListenerPolicy, client: IpAddr) -> String {
     let policy = &smtp.tarpit;
     match policy.exemption(listener, client) {
@@ -210,104 +228,6 @@ fn tar_pit(smtp: &SmtpFrontEnd, listener: &ListenerPolicy, client: IpAddr) -> St
             let network = policy.prefixes.network_of(client);
             format!("refusals are held for {} or more, counted for {network}", spelled(policy.time))
         }
-    }
-}
-
-/// What is told of a message.
-#[derive(Debug, Serialize)]
-struct Told {
-    allowed: bool,
-    #[serde(flatten)]
-    outcome: Outcome,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    findings: Vec<Finding>,
-    /// Who is asked next whether the recipient exists; empty: nobody.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recipients: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tar_pit: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Outcome {
-    Allowed { by: &'static str },
-    Refused { command: &'static str, reason: &'static str, reply: String },
-    NoAddress { command: &'static str, reason: &'static str, words: String },
-}
-
-impl Outcome {
-    fn of(sender: SenderVerdict, relay: RelayVerdict, to: &ForwardPath) -> Self {
-        if let SenderVerdict::Refused(refusal) = sender {
-            let reply = format!("{} {} {refusal}", refusal.code(), refusal.status());
-            return Self::Refused { command: "MAIL", reason: refusal.as_str(), reply };
-        }
-        match relay {
-            RelayVerdict::Postmaster => Self::Allowed { by: "postmaster" },
-            RelayVerdict::AcceptedDomain => Self::Allowed { by: "accepted_domain" },
-            RelayVerdict::Authenticated => Self::Allowed { by: "authenticated" },
-            RelayVerdict::TrustedNetwork { .. } => Self::Allowed { by: "trusted_network" },
-            RelayVerdict::Denied(refusal) => {
-                let reply = format!("{} {} <{to}>: {refusal}", refusal.code(), refusal.status());
-                Self::Refused { command: "RCPT", reason: refusal.as_str(), reply }
-            }
-        }
-    }
-}
-
-impl Told {
-    /// An address that no rule is asked about.
-    fn no_address(command: &'static str, error: &PathError) -> Self {
-        let words = error.to_string();
-        let outcome = Outcome::NoAddress { command, reason: "no_address", words };
-        Self { allowed: false, outcome, findings: Vec::new(), recipients: None, tar_pit: None }
-    }
-
-    fn for_people(&self, global: &Global) -> Vec<String> {
-        let mut lines = vec![match &self.outcome {
-            Outcome::Allowed { by } => format!("allowed: {}", by.replace('_', " ")),
-            Outcome::Refused { command, reply, .. } => format!("refused at {command}: {reply}"),
-            Outcome::NoAddress { command, words, .. } => {
-                format!("refused at {command}, before any rule is asked: {words}")
-            }
-        }];
-        for Finding { method, bearing, words, rules } in &self.findings {
-            let bearing = match bearing {
-                Bearing::Decides => "decides: ",
-                Bearing::Refuses => "refuses: ",
-                Bearing::Agrees | Bearing::Silent => "",
-            };
-            lines.push(row(label(*method), &format!("{bearing}{words}")));
-            if global.verbose > 0 {
-                let rule =
-                    |holds, rule| row("", &format!("{} {rule}", if holds { "holds" } else { "not  " }));
-                lines.extend(rules.iter().map(|finding| rule(finding.holds, &finding.rule)));
-            }
-        }
-        match self.recipients.as_deref() {
-            None => {}
-            Some([]) => lines.push(row("recipients", "no filter: every address of the domain is taken")),
-            Some(sources) => lines.push(row(
-                "recipients",
-                &format!("asked next, unknown ones get 550 5.1.1: {}", sources.join(", ")),
-            )),
-        }
-        lines.extend(self.tar_pit.iter().map(|words| row("tar pit", words)));
-        lines
-    }
-}
-
-fn row(label: &str, words: &str) -> String {
-    format!("  {label:<11} {words}")
-}
-
-const fn label(method: Method) -> &'static str {
-    match method {
-        Method::Sender => "sender",
-        Method::Domain => "domain",
-        Method::Authentication => "AUTH",
-        Method::Network => "network",
-        Method::Route => "route",
     }
 }
 

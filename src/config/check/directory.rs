@@ -45,6 +45,7 @@ impl Checking<'_> {
             } else if let Some(callforward) = callforward {
                 checked.extend(self.callforward(callforward.value).map(RecipientSource::CallForward));
             }
+            self.recipient_places.resize(checked.len(), place);
         }
         checked
     }

@@ -6,9 +6,12 @@ use std::time::Duration;
 use clap::Parser as _;
 
 use super::*;
-use crate::config::settings::{CallForward, CallForwardTls, Route, RouteDomain, SmtpListener};
+use crate::config::settings::{
+    CallForward, CallForwardTls, RecipientSource, Route, RouteDomain, SmtpListener,
+};
 use crate::message::id::{DestinationName, ListenerName};
 use crate::policy::account::{Account, AccountName, AccountState, Cost, PasswordHash};
+use crate::policy::rate::Rate;
 use crate::policy::relay::{
     AcceptedDomains, AddressPattern, Authentication, DomainPattern, RelayPolicy, RelayTo, TrustedNetwork,
 };
@@ -85,14 +88,37 @@ fn args(listener: &str, client: &str, from: &str, to: &str) -> Args {
     Line::try_parse_from(words).unwrap().args
 }
 
+/// What is told without a network.
+fn explained(args: &Args, smtp: SmtpFrontEnd) -> Result<Told, Unexplained> {
+    let built_in = Settings::built_in(Path::new("/var/lib/mailslotd"), jiff::tz::TimeZone::UTC);
+    let settings = Settings { smtp, ..built_in };
+    awaited(args.told(&settings, &Reach::ThisHost { why: "--offline".to_owned() })).unwrap()
+}
+
 fn told(listener: &str, client: &str, from: &str, to: &str) -> Vec<String> {
-    args(listener, client, from, to).told(&smtp()).unwrap().for_people(&Global::default())
+    explained(&args(listener, client, from, to), smtp()).unwrap().for_people(&Global::default())
+}
+
+/// The rows of what decides, without those that say how much.
+fn reasons(lines: &[String]) -> Vec<&str> {
+    let limits = ["connections", "new connections", "messages", "recipients:", "size"];
+    let is_limit = |line: &&String| {
+        let words = line.trim_start().trim_start_matches("limits").trim_start();
+        limits.iter().any(|what| words.starts_with(what))
+    };
+    lines.iter().filter(|line| !is_limit(line)).map(String::as_str).collect()
 }
 
 #[test]
-fn a_stranger_reaches_an_accepted_domain_and_is_told_who_is_asked_next() {
+fn a_stranger_reaches_an_accepted_domain_and_is_told_who_was_not_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recipients.txt");
+    fs::write(&path, "night@corp.example\n").unwrap();
+    let mut smtp = smtp();
+    smtp.recipients[0] = RecipientSource::File(path.clone());
+    let args = args("mx", "203.0.113.9", "someone@elsewhere.example", "ops@corp.example");
     assert_eq!(
-        told("mx", "203.0.113.9", "someone@elsewhere.example", "ops@corp.example"),
+        explained(&args, smtp).unwrap().for_people(&Global::default()),
         [
             "allowed: accepted domain",
             "  sender      anybody may call itself <someone@elsewhere.example>, so nothing is allowed because of it",
@@ -100,7 +126,15 @@ fn a_stranger_reaches_an_accepted_domain_and_is_told_who_is_asked_next() {
             "  AUTH        nobody has authenticated; --user NAME supposes that somebody has",
             "  network     mx trusts no network",
             "  route       via onprem, by the route for corp.example",
-            "  recipients  asked next, unknown ones get 550 5.1.1: /etc/mailslotd/recipients.txt, mail.corp.example:25",
+            "  recipients  undecided: no yes, and not all were asked",
+            &format!("              {} says no", path.display()),
+            "              mail.corp.example:25 is not asked: --offline",
+            "  limits      connections at once: 50, of 203.0.113.0/24",
+            "              new connections: off",
+            "              connections in all: 10500, of all clients but those of trusted networks",
+            "              messages: 600/min, of 203.0.113.0/24",
+            "              recipients: 100, of one message",
+            "              size: 35MiB, of one message",
             "  tar pit     refusals are held for 5s or more, counted for 203.0.113.0/24",
         ]
     );
@@ -108,8 +142,9 @@ fn a_stranger_reaches_an_accepted_domain_and_is_told_who_is_asked_next() {
 
 #[test]
 fn a_stranger_does_not_relay_and_is_told_why_by_no_method() {
+    let lines = told("devices", "203.0.113.9", "boss@corp.example", "someone@mail.corp.example");
     assert_eq!(
-        told("devices", "203.0.113.9", "boss@corp.example", "someone@mail.corp.example"),
+        reasons(&lines),
         [
             "refused at RCPT: 554 5.7.1 <someone@mail.corp.example>: Relay access denied",
             "  sender      anybody may call itself <boss@corp.example>, so nothing is allowed because of it",
@@ -141,7 +176,10 @@ fn a_device_is_refused_for_its_sender_for_the_far_domain_and_for_a_hidden_route(
         lines[4],
         "  network     192.0.2.7 is in 192.0.2.0/25, which may send to accepted domains only"
     );
-    assert_eq!(lines[6], "  tar pit     never, since 192.0.2.7 is in the trusted network 192.0.2.0/25");
+    assert_eq!(
+        reasons(&lines)[6],
+        "  tar pit     never, since 192.0.2.7 is in the trusted network 192.0.2.0/25"
+    );
     let lines = told("devices", "192.0.2.7", "scanner@corp.example", "a%elsewhere.example@corp.example");
     assert_eq!(
         lines.get(..3).unwrap(),
@@ -158,7 +196,7 @@ fn a_device_is_refused_for_its_sender_for_the_far_domain_and_for_a_hidden_route(
 fn a_device_that_may_mail_anyone_does_so_by_its_network() {
     let lines = told("devices", "192.0.2.200", "<>", "a@[198.51.100.1]");
     assert_eq!(
-        lines,
+        reasons(&lines),
         [
             "allowed: trusted network",
             "  sender      192.0.2.200/32 may send as anyone, <> too",
@@ -174,7 +212,7 @@ fn a_device_that_may_mail_anyone_does_so_by_its_network() {
 #[test]
 fn verbose_shows_every_rule() {
     let told =
-        args("devices", "192.0.2.200", "a@corp.example", "a@x.branches.example").told(&smtp()).unwrap();
+        explained(&args("devices", "192.0.2.200", "a@corp.example", "a@x.branches.example"), smtp()).unwrap();
     let lines = told.for_people(&Global { verbose: 1, ..Global::default() });
     let rules: Vec<&str> = lines
         .iter()
@@ -217,7 +255,7 @@ fn an_address_that_is_none_is_refused_before_any_rule() {
 
 #[test]
 fn json_has_the_verdict_the_reply_and_every_finding() {
-    let told = args("mx", "203.0.113.9", "", "a@elsewhere.example").told(&smtp()).unwrap();
+    let told = explained(&args("mx", "203.0.113.9", "", "a@elsewhere.example"), smtp()).unwrap();
     let json = serde_json::to_value(told).unwrap();
     assert_eq!(json["allowed"], false);
     assert_eq!(json["command"], "RCPT");
@@ -227,15 +265,18 @@ fn json_has_the_verdict_the_reply_and_every_finding() {
     assert_eq!(json["findings"][1]["bearing"], "silent");
     assert_eq!(json["findings"][1]["rules"][0]["rule"], "corp.example");
     assert_eq!(json["findings"][1]["rules"][0]["holds"], false);
-    let told = args("mx", "203.0.113.9", "", "a@corp.example").told(&smtp()).unwrap();
+    let told = explained(&args("mx", "203.0.113.9", "", "a@corp.example"), smtp()).unwrap();
     let json = serde_json::to_value(told).unwrap();
     assert_eq!((&json["allowed"], &json["by"]), (&true.into(), &"accepted_domain".into()));
-    assert_eq!(json["recipients"][1], "mail.corp.example:25");
+    assert_eq!(json["recipients"]["verdict"], "undecided");
+    assert_eq!(json["recipients"]["sources"][1]["source"], "mail.corp.example:25");
+    assert_eq!(json["recipients"]["sources"][1]["answer"], "not_asked");
+    assert_eq!(json["limits"][0]["what"], "connections_at_once");
 }
 
 #[test]
 fn a_listener_that_is_not_there_is_told_with_those_that_are() {
-    let error = args("mx2", "203.0.113.9", "", "a@corp.example").told(&smtp()).unwrap_err();
+    let error = explained(&args("mx2", "203.0.113.9", "", "a@corp.example"), smtp()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "there is no SMTP listener \"mx2\"; the configuration has devices, submission, mx"
@@ -254,7 +295,7 @@ fn a_user_is_supposed_to_have_authenticated_if_there_is_such_an_account() {
         scram: None,
         cram_md5: None,
         may_send_as: Some(vec![AddressPattern::parse("ups@corp.example").unwrap()]),
-        rate: None,
+        rate: Some(Rate { count: 5, period: Duration::from_secs(60) }),
         may_act_for: Vec::new(),
     };
     let accounts = vec![account("ups", AccountState::Enabled), account("old", AccountState::Disabled)];
@@ -263,12 +304,14 @@ fn a_user_is_supposed_to_have_authenticated_if_there_is_such_an_account() {
     let ask = |smtp: &SmtpFrontEnd, user: &str, from: &str| {
         let mut args = args("submission", "203.0.113.9", from, "a@elsewhere.example");
         args.user = Some(user.to_owned());
-        args.told(smtp).map(|told| told.for_people(&Global::default()))
+        explained(&args, smtp.clone()).map(|told| told.for_people(&Global::default()))
     };
     assert_eq!(ask(&smtp, "ups", "ups@corp.example").unwrap_err().exit(), Exit::Usage);
     smtp.users_file = Some(path);
+    let lines = ask(&smtp, "UPS", "ups@corp.example").unwrap();
+    assert!(lines.contains(&"              messages: 5/min, of account ups".to_owned()), "{lines:?}");
     assert_eq!(
-        ask(&smtp, "UPS", "ups@corp.example").unwrap(),
+        reasons(&lines),
         [
             "allowed: authenticated",
             "  sender      account ups may send as <ups@corp.example>: ups@corp.example",
@@ -292,4 +335,69 @@ fn a_user_is_supposed_to_have_authenticated_if_there_is_such_an_account() {
     let without = told("submission", "203.0.113.9", "ups@corp.example", "a@elsewhere.example");
     assert_eq!(without[0], "refused at MAIL: 530 5.7.0 Authentication required");
     assert_eq!(without[3], "  AUTH        refuses: submission requires it, and nobody has authenticated");
+}
+
+/// What is told of `ops@corp.example` with these sources, and its recipients' rows.
+fn filtered(sources: Vec<RecipientSource>, client: &str) -> (bool, Vec<String>) {
+    let args = args("devices", client, "scanner@corp.example", "ops@corp.example");
+    let told = explained(&args, SmtpFrontEnd { recipients: sources, ..smtp() }).unwrap();
+    let lines = told.for_people(&Global::default());
+    let begun = lines.iter().skip_while(|line| !line.starts_with("  recipients")).cloned();
+    let rows: Vec<String> = begun.take_while(|line| !line.starts_with("  limits")).collect();
+    (told.allowed, std::iter::once(lines[0].clone()).chain(rows).collect())
+}
+
+#[test]
+fn each_source_is_quoted_and_their_verdict_is_that_of_rcpt() {
+    let list = |entries: &[&str]| RecipientSource::List(entries.iter().map(|&one| one.to_owned()).collect());
+    let missing = || RecipientSource::File("/nowhere/recipients.txt".into());
+    let (allowed, lines) =
+        filtered(vec![list(&["night@corp.example"]), list(&["@corp.example"])], "203.0.113.9");
+    assert!(allowed);
+    assert_eq!(
+        lines,
+        [
+            "allowed: accepted domain",
+            "  recipients  known: any yes wins",
+            "              the list in the configuration says no",
+            "              the list in the configuration says yes",
+        ]
+    );
+    let (allowed, lines) = filtered(vec![list(&["night@corp.example"])], "203.0.113.9");
+    assert!(!allowed);
+    assert_eq!(
+        lines,
+        [
+            "refused at RCPT: 550 5.1.1 <ops@corp.example>: Recipient unknown",
+            "  recipients  refuses: all say no",
+            "              the list in the configuration says no",
+        ]
+    );
+    let (allowed, lines) = filtered(vec![missing()], "203.0.113.9");
+    assert!(!allowed);
+    assert_eq!(lines[0], "refused at RCPT: 451 4.3.0 <ops@corp.example>: Recipient cannot be looked up now");
+    assert!(
+        lines[2].starts_with("              /nowhere/recipients.txt gives no answer: cannot be read: "),
+        "{lines:?}"
+    );
+    assert_eq!(
+        filtered(Vec::new(), "203.0.113.9").1[1],
+        "  recipients  no filter: every address of the domain is taken"
+    );
+}
+
+#[test]
+fn whoever_is_trusted_is_told_the_limits_of_its_network() {
+    let lines = told("devices", "192.0.2.200", "<>", "a@elsewhere.example");
+    let begun = lines.iter().skip_while(|line| !line.starts_with("  limits"));
+    let limits: Vec<&str> = begun.take(4).map(|line| line.get(14..).unwrap()).collect();
+    assert_eq!(
+        limits,
+        [
+            "connections in all: 12000, of everybody",
+            "messages: off",
+            "recipients: 1000, of one message",
+            "size: 35MiB, of one message"
+        ]
+    );
 }
