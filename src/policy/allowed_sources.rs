@@ -16,11 +16,11 @@ pub enum AllowedSources {
 impl AllowedSources {
     /// Whether it is one of them, where `on_link` are the networks that the interfaces reach without a router.
     #[must_use]
-    pub fn contains(&self, source: IpAddr, on_link: &[Ipv4Net]) -> bool {
+    pub fn contains(&self, source: IpAddr, on_link: impl IntoIterator<Item = Ipv4Net>) -> bool {
         let source = source.to_canonical();
         source.is_loopback()
             || match (self, source) {
-                (Self::OnLink, IpAddr::V4(source)) => on_link.iter().any(|link| link.contains(&source)),
+                (Self::OnLink, IpAddr::V4(source)) => on_link.into_iter().any(|link| link.contains(&source)),
                 // NetBIOS exists over IPv4 only.
                 (Self::OnLink, IpAddr::V6(_)) => false,
                 (Self::Networks(networks), source) => {
@@ -37,7 +37,7 @@ mod tests {
     #[track_caller]
     fn expect(allowed: &AllowedSources, source: &str, answer: bool) {
         let on_link = ["192.0.2.0/25".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
-        assert_eq!(allowed.contains(source.parse().unwrap(), &on_link), answer, "{source}");
+        assert_eq!(allowed.contains(source.parse().unwrap(), on_link), answer, "{source}");
     }
 
     #[test]

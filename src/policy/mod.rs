@@ -18,6 +18,8 @@ pub mod auth_guard;
 pub mod availability;
 pub mod called_name;
 pub mod client_network;
+pub mod dedup;
+pub mod heard;
 pub mod mailslot_switch;
 pub mod mapping;
 pub mod name_askers;
