@@ -171,6 +171,9 @@ fn headers<'a>(
     if gathered.count > 1 {
         fields.push(("X-Mailslot-Count".into(), Raw::new(gathered.count.to_string()).into()));
     }
+    if gathered.held_back > 0 {
+        fields.push(("X-Mailslot-Held-Back".into(), Raw::new(gathered.held_back.to_string()).into()));
+    }
     match message.priority {
         Priority::Urgent => fields.push(("Importance".into(), Raw::new("high").into())), // RFC 2156 §5.3.6
         Priority::Normal => {}

@@ -136,13 +136,21 @@ pub struct Gathered {
     /// The latest, where `count` is over one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Notice<'static>>,
+    /// How many other messages of its source were dropped before it because there were too many.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held_back: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Gathered {
     /// One notice alone.
     #[must_use]
     pub const fn one(notice: Notice<'static>) -> Self {
-        Self { first: notice, count: 1, last: None }
+        Self { first: notice, count: 1, last: None, held_back: 0 }
     }
 }
 

@@ -59,6 +59,7 @@ impl Transaction<'_> {
         if let Some((_, standing)) = self.gathered.get_mut(&earlier) {
             let repeat = repeat.into_owned();
             standing.count = standing.count.saturating_add(repeat.count);
+            standing.held_back = standing.held_back.saturating_add(repeat.held_back);
             standing.last = Some(repeat.last.unwrap_or(repeat.first));
         }
         Ok(true)

@@ -53,6 +53,12 @@ fn text(message: &Spooled, gathered: &Gathered, identity: &Identity) -> String {
         writeln!(text, "Repeated {} times, first {first_at}, last {last_at}.", gathered.count)
             .unwrap_or_default();
     }
+    if gathered.held_back > 0 {
+        let (count, noun) =
+            (gathered.held_back, if gathered.held_back == 1 { "message" } else { "messages" });
+        writeln!(text, "Before it {count} {noun} from this address came too fast and were dropped.")
+            .unwrap_or_default();
+    }
     if attaches_data(first) {
         writeln!(text, "The {} bytes as they came are attached.", first.data.len()).unwrap_or_default();
     }

@@ -396,7 +396,8 @@ fn a_sender_cannot_close_the_part_it_writes_in() {
 fn a_group_says_how_often_and_shows_the_last_text_where_it_differs() {
     let mut last = notice("UPS-07", "Load 80 %");
     last.arrival.at = "2026-03-04T23:41:02Z".parse().unwrap();
-    let gathered = Gathered { first: notice("UPS-07", "Load 40 %"), count: 37, last: Some(last) };
+    let gathered =
+        Gathered { first: notice("UPS-07", "Load 40 %"), count: 37, last: Some(last), held_back: 0 };
     let mail = mail(&spooled(gathered), TO_ONCALL, None);
     assert_eq!(mail.raw("Subject"), "[plant-1] UPS-07: Load 40 % (37 times)");
     assert_eq!(mail.raw("X-Mailslot-Count"), "37");
@@ -404,6 +405,15 @@ fn a_group_says_how_often_and_shows_the_last_text_where_it_differs() {
     assert!(text.starts_with("Load 40 %\n\nThe last one was:\n\nLoad 80 %\n\n----\n"), "{text}");
     let repeated = "Repeated 37 times, first 2026-03-05 08:30:00 +09:00, last 2026-03-05 08:41:02 +09:00.\n";
     assert!(text.ends_with(repeated), "{text}");
+}
+
+#[test]
+fn messages_of_the_same_source_that_were_dropped_before_it_are_told_of() {
+    let gathered = Gathered { held_back: 95, ..Gathered::one(notice("UPS-07", "Load 40 %")) };
+    let mail = mail(&spooled(gathered), TO_ONCALL, None);
+    assert_eq!(mail.raw("X-Mailslot-Held-Back"), "95");
+    let told = "Before it 95 messages from this address came too fast and were dropped.\n";
+    assert!(mail.text().ends_with(told), "{}", mail.text());
 }
 
 #[test]
