@@ -18,14 +18,17 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
-use mailslotd::config::settings::Decoding;
+use mailslotd::config::settings::{Decoding, Interfaces};
 use mailslotd::listen::backlog::Backlog;
 use mailslotd::listen::datagram::Receiver;
 use mailslotd::listen::intake::Intake;
-use mailslotd::listen::pipeline::{Hearing, Pipeline};
+use mailslotd::listen::judge::{Hearing, HearingLimits, Judge, Shared};
+use mailslotd::listen::links::Reach;
+use mailslotd::listen::pipeline::Pipeline;
 use mailslotd::listen::receive::Batch;
 use mailslotd::listen::socket::DatagramSocket;
 use mailslotd::message::id::{DestinationName, DiscardReason, RuleName};
+use mailslotd::policy::allowed_sources::AllowedSources;
 use mailslotd::policy::mapping::{Action, Context, Delivery, Match, Rule, RuleSet};
 use mailslotd::policy::own_datagrams::OwnDatagrams;
 use mailslotd::policy::template::Template;
@@ -236,14 +239,19 @@ impl Listening {
         let backlog = Arc::new(Backlog::new(Backlog::LIMIT, Arc::clone(&metrics)));
         let rule = Rule::new(RuleName::new("everything").unwrap(), Match::Any, action);
         let code_page = SenderText { code_page: CodePage::Cp850, utf8: Utf8::Auto };
+        // Whom is heard is looked up for each; one sender of the same words over and over is not cut short.
+        let reach = Reach { interfaces: Interfaces::All, allow: AllowedSources::OnLink };
+        let limits = HearingLimits { reach: Some(reach), ..HearingLimits::NONE };
         let hearing = Arc::new(Hearing {
             decoding: Decoding { code_page, exceptions: Vec::new(), scope: Vec::new() },
             rules: Arc::new(RuleSet::new(vec![rule]).unwrap()),
             context: Context { site: String::new(), host: String::new(), timezone: TimeZone::UTC },
+            limits,
         });
         let (_, watched) = watch::channel(Arc::clone(&hearing));
         let own = Arc::new(Mutex::new(OwnDatagrams::new()));
-        let pipeline = Pipeline::new(hearing, own, Arc::clone(&metrics));
+        let judge = Judge::new(hearing, Arc::new(Shared::default()), Arc::clone(&metrics));
+        let pipeline = Pipeline::new(judge, own, Arc::clone(&metrics));
         let _inside = runtime.enter();
         let receiver = Receiver::new(socket, pipeline, Arc::clone(&backlog), Arc::clone(&metrics)).unwrap();
         Self { receiver, backlog, metrics, watched, stop: CancellationToken::new() }

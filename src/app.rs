@@ -32,8 +32,9 @@ use crate::inventory::{self, Inventory};
 use crate::listen::backlog::Backlog;
 use crate::listen::datagram::Receiver;
 use crate::listen::intake::{Intake, Left};
+use crate::listen::judge::{Hearing, Judge, Shared};
 use crate::listen::pickup::{FolderError, Pickup};
-use crate::listen::pipeline::{Hearing, Pipeline};
+use crate::listen::pipeline::Pipeline;
 use crate::listen::smtp::{self, FrontEnd, FrontEndError};
 use crate::listen::socket::{BindError, DatagramSocket};
 use crate::message::id::ListenerName;
@@ -144,7 +145,9 @@ impl Gateway {
         let backlog = Arc::new(Backlog::new(Backlog::LIMIT, Arc::clone(&metrics)));
         let (hearing, heard) = watch::channel(Arc::new(Hearing::of(&settings)));
         let own = Arc::new(Mutex::new(OwnDatagrams::new()));
-        let pipeline = Pipeline::new(Arc::clone(&heard.borrow()), own, Arc::clone(&metrics));
+        let judge =
+            Judge::new(Arc::clone(&heard.borrow()), Arc::new(Shared::default()), Arc::clone(&metrics));
+        let pipeline = Pipeline::new(judge, own, Arc::clone(&metrics));
         let receiver = Receiver::new(socket, pipeline, Arc::clone(&backlog), Arc::clone(&metrics))
             .map_err(|source| StartError::Watch { address: datagram, source })?;
         let intake = Intake::new(backlog, spool.clone(), Arc::clone(&metrics));

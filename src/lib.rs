@@ -9,7 +9,7 @@
 //! 5. [`session`]: sans-IO protocol machines: fragments, NetBIOS sessions, both sides of SMTP.
 //! 6. [`config`]: YAML becomes valid settings, or every problem at once.
 //! 7. [`telemetry`]: metrics and logs.
-//! 8. [`spool`]: a message becomes durable; accepted means after fsync. [`inventory`]: who still depends on all this.
+//! 8. [`spool`]: a message becomes durable; accepted means after fsync. [`inventory`]: who still depends on all this. [`switch`]: whether it passes at all.
 //! 9. [`net`]: how other hosts are reached. [`directory`]: does a recipient exist? [`delivery`]: a durable message
 //!    becomes attempts.
 //! 10. [`listen`]: sockets. [`admin`]: HTTP and the control socket.
@@ -35,6 +35,8 @@ pub mod net;
 pub mod spool;
 
 pub mod inventory;
+
+pub mod switch;
 
 pub mod directory;
 

@@ -171,7 +171,7 @@ mailslots:
         "allow:\n  - 192.0.2.0/24",
         "dedup_window: \"off\"",
         "per_source: \"off\"",
-        "exception_until: '2027-03-31'",
+        "exception_until: \"2027-03-31\"",
     ] {
         assert!(shown.contains(line), "{line} is not in\n{shown}");
     }

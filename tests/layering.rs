@@ -374,6 +374,8 @@ const LAYERS: &[(&str, &[&str], World)] = &[
     ("spool", &["message", "policy", "telemetry"], Touched),
     // It names what the wire knows: versions of TLS, mechanisms, paths.
     ("inventory", &["wire", "message", "telemetry"], Touched),
+    // Its announcements name the hosts that would fall silent.
+    ("switch", &["message", "policy", "config", "inventory", "telemetry"], Touched),
     // Connections to other hosts, whatever is said over them.
     ("net", &[], Touched),
     // Sources come from the settings, and a next hop is asked in its own language.
@@ -395,6 +397,7 @@ const LAYERS: &[(&str, &[&str], World)] = &[
             "spool",
             "directory",
             "inventory",
+            "switch",
             "telemetry",
             "net",
         ],
@@ -412,6 +415,7 @@ const LAYERS: &[(&str, &[&str], World)] = &[
             "config",
             "spool",
             "inventory",
+            "switch",
             "telemetry",
             "delivery",
             "listen",
@@ -423,7 +427,8 @@ const LAYERS: &[(&str, &[&str], World)] = &[
     ("main", &["cli"], Touched),
 ];
 
-const ALL_BELOW_APP: [&str; 14] = [
+const ALL_BELOW_APP: [&str; 15] = [
+    "switch",
     "net",
     "wire",
     "message",
@@ -440,7 +445,8 @@ const ALL_BELOW_APP: [&str; 14] = [
     "admin",
 ];
 
-const ALL_BELOW_CLI: [&str; 15] = [
+const ALL_BELOW_CLI: [&str; 16] = [
+    "switch",
     "net",
     "wire",
     "message",

@@ -12,7 +12,8 @@ use mailslotd::config::settings::Decoding;
 use mailslotd::listen::backlog::Backlog;
 use mailslotd::listen::datagram::Receiver;
 use mailslotd::listen::intake::{Intake, Left};
-use mailslotd::listen::pipeline::{Hearing, Pipeline};
+use mailslotd::listen::judge::{Hearing, HearingLimits, Judge, Shared};
+use mailslotd::listen::pipeline::Pipeline;
 use mailslotd::listen::socket::{BindError, DatagramSocket};
 use mailslotd::message::id::{DestinationName, DiscardReason, RuleName};
 use mailslotd::message::mail::Body;
@@ -344,7 +345,9 @@ impl Deaf {
         let backlog = Arc::new(Backlog::new(backlog, Arc::clone(&metrics)));
         let (hearing, watched) = watch::channel(hearing(deliver()));
         let own = Arc::new(Mutex::new(OwnDatagrams::new()));
-        let pipeline = Pipeline::new(Arc::clone(&hearing.borrow()), own, Arc::clone(&metrics));
+        let judge =
+            Judge::new(Arc::clone(&hearing.borrow()), Arc::new(Shared::default()), Arc::clone(&metrics));
+        let pipeline = Pipeline::new(judge, own, Arc::clone(&metrics));
         let receiver = Receiver::new(socket, pipeline, Arc::clone(&backlog), Arc::clone(&metrics)).unwrap();
         let (address, stop) = (receiver.address(), CancellationToken::new());
         let receiver = tokio::spawn(receiver.run(watched, stop.clone()));
@@ -435,6 +438,7 @@ fn hearing(action: Action) -> Arc<Hearing> {
         decoding: Decoding { code_page, exceptions: Vec::new(), scope: Vec::new() },
         rules: Arc::new(RuleSet::new(vec![rule]).unwrap()),
         context: Context { site: String::new(), host: String::new(), timezone: TimeZone::UTC },
+        limits: HearingLimits::NONE,
     })
 }
 

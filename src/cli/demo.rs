@@ -22,7 +22,8 @@ use crate::app::Gateway;
 use crate::config::check::{Secrets, Source, Surroundings, check};
 use crate::config::problem::Problems;
 use crate::config::settings::Settings;
-use crate::listen::pipeline::{Hearing, Pipeline, Verdict};
+use crate::listen::judge::{Hearing, Judge, Shared};
+use crate::listen::pipeline::{Pipeline, Verdict};
 use crate::message::notice::{Arrival, Listener};
 use crate::policy::mapping::Action;
 use crate::policy::own_datagrams::OwnDatagrams;
@@ -151,7 +152,9 @@ impl Stage {
             interface: None,
             listener: Listener::Datagram,
         };
-        Self { pipeline: Pipeline::new(hearing, own, Arc::new(Metrics::new())), arrival }
+        let metrics = Arc::new(Metrics::new());
+        let judge = Judge::new(hearing, Arc::new(Shared::default()), Arc::clone(&metrics));
+        Self { pipeline: Pipeline::new(judge, own, metrics), arrival }
     }
 
     #[expect(clippy::disallowed_methods, reason = "the demonstration happens now")]
@@ -171,7 +174,10 @@ impl Stage {
             answer(format_args!("   rule   `{}` delivers to {decision}", rule.name()));
         });
         match verdict {
-            Verdict::Deliver(_) => return Told::Delivered,
+            Verdict::Deliver(..) => return Told::Delivered,
+            Verdict::Withheld(reason) => {
+                answer(format_args!("   not taken, and counted as `{}`", reason.as_str()))
+            }
             Verdict::Dropped(reason) => {
                 answer(format_args!("   dropped, and counted as `{}`", reason.as_str()))
             }

@@ -22,11 +22,13 @@ use super::decode::skipped_lines;
 use super::exit::Exit;
 use super::load::{self, Reading};
 use super::output;
-use crate::listen::pipeline::{Hearing, Pipeline, Verdict};
+use crate::config::settings::Settings;
+use crate::listen::judge::{Hearing, HearingLimits, Judge, Shared};
+use crate::listen::pipeline::{Pipeline, Verdict};
 use crate::message::notice::{Arrival, Listener, Notice};
 use crate::message::recipient::Recipient;
 use crate::policy::mapping::{Action, Rule};
-use crate::telemetry::metrics::{DropReason, Metrics};
+use crate::telemetry::metrics::{DropReason, Metrics, Withheld};
 
 /// Say what the rules would have done with recorded traffic; nothing is sent
 #[derive(Debug, clap::Args)]
@@ -43,9 +45,15 @@ pub struct Args {
 #[must_use]
 pub fn run(args: &Args, global: &Global) -> Exit {
     match load::load_or_tell(global, Reading::WithoutSecrets) {
-        Ok(loaded) => replay(args, Arc::new(Hearing::of(&loaded.checked.settings)), global),
+        Ok(loaded) => replay(args, Arc::new(hearing(&loaded.checked.settings)), global),
         Err(exit) => exit,
     }
+}
+
+/// As in the gateway, but whoever was recorded is heard: the capture may be of another network.
+fn hearing(settings: &Settings) -> Hearing {
+    let hearing = Hearing::of(settings);
+    Hearing { limits: HearingLimits { reach: None, ..hearing.limits }, ..hearing }
 }
 
 fn replay(args: &Args, hearing: Arc<Hearing>, global: &Global) -> Exit {
@@ -88,7 +96,7 @@ fn replay_file(
         match item {
             Ok(packet) => {
                 let Some(line) = replay.take(&packet) else { continue };
-                let dropped = matches!(line.fate, Fate::Dropped(_));
+                let dropped = matches!(line.fate, Fate::Dropped(_) | Fate::Withheld(_));
                 if global.json {
                     output::answer(line.json());
                 } else if !global.quiet && (!dropped || global.verbose > 0) {
@@ -137,6 +145,7 @@ struct Heard {
 enum Fate {
     Delivered(Vec<Recipient>),
     Discarded,
+    Withheld(Withheld),
     Dropped(DropReason),
 }
 
@@ -144,7 +153,8 @@ impl Replay {
     #[expect(clippy::disallowed_methods, reason = "an origin for the capture's own clock")]
     fn new(hearing: Arc<Hearing>, port: u16) -> Self {
         let metrics = Arc::new(Metrics::new());
-        let pipeline = Pipeline::new(hearing, Arc::default(), Arc::clone(&metrics));
+        let judge = Judge::new(hearing, Arc::new(Shared::default()), Arc::clone(&metrics));
+        let pipeline = Pipeline::new(judge, Arc::default(), Arc::clone(&metrics));
         Self { pipeline, metrics, port, origin: None, now: Instant::now(), summary: Summary::default() }
     }
 
@@ -168,8 +178,9 @@ impl Replay {
             heard = Some(Heard::new(notice, rule));
         });
         let fate = match verdict {
-            Verdict::Deliver(message) => Fate::Delivered(message.recipients),
+            Verdict::Deliver(message, _) => Fate::Delivered(message.recipients),
             Verdict::Discard => Fate::Discarded,
+            Verdict::Withheld(withheld) => Fate::Withheld(withheld),
             Verdict::Dropped(reason) => Fate::Dropped(reason),
             Verdict::Incomplete => return None,
         };
@@ -249,6 +260,9 @@ impl Line {
                 let reason = self.heard.as_ref().and_then(|heard| heard.discard.as_deref());
                 write!(text, "  discarded: {}", reason.unwrap_or("by its rule")).ok();
             }
+            Fate::Withheld(reason) => {
+                write!(text, "  not taken: {}", reason.as_str()).ok();
+            }
             Fate::Dropped(reason) => {
                 write!(text, "  dropped: {}", reason.as_str()).ok();
             }
@@ -267,6 +281,7 @@ impl Line {
         match &self.fate {
             Fate::Delivered(recipients) => line["deliver"] = json!(recipients),
             Fate::Discarded => line["discard"] = json!(self.heard.as_ref().and_then(|h| h.discard.as_ref())),
+            Fate::Withheld(reason) => line["withhold"] = json!(reason.as_str()),
             Fate::Dropped(reason) => line["drop"] = json!(reason.as_str()),
         }
         line
@@ -288,6 +303,7 @@ struct Summary {
     copies: u64,
     discarded: u64,
     rules: BTreeMap<String, u64>,
+    withheld: BTreeMap<&'static str, u64>,
     dropped: BTreeMap<&'static str, u64>,
     skipped: Skipped,
 }
@@ -303,6 +319,7 @@ impl Summary {
                 self.copies += u64::try_from(recipients.len()).unwrap_or(u64::MAX);
             }
             Fate::Discarded => self.discarded += 1,
+            Fate::Withheld(reason) => *self.withheld.entry(reason.as_str()).or_default() += 1,
             // Counted by the pipeline, fragments that ran out of time among them.
             Fate::Dropped(_) => {}
         }
@@ -322,6 +339,13 @@ impl Summary {
         for (rule, count) in &self.rules {
             writeln!(text, "  {count:>8}  {rule}").ok();
         }
+        let withheld: u64 = self.withheld.values().sum();
+        if withheld > 0 {
+            writeln!(text, "{withheld} messages not taken").ok();
+        }
+        for (reason, count) in &self.withheld {
+            writeln!(text, "  {count:>8}  {reason}").ok();
+        }
         if dropped > 0 {
             writeln!(text, "{dropped} datagrams dropped").ok();
         }
@@ -338,7 +362,7 @@ impl Summary {
         json!({
             "frames": self.frames, "datagrams": self.datagrams, "other_packets": self.other_packets,
             "delivered": self.delivered, "copies": self.copies, "discarded": self.discarded,
-            "rules": self.rules, "dropped": self.dropped, "skipped": self.skipped,
+            "rules": self.rules, "withheld": self.withheld, "dropped": self.dropped, "skipped": self.skipped,
         })
     }
 }

@@ -14,7 +14,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::backlog::{Backlog, NoRoom};
-use super::pipeline::{Hearing, Pipeline, Verdict};
+use super::judge::Hearing;
+use super::pipeline::{Pipeline, Verdict};
 use super::receive::{Batch, Read, Received};
 use super::socket::DatagramSocket;
 use crate::message::notice::{Arrival, Listener};
@@ -228,8 +229,10 @@ fn take(
     };
     // What a panic can leave half done is the reassembly, which is made anew.
     let taken = catch_unwind(AssertUnwindSafe(|| match pipeline.take(received.bytes, arrival, now) {
-        Verdict::Deliver(message) => backlog.push(message, now),
-        Verdict::Discard | Verdict::Incomplete | Verdict::Dropped(_) => Ok(()),
+        Verdict::Deliver(message, claim) => {
+            backlog.push(*message, now).inspect_err(|NoRoom| pipeline.lost(claim))
+        }
+        Verdict::Discard | Verdict::Withheld(_) | Verdict::Incomplete | Verdict::Dropped(_) => Ok(()),
     }));
     taken.unwrap_or_else(|_panic| {
         metrics.panicked();

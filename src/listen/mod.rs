@@ -1,12 +1,15 @@
 //! Sockets: bytes in, durable messages out.
 //!
-//! [`socket`] binds, [`receive`] reads many datagrams at once, [`pipeline`] decides about each, [`backlog`] holds what is
+//! [`socket`] binds, [`receive`] reads many datagrams at once, [`pipeline`] understands each and [`judge`] decides
+//! about it, as about the messages of sessions, [`backlog`] holds what is
 //! to be delivered, [`intake`] makes it durable. [`datagram`] is the task from the socket to the backlog. [`smtp`] is the
 //! front-end for mail; [`owner`] tells who has a port that was wanted.
 
 pub mod backlog;
 pub mod datagram;
 pub mod intake;
+pub mod judge;
+pub mod links;
 pub mod owner;
 pub mod pickup;
 pub mod pipeline;

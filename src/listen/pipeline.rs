@@ -6,90 +6,58 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use prometheus::IntCounter;
-
-use crate::config::settings::{Decoding, Settings};
+use super::judge::{self, Hearing, Judge};
 use crate::decode::{Layer, decode};
 use crate::message::mail::Message;
 use crate::message::notice::{Arrival, Notice};
-use crate::policy::mapping::{Action, Context, Rule, RuleSet};
+use crate::policy::heard::Claim;
+use crate::policy::mapping::Rule;
 use crate::policy::own_datagrams::OwnDatagrams;
 use crate::session::reassembly::{self, Reassembly};
-use crate::telemetry::metrics::{DropReason, Metrics, mailslot_label};
+use crate::telemetry::metrics::{DropReason, Metrics, Withheld};
 use crate::wire::datagram::{Datagram, Direct, Fragment};
 use crate::wire::reader::WireError;
-
-/// The settings that decide what becomes of a datagram; replaced as a whole when the configuration is read again.
-#[derive(Debug, Clone)]
-pub struct Hearing {
-    /// How bytes become text, and which scope is heard.
-    pub decoding: Decoding,
-    /// Which messages go where.
-    pub rules: Arc<RuleSet>,
-    /// What templates know of this gateway.
-    pub context: Context,
-}
-
-impl Hearing {
-    /// Those of a configuration.
-    #[must_use]
-    pub fn of(settings: &Settings) -> Self {
-        Self {
-            decoding: settings.decoding.clone(),
-            rules: Arc::clone(&settings.rules),
-            context: Context {
-                site: settings.site.clone(),
-                host: settings.hostname.clone().unwrap_or_default(),
-                timezone: settings.timezone.clone(),
-            },
-        }
-    }
-}
 
 /// What became of a datagram.
 #[derive(Debug)]
 pub enum Verdict {
-    /// A rule delivers it.
-    Deliver(Message),
+    /// A rule delivers it; [`Pipeline::lost`] is told of the claim when it cannot.
+    Deliver(Box<Message>, Claim),
     /// A rule discards it.
     Discard,
+    /// A rule would deliver it, or its source is not heard at all: it is not taken.
+    Withheld(Withheld),
     /// It is a fragment; the others are awaited.
     Incomplete,
     /// It did not become a message.
     Dropped(DropReason),
 }
 
-/// Decodes datagrams, lets the rules decide, and counts.
+/// Decodes datagrams, has them judged, and counts.
 #[derive(Debug)]
 pub struct Pipeline {
-    hearing: Arc<Hearing>,
+    judge: Judge,
     reassembly: Reassembly,
     own: Arc<Mutex<OwnDatagrams>>,
-    counters: Box<[RuleCounters]>,
     metrics: Arc<Metrics>,
-}
-
-/// The handles of one rule's counters, looked up at their first use.
-#[derive(Debug, Default)]
-struct RuleCounters {
-    /// By label of the mailslot, of which there are six.
-    heard: Vec<(&'static str, IntCounter)>,
-    discarded: Option<IntCounter>,
 }
 
 impl Pipeline {
     /// A pipeline that drops what is recorded in `own`, and counts everything but [`DropReason::Kernel`] and what comes
     /// after it in `metrics`.
     #[must_use]
-    pub fn new(hearing: Arc<Hearing>, own: Arc<Mutex<OwnDatagrams>>, metrics: Arc<Metrics>) -> Self {
-        let counters = counters_of(&hearing);
-        Self { hearing, reassembly: Reassembly::new(), own, counters, metrics }
+    pub fn new(judge: Judge, own: Arc<Mutex<OwnDatagrams>>, metrics: Arc<Metrics>) -> Self {
+        Self { judge, reassembly: Reassembly::new(), own, metrics }
     }
 
     /// Goes by these settings from the next datagram on. Fragments that wait for others are kept.
     pub fn adopt(&mut self, hearing: Arc<Hearing>) {
-        self.counters = counters_of(&hearing);
-        self.hearing = hearing;
+        self.judge.adopt(hearing);
+    }
+
+    /// A message that was to be delivered found no room: its copies are as good as it was.
+    pub fn lost(&self, claim: Claim) {
+        self.judge.lost(claim);
     }
 
     /// Decides about one UDP payload that arrived at `now`.
@@ -107,6 +75,9 @@ impl Pipeline {
         now: Instant,
         heard: impl FnOnce(&Notice<'_>, &Rule),
     ) -> Verdict {
+        if let Err(withheld) = self.judge.admit(&arrival, now) {
+            return Verdict::Withheld(withheld);
+        }
         let verdict = match &Datagram::parse(bytes) {
             Ok(Datagram::Direct(direct)) => self.take_whole(direct, arrival, now, heard),
             Ok(Datagram::Fragment(fragment)) => self.take_fragment(fragment, arrival, now, heard),
@@ -179,15 +150,15 @@ impl Pipeline {
         if direct.length_mismatch() {
             self.metrics.dgm_length_mismatch();
         }
-        if !direct.destination_scope.text().eq_ignore_ascii_case(&self.hearing.decoding.scope) {
+        if !direct.destination_scope.text().eq_ignore_ascii_case(&self.judge.hearing().decoding.scope) {
             return Verdict::Dropped(DropReason::ForeignScope);
         }
         if self.is_own(direct, now) {
             return Verdict::Dropped(DropReason::Own);
         }
-        let sender = self.hearing.decoding.of(arrival.source.ip());
+        let sender = self.judge.hearing().decoding.of(arrival.source.ip());
         match decode(direct, arrival, sender) {
-            Ok(notice) => self.decide(notice, heard),
+            Ok(notice) => self.judge.decide(notice, now, heard).into(),
             Err(undecodable) => {
                 let reason = match undecodable.layer {
                     Layer::Transaction => DropReason::MalformedTransaction,
@@ -199,47 +170,20 @@ impl Pipeline {
         }
     }
 
-    fn decide(&mut self, notice: Notice<'_>, heard: impl FnOnce(&Notice<'_>, &Rule)) -> Verdict {
-        let rule = self.hearing.rules.decide(&notice);
-        heard(&notice, rule);
-        // `decide` may answer with a copy of the last rule.
-        let last = self.counters.len().saturating_sub(1);
-        let number = self.hearing.rules.rules().element_offset(rule).unwrap_or(last);
-        if let Some(counters) = self.counters.get_mut(number) {
-            counters.count(&notice, rule, &self.metrics);
-        }
-        match rule.action() {
-            Action::Discard(_) => Verdict::Discard,
-            Action::Deliver(_) => rule
-                .message(notice.into_owned(), &self.hearing.context)
-                .map_or(Verdict::Discard, Verdict::Deliver),
-        }
-    }
-
     fn is_own(&self, direct: &Direct<'_>, now: Instant) -> bool {
         let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         own.is_own(direct.header.dgm_id, direct.user_data, now)
     }
 }
 
-impl RuleCounters {
-    fn count(&mut self, notice: &Notice<'_>, rule: &Rule, metrics: &Metrics) {
-        let mailslot = mailslot_label(&notice.mailslot);
-        if let Some((_, counter)) = self.heard.iter().find(|(label, _)| *label == mailslot) {
-            counter.inc();
-        } else {
-            let counter = metrics.notices(mailslot, rule.name());
-            counter.inc();
-            self.heard.push((mailslot, counter));
-        }
-        if let Action::Discard(reason) = rule.action() {
-            self.discarded.get_or_insert_with(|| metrics.notices_discarded(reason.as_str())).inc();
+impl From<judge::Verdict> for Verdict {
+    fn from(verdict: judge::Verdict) -> Self {
+        match verdict {
+            judge::Verdict::Deliver(message, claim) => Self::Deliver(message, claim),
+            judge::Verdict::Discarded => Self::Discard,
+            judge::Verdict::Withheld(withheld) => Self::Withheld(withheld),
         }
     }
-}
-
-fn counters_of(hearing: &Hearing) -> Box<[RuleCounters]> {
-    hearing.rules.rules().iter().map(|_| RuleCounters::default()).collect()
 }
 
 const fn drop_reason(reason: reassembly::Reason) -> DropReason {
@@ -268,10 +212,12 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
+    use crate::config::settings::Decoding;
+    use crate::listen::judge::{HearingLimits, Shared};
     use crate::message::id::{DestinationName, DiscardReason, RuleName};
     use crate::message::mail::Body;
     use crate::message::notice::Listener;
-    use crate::policy::mapping::{Delivery, Glob, Keys, Match};
+    use crate::policy::mapping::{Action, Context, Delivery, Glob, Keys, Match, RuleSet};
     use crate::policy::template::Template;
     use crate::wire::datagram::{Flags, Header, MsgType};
     use crate::wire::messenger::Text;
@@ -305,6 +251,7 @@ mod tests {
             decoding: Decoding { code_page, exceptions: Vec::new(), scope: Vec::new() },
             rules: Arc::new(rules.unwrap()),
             context: Context { site: String::new(), host: String::new(), timezone: TimeZone::UTC },
+            limits: HearingLimits::NONE,
         })
     }
 
@@ -317,7 +264,8 @@ mod tests {
 
     fn bench() -> Bench {
         let (own, metrics) = (Arc::default(), Arc::new(Metrics::new()));
-        let pipeline = Pipeline::new(hearing(), Arc::clone(&own), Arc::clone(&metrics));
+        let judge = Judge::new(hearing(), Arc::new(Shared::default()), Arc::clone(&metrics));
+        let pipeline = Pipeline::new(judge, Arc::clone(&own), Arc::clone(&metrics));
         Bench { pipeline, own, metrics, now: start() }
     }
 
@@ -362,7 +310,7 @@ mod tests {
     #[test]
     fn a_message_that_a_rule_delivers_comes_out_with_its_recipient() {
         let mut bench = bench();
-        let Verdict::Deliver(message) = bench.take(&messngr(1, b"UPS7", b"on battery")) else {
+        let Verdict::Deliver(message, _) = bench.take(&messngr(1, b"UPS7", b"on battery")) else {
             panic!("not delivered");
         };
         assert_eq!(message.recipients[0].to, "UPS7");
@@ -395,7 +343,7 @@ mod tests {
         let code = crate::wire::datagram::ErrorCode::DESTINATION_NAME_NOT_PRESENT;
         Datagram::Error { header: *datagram.header(), code }.emit(&mut error);
         bench.expect_dropped(&error, DropReason::NotAMailslotWrite);
-        assert!(matches!(bench.take(&good), Verdict::Deliver(_)), "what is whole is still heard");
+        assert!(matches!(bench.take(&good), Verdict::Deliver(..)), "what is whole is still heard");
     }
 
     #[test]
@@ -403,7 +351,7 @@ mod tests {
         let mut bench = bench();
         let mut bytes = messngr(1, b"UPS7", b"x");
         bytes[10..12].copy_from_slice(&272_u16.to_be_bytes());
-        assert!(matches!(bench.take(&bytes), Verdict::Deliver(_)));
+        assert!(matches!(bench.take(&bytes), Verdict::Deliver(..)));
         bench.expect_line("mailslotd_dgm_length_mismatches_total 1");
     }
 
@@ -420,7 +368,7 @@ mod tests {
         let mut hearing = Hearing::clone(&hearing());
         hearing.decoding.scope = b"PLANT".to_vec();
         bench.pipeline.adopt(Arc::new(hearing));
-        assert!(matches!(bench.take(&scoped), Verdict::Deliver(_)));
+        assert!(matches!(bench.take(&scoped), Verdict::Deliver(..)));
         bench.expect_dropped(&good, DropReason::ForeignScope);
     }
 
@@ -431,9 +379,9 @@ mod tests {
         let Ok(Datagram::Direct(direct)) = Datagram::parse(&ours) else { panic!("ours") };
         bench.own.lock().unwrap().record(7, direct.user_data, bench.now);
         bench.expect_dropped(&ours, DropReason::Own);
-        assert!(matches!(bench.take(&messngr(8, b"UPS7", b"hello")), Verdict::Deliver(_)));
+        assert!(matches!(bench.take(&messngr(8, b"UPS7", b"hello")), Verdict::Deliver(..)));
         bench.now += OwnDatagrams::AGE + Duration::from_millis(1);
-        assert!(matches!(bench.take(&ours), Verdict::Deliver(_)), "someone sends the same much later");
+        assert!(matches!(bench.take(&ours), Verdict::Deliver(..)), "someone sends the same much later");
     }
 
     /// The datagram in two fragments as RFC 1002 §5.3.1 cuts it.
@@ -451,7 +399,7 @@ mod tests {
         let mut bench = bench();
         let [first, last] = fragments(&messngr(1, b"UPS7", b"on battery"), 150);
         assert!(matches!(bench.take(&first), Verdict::Incomplete));
-        let Verdict::Deliver(message) = bench.take(&last) else { panic!("not complete") };
+        let Verdict::Deliver(message, _) = bench.take(&last) else { panic!("not complete") };
         let Body::Notice(notice) = message.body else { panic!("no notice") };
         assert_eq!(notice.first.text, "on battery");
     }
@@ -484,7 +432,7 @@ mod tests {
         let rest = Action::Discard(DiscardReason::new("quiet").unwrap());
         let rules = RuleSet::new(vec![rule("nothing", Match::Any, rest)]).unwrap();
         let hearing = Hearing { rules: Arc::new(rules), ..Hearing::clone(&hearing()) };
-        assert!(matches!(bench.take(&messngr(1, b"UPS7", b"x")), Verdict::Deliver(_)));
+        assert!(matches!(bench.take(&messngr(1, b"UPS7", b"x")), Verdict::Deliver(..)));
         bench.pipeline.adopt(Arc::new(hearing));
         assert!(matches!(bench.take(&messngr(2, b"UPS7", b"x")), Verdict::Discard));
         bench.expect_line(r#"mailslotd_notices_total{mailslot="messngr",rule="nothing"} 1"#);

@@ -12,6 +12,7 @@ use prometheus::{
 
 use crate::message::id::{DestinationName, RuleName};
 use crate::message::mail::Class;
+use crate::message::notice::Listener;
 pub use lookups::{DirectoryAnswer, DnsblOutcome, SourceKind};
 pub use pickup::PickupOutcome;
 pub use reports::{ReportKind, ReportOutcome};
@@ -78,6 +79,39 @@ impl DropReason {
             Self::SpoolBacklog => "spool_backlog",
             Self::SpoolRefused => "spool_refused",
             Self::Kernel => "kernel",
+        }
+    }
+
+    const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// Why a message that was understood is not taken, though no rule discards it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Withheld {
+    /// Its source, or the interface it came by, is not heard.
+    NotAllowed,
+    /// Messages that are heard are switched off.
+    SwitchedOff,
+    /// The same was taken from the same source a moment ago.
+    Duplicate,
+    /// Its source sent more than its share.
+    Throttled,
+}
+
+impl Withheld {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::NotAllowed, Self::SwitchedOff, Self::Duplicate, Self::Throttled];
+
+    /// The label, and the word in the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAllowed => "not_allowed",
+            Self::SwitchedOff => "switched_off",
+            Self::Duplicate => "duplicate",
+            Self::Throttled => "throttled",
         }
     }
 
@@ -207,6 +241,8 @@ metrics! {
         "Legacy messages decoded, by mailslot and by the rule that decided.";
     notices_discarded: IntCounterVec, "mailslotd_notices_discarded_total", ["reason"],
         "Legacy messages that a rule discarded, by its reason.";
+    notices_withheld: IntCounterVec, "mailslotd_notices_withheld_total", ["listener", "reason"],
+        "Legacy messages that were not taken though no rule discards them: their source is not heard, the switch is off, copies, too many.";
     netbios_packets_sent: IntCounter, "mailslotd_netbios_packets_sent_total", [],
         "NetBIOS packets this gateway sent; stays 0 in mode observe.";
     backlog_bytes: IntGauge, "mailslotd_backlog_bytes", [],
@@ -289,6 +325,8 @@ pub struct Metrics {
     declared: Declared,
     /// Those of `mailslotd_datagrams_dropped_total`, on the path of every datagram.
     dropped: [IntCounter; DropReason::ALL.len()],
+    /// Those of `mailslotd_notices_withheld_total`, by listener.
+    withheld: [[IntCounter; Withheld::ALL.len()]; 2],
 }
 
 impl Metrics {
@@ -302,7 +340,12 @@ impl Metrics {
         debug_assert!(registered.is_ok(), "process metrics clash with ours");
         let counter = |reason: DropReason| declared.datagrams_dropped.with_label_values(&[reason.as_str()]);
         let dropped = DropReason::ALL.map(counter);
-        Self { declared, dropped }
+        let withheld = [Listener::Datagram, Listener::Messenger].map(|listener| {
+            Withheld::ALL.map(|reason| {
+                declared.notices_withheld.with_label_values(&[listener.as_str(), reason.as_str()])
+            })
+        });
+        Self { declared, dropped, withheld }
     }
 
     /// One or more datagrams were read from UDP 138.
@@ -339,6 +382,27 @@ impl Metrics {
     #[must_use]
     pub fn notices_discarded(&self, reason: &str) -> IntCounter {
         self.declared.notices_discarded.with_label_values(&[reason])
+    }
+
+    /// A message was not taken.
+    pub fn notice_withheld(&self, listener: Listener, reason: Withheld) {
+        if let Some(counter) = self.withheld_counter(listener, reason) {
+            counter.inc();
+        }
+    }
+
+    /// How many messages were not taken for this reason since start.
+    #[must_use]
+    pub fn withheld_so_far(&self, listener: Listener, reason: Withheld) -> u64 {
+        self.withheld_counter(listener, reason).map_or(0, IntCounter::get)
+    }
+
+    fn withheld_counter(&self, listener: Listener, reason: Withheld) -> Option<&IntCounter> {
+        let of_listener = match listener {
+            Listener::Datagram => self.withheld.first(),
+            Listener::Messenger => self.withheld.last(),
+        };
+        of_listener.and_then(|counters| counters.get(reason.index()))
     }
 
     /// A NetBIOS packet left this host by our doing.

@@ -29,6 +29,7 @@ fn hearing() -> Arc<Hearing> {
         decoding: Decoding { code_page, exceptions: Vec::new(), scope: Vec::new() },
         rules: Arc::new(rules.unwrap()),
         context: Context { site: String::new(), host: String::new(), timezone: TimeZone::UTC },
+        limits: HearingLimits::NONE,
     })
 }
 
