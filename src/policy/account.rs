@@ -29,7 +29,8 @@ use crate::wire::smtp::mechanism::Mechanism;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Principal {
     permissions: Arc<Permissions>,
-    proved_by: Arc<Permissions>,
+    /// The account whose password was proved, as it was then.
+    proved_by: Arc<Account>,
 }
 
 /// What an account may do.
@@ -68,7 +69,7 @@ impl Principal {
     /// The account whose password was proved: another one's name where that may act for this one.
     #[must_use]
     pub fn proved_by(&self) -> &str {
-        self.proved_by.name()
+        self.proved_by.name.as_str()
     }
 }
 

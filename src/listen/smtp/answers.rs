@@ -55,7 +55,7 @@ impl Session {
                 client = %self.client.address(),
                 account = principal.name(),
                 session = self.name(),
-                "A session ends: its account was disabled, removed or changed since the client authenticated."
+                "A session ends: its account or its password was changed, disabled or removed since the client authenticated."
             );
             return Admission::Revoked;
         }

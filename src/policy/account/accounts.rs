@@ -37,6 +37,14 @@ pub struct Account {
     pub may_act_for: Vec<AccountName>,
 }
 
+impl Account {
+    /// Whether what proves to be this account is what proved to be the other. A password that was set anew, be it to the
+    /// same, is another one.
+    fn is_proved_as(&self, other: &Self) -> bool {
+        self.password == other.password && self.scram == other.scram && self.cram_md5 == other.cram_md5
+    }
+}
+
 /// Whether anybody can log in as an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AccountState {
@@ -93,7 +101,7 @@ pub struct Accounts {
 
 #[derive(Debug, Clone)]
 struct Entry {
-    account: Account,
+    account: Arc<Account>,
     permissions: Arc<Permissions>,
 }
 
@@ -118,8 +126,9 @@ impl Accounts {
                 rate: account.rate,
             });
             let key = account.name.key().clone();
+            let account = Arc::new(account);
             if let Some(Entry { account, .. }) = by_name.insert(key, Entry { account, permissions }) {
-                return Err(DuplicateName(account.name));
+                return Err(DuplicateName(account.name.clone()));
             }
         }
         let mut keys: Vec<Key> = by_name.keys().cloned().collect();
@@ -162,11 +171,14 @@ impl Accounts {
     }
 
     /// Whether a client that proved to be somebody, by whichever accounts there were then, would still be so here: both
-    /// accounts are enabled, the one may act for the other, and may do what it might do then.
+    /// accounts are enabled, the one may act for the other and has the password that was proved, and the other may do
+    /// what it might do then.
     #[must_use]
     pub fn still_grant(&self, principal: &Principal) -> bool {
-        let entry = self.by_name.get(&Key::of(principal.proved_by()));
-        entry.is_some_and(|entry| self.principal(entry, Some(principal.name())).as_ref() == Ok(principal))
+        let Some(entry) = self.by_name.get(&Key::of(principal.proved_by())) else { return false };
+        let now = self.principal(entry, Some(principal.name()));
+        entry.account.is_proved_as(&principal.proved_by)
+            && now.is_ok_and(|now| now.permissions == principal.permissions)
     }
 
     /// The name of this account, enabled or not, as the operator spells it. What clients give for a user may be a
@@ -255,7 +267,7 @@ impl Accounts {
 
     /// Whom a client that proves to be this account may act as.
     fn principal(&self, entry: &Entry, authorize_as: Option<&str>) -> Result<Principal, Refusal> {
-        let Entry { account, permissions } = entry;
+        let account = &entry.account;
         if account.state == AccountState::Disabled {
             return Err(Refusal::Disabled);
         }
@@ -264,10 +276,9 @@ impl Accounts {
         let permitted = asked == *own || account.may_act_for.iter().any(|name| *name.key() == asked);
         let target = self.by_name.get(&asked).filter(|_| permitted).ok_or(Refusal::MayNotActFor)?;
         match target.account.state {
-            AccountState::Enabled => Ok(Principal {
-                permissions: Arc::clone(&target.permissions),
-                proved_by: Arc::clone(permissions),
-            }),
+            AccountState::Enabled => {
+                Ok(Principal { permissions: Arc::clone(&target.permissions), proved_by: Arc::clone(account) })
+            }
             AccountState::Disabled => Err(Refusal::MayNotActFor),
         }
     }
@@ -277,7 +288,7 @@ impl Accounts {
         let number = u64::from_be_bytes(*self.derive("example", key, 8).first_chunk()?);
         let place = number.checked_rem(u64::try_from(among.len()).ok()?)?;
         let chosen = among.get(usize::try_from(place).ok()?)?;
-        self.by_name.get(chosen).map(|entry| &entry.account)
+        self.by_name.get(chosen).map(|entry| &*entry.account)
     }
 
     /// So many octets that nobody can tell from random ones without the secret; always the same for the same name.

@@ -76,7 +76,7 @@ pub enum Ending {
     InDebt,
     /// The tar pit is full: 421 4.7.0.
     TarpitFull,
-    /// The account that the client proved is gone or has changed: 421 4.7.0.
+    /// The account that the client proved is gone or has changed, its password included: 421 4.7.0.
     Revoked,
     /// The gateway stops.
     Shutdown,

@@ -145,13 +145,17 @@ fn a_users_file_that_is_not_there_or_broken_is_an_error_that_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn what_a_client_proved_ends_with_its_account() {
+async fn what_a_client_proved_ends_with_its_password_and_with_its_account() {
     let users = Users::new("a", "sesame");
     let authenticator = users.authenticator(AuthGuardPolicy::default());
     let CheckAnswer::Proved(principal) = login(&authenticator, 1, "a", "sesame").await else { panic!() };
     look_again(&authenticator);
     assert!(authenticator.still_grants(&principal).await);
-    users.write("b", "sesame");
+    users.write("a", "changed");
+    look_again(&authenticator);
+    assert!(!authenticator.still_grants(&principal).await);
+    let CheckAnswer::Proved(principal) = login(&authenticator, 1, "a", "changed").await else { panic!() };
+    users.write("b", "changed");
     look_again(&authenticator);
     assert!(!authenticator.still_grants(&principal).await);
 }

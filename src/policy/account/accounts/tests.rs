@@ -201,7 +201,7 @@ fn neither_claims_nor_accounts_show_what_must_stay_secret() {
 }
 
 #[test]
-fn what_was_proved_stands_until_either_account_goes_or_may_do_something_else() {
+fn what_was_proved_stands_until_its_password_changes_either_account_goes_or_may_do_something_else() {
     let boss =
         Account { may_act_for: vec![AccountName::new("scanner").unwrap()], ..account("boss", "sesame") };
     let before = accounts([boss.clone(), account("scanner", "other")]);
@@ -209,6 +209,11 @@ fn what_was_proved_stands_until_either_account_goes_or_may_do_something_else() {
     let stands = |now: &[Account]| accounts(now).still_grant(&proved);
     assert!(stands(&[boss.clone(), account("scanner", "other")]));
     assert!(stands(&[boss.clone(), account("scanner", "changed"), account("new", "new")]));
+    let boss_with = |password| Account { may_act_for: boss.may_act_for.clone(), ..account("boss", password) };
+    assert!(stands(&[boss_with("sesame"), account("scanner", "other")]));
+    assert!(!stands(&[boss_with("changed"), account("scanner", "other")]));
+    let scram = Some(ScramVerifier::of("sesame", [1; 16]));
+    assert!(!stands(&[Account { scram, ..boss.clone() }, account("scanner", "other")]));
     let disabled = |account: Account| Account { state: AccountState::Disabled, ..account };
     assert!(!stands(std::slice::from_ref(&boss)));
     assert!(!stands(&[account("scanner", "other")]));
