@@ -4,6 +4,7 @@
 //! problem with whatever can still be read, so one run names all there is to mend.
 
 mod accounts;
+mod auth_guard;
 mod certificates;
 mod destinations;
 mod directory;
@@ -233,6 +234,7 @@ impl Checking<'_> {
             relay: file.relay,
             tarpit: file.tarpit,
             users_file: file.users_file,
+            auth: file.auth,
             dns_server: file.dns_server,
             pickup: file.pickup,
             operator: file.operator,

@@ -60,6 +60,8 @@ section! {
         /// Absolute path of the accounts that `mailslotd user add` writes. Needed by every listener with `auth`; no
         /// default.
         users_file: String,
+        /// How guessing passwords is stopped, on all listeners.
+        auth: AuthGuard,
         /// The DNS server that is asked about `dnsbl`: block lists turn away public resolvers. IP address and port.
         /// Default: the system's.
         dns_server: SocketAddr,

@@ -44,6 +44,7 @@ pub fn show<'s>(settings: &'s Settings, secrets: &'s [(SecretOwner, SecretOrigin
         relay: smtp::Relay::of(&settings.smtp, secrets),
         tarpit: smtp::Tarpit::of(&settings.smtp.tarpit),
         users_file: settings.smtp.users_file.as_deref(),
+        auth: smtp::ShownAuthGuard::of(&settings.smtp.auth_guard),
         dns_server: settings.smtp.dns_server,
         pickup: settings.smtp.pickup.as_ref().map(smtp::ShownPickup::of),
         operator: settings.smtp.postmaster.as_ref().map(smtp::Operator::of),
@@ -84,6 +85,7 @@ struct Shown<'s> {
     tarpit: smtp::Tarpit,
     #[serde(skip_serializing_if = "Option::is_none")]
     users_file: Option<&'s Path>,
+    auth: smtp::ShownAuthGuard,
     #[serde(skip_serializing_if = "Option::is_none")]
     dns_server: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -13,8 +13,8 @@ use crate::policy::client_network::ClientNetwork;
 /// How many failures are too many, and how long the line may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuthGuardPolicy {
-    /// So many failures of one network …
-    pub failures: u32,
+    /// So many failures of one network; `None`: none is too many …
+    pub failures: Option<u32>,
     /// … within this time, counted from the first, …
     pub within: Duration,
     /// … and it is refused for so long.
@@ -32,7 +32,7 @@ impl Default for AuthGuardPolicy {
     /// one network 64: with 20 ms for each and two at once, nobody waits longer than some 3 s.
     fn default() -> Self {
         Self {
-            failures: 10,
+            failures: Some(10),
             within: Duration::from_secs(10 * 60),
             refused_for: Duration::from_secs(5 * 60),
             networks: 10_000,
@@ -152,7 +152,7 @@ impl AuthGuard {
             return Failure::Counted;
         }
         record.count(hash);
-        if record.failures >= policy.failures {
+        if policy.failures.is_some_and(|most| record.failures >= most) {
             record.refused_at = Some(now);
             record.forgivable = Vec::new();
             return Failure::Refused;
@@ -254,6 +254,14 @@ mod tests {
         fail(&mut guard, 1, 10, now);
         assert_eq!(fail(&mut guard, 1, 5, now + Duration::from_secs(200)), Failure::Counted);
         assert_eq!(guard.may_try(network(1), now + Duration::from_secs(300)), Attempt::Allowed);
+    }
+
+    #[test]
+    fn where_no_number_of_failures_is_too_many_nobody_is_refused() {
+        let policy = AuthGuardPolicy { failures: None, ..AuthGuardPolicy::default() };
+        let (mut guard, now) = (AuthGuard::new(policy), start());
+        assert_eq!(fail(&mut guard, 1, 10_000, now), Failure::Counted);
+        assert_eq!(guard.join(network(1), now), Attempt::Allowed);
     }
 
     #[test]

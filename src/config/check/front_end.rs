@@ -19,6 +19,7 @@ pub(super) struct Written {
     pub(super) relay: Option<At<raw::Relay>>,
     pub(super) tarpit: Option<At<raw::Tarpit>>,
     pub(super) users_file: Option<At<String>>,
+    pub(super) auth: Option<At<raw::AuthGuard>>,
     pub(super) dns_server: Option<At<SocketAddr>>,
     pub(super) pickup: Option<At<raw::Pickup>>,
     pub(super) operator: Option<At<raw::Operator>>,
@@ -41,6 +42,7 @@ impl Checking<'_> {
             relay,
             tarpit,
             users_file,
+            auth,
             dns_server,
             pickup,
             operator,
@@ -54,6 +56,7 @@ impl Checking<'_> {
         let pickup = pickup.and_then(|pickup| self.pickup(pickup));
         let postmaster = operator.and_then(|operator| self.postmaster(operator.value));
         let tarpit = self.tarpit(tarpit, &relay, &listeners);
+        let auth_guard = self.auth_guard(auth);
 
         let ways_in = ways_in(&listeners, pickup.as_ref());
         if let Some(first) = ways_in.first() {
@@ -80,6 +83,7 @@ impl Checking<'_> {
             postmaster,
             tarpit,
             users_file,
+            auth_guard,
         }
     }
 

@@ -150,7 +150,11 @@ impl Checking<'_> {
 }
 
 /// What was written, where something was.
-fn chosen<T, U>(written: Option<At<OrOff<T>>>, default: Option<U>, read: impl FnOnce(T) -> U) -> Option<U> {
+pub(super) fn chosen<T, U>(
+    written: Option<At<OrOff<T>>>,
+    default: Option<U>,
+    read: impl FnOnce(T) -> U,
+) -> Option<U> {
     written.map_or(default, |written| written.value.limit().map(read))
 }
 

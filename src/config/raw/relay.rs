@@ -181,6 +181,23 @@ section! {
 }
 
 section! {
+    /// How guessing passwords is stopped. A client network is one as `tarpit.prefix` says.
+    pub(in crate::config) struct AuthGuard {
+        /// Failed logins of one client network within `within`, after which its AUTH is refused. Default: 10.
+        failures: OrOff<u32>,
+        /// Counted from the first; a success forgives those of its own account. Default: `10m`.
+        within: Duration,
+        /// How long AUTH is refused then. Default: `5m`.
+        refused_for: Duration,
+        /// Checks of passwords that may wait, in all; past it: 454. Default: 256.
+        line: u32,
+        /// Checks of one client network that may wait. Default: 64.
+        line_per_network: u32,
+    }
+    later: []
+}
+
+section! {
     /// How many leading bits of an address make one client network.
     pub(in crate::config) struct Prefix {
         /// Of public IPv4 addresses. Default: 24.

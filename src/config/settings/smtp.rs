@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{CertificateFiles, Mechanism, Tls, TlsMode};
 use crate::policy::account::Cleartext;
+use crate::policy::auth_guard::AuthGuardPolicy;
 use crate::policy::rate::Rate;
 use crate::policy::relay::{ListenerPolicy, RelayPolicy};
 use crate::policy::tarpit::TarpitPolicy;
@@ -41,6 +42,8 @@ pub struct SmtpFrontEnd {
     pub tarpit: TarpitPolicy,
     /// Accounts, where there are any.
     pub users_file: Option<PathBuf>,
+    /// How guessing their passwords is stopped.
+    pub auth_guard: AuthGuardPolicy,
     /// A directory that mail is picked up from, where there is one.
     pub pickup: Option<Pickup>,
 }
@@ -232,6 +235,7 @@ impl Default for SmtpFrontEnd {
             postmaster: None,
             tarpit: TarpitPolicy::default(),
             users_file: None,
+            auth_guard: AuthGuardPolicy::default(),
             pickup: None,
         }
     }

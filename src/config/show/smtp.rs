@@ -15,6 +15,7 @@ use super::destinations::mechanism;
 use super::recipients::Recipients;
 use super::{limit, rate, size};
 use crate::policy::account::Cleartext;
+use crate::policy::auth_guard::AuthGuardPolicy;
 use crate::policy::relay::{AddressPattern, Authentication, RelayTo, TrustedNetwork};
 use crate::policy::tarpit::{TarpitPolicy, Trusted};
 use crate::wire::smtp::path::Mailbox;
@@ -247,6 +248,27 @@ impl Tarpit {
             },
             exempt: networks(&tarpit.exempt),
             prefix: Prefix { ipv4: prefixes.ipv4, ipv6: prefixes.ipv6, private: prefixes.private },
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct ShownAuthGuard {
+    failures: String,
+    within: String,
+    refused_for: String,
+    line: usize,
+    line_per_network: usize,
+}
+
+impl ShownAuthGuard {
+    pub(super) fn of(guard: &AuthGuardPolicy) -> Self {
+        Self {
+            failures: limit(guard.failures, |count| count.to_string()),
+            within: spelled(guard.within),
+            refused_for: spelled(guard.refused_for),
+            line: guard.line,
+            line_per_network: guard.line_of_network,
         }
     }
 }

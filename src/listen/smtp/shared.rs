@@ -20,7 +20,6 @@ use crate::policy::account::{Check, CheckAnswer, Principal};
 use crate::policy::admission::{
     Acquaintance, ConnectionLimits, ConnectionVerdict, Connections, MessageSource, Rates,
 };
-use crate::policy::auth_guard::AuthGuardPolicy;
 use crate::policy::client_network::ClientNetwork;
 use crate::policy::relay::RelayPolicy;
 use crate::policy::tarpit::TarpitPolicy;
@@ -84,7 +83,7 @@ impl Shared {
         let directory =
             Directory::new(&smtp.recipients, smtp.on_directory_failure, &hostname, Arc::clone(&metrics))?;
         let authenticator = match &smtp.users_file {
-            Some(path) => Some(Authenticator::load(path, AuthGuardPolicy::default(), Arc::clone(&metrics))?),
+            Some(path) => Some(Authenticator::load(path, smtp.auth_guard, Arc::clone(&metrics))?),
             None => None,
         };
         Ok(Self {

@@ -85,7 +85,7 @@ async fn a_changed_users_file_counts_and_a_broken_one_does_not() {
 #[tokio::test]
 async fn a_network_that_guesses_is_refused_without_a_computation_and_others_are_not() {
     let users = Users::new("a", "sesame");
-    let policy = AuthGuardPolicy { failures: 2, ..AuthGuardPolicy::default() };
+    let policy = AuthGuardPolicy { failures: Some(2), ..AuthGuardPolicy::default() };
     let authenticator = users.authenticator(policy);
     for guess in ["one", "two"] {
         assert!(matches!(login(&authenticator, 1, "a", guess).await, CheckAnswer::Refused(_)));
@@ -100,7 +100,7 @@ async fn a_network_that_guesses_is_refused_without_a_computation_and_others_are_
 #[tokio::test]
 async fn guesses_that_wait_together_do_not_get_around_the_limit() {
     let users = Users::new("a", "sesame");
-    let policy = AuthGuardPolicy { failures: 2, ..AuthGuardPolicy::default() };
+    let policy = AuthGuardPolicy { failures: Some(2), ..AuthGuardPolicy::default() };
     let authenticator = Arc::new(users.authenticator(policy));
     let mut tasks = task::JoinSet::new();
     for number in 0..20 {
