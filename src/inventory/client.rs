@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::habits::Habits;
 use super::sighting::{Acquaintance, AuthSeen, SmtpClientSeen, TlsSeen};
 use crate::message::host::bounded_line;
 use crate::message::id::ListenerName;
 use crate::wire::smtp::path::ReversePath;
-use crate::wire::smtp::quirk::Quirks;
 
 /// A client of one listener, as all its sessions together show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +30,8 @@ pub struct SmtpClient {
     pub mechanism: Option<String>,
     /// Its account.
     pub account: Option<String>,
-    /// All that it ever did which strict servers refuse.
-    pub quirks: Quirks,
+    /// What it does that strict servers refuse.
+    pub quirks: Habits,
     /// Octets of its largest message.
     pub largest_message: u64,
     /// Messages that were accepted.
@@ -57,7 +57,7 @@ impl SmtpClient {
             tls: TlsSeen::None,
             mechanism: None,
             account: None,
-            quirks: Quirks::default(),
+            quirks: Habits::default(),
             largest_message: 0,
             messages: 0,
             refused: 0,
@@ -83,7 +83,10 @@ impl SmtpClient {
         }
         self.tls = self.tls.and_then(tls);
         self.authenticated(auth, seen.messages);
-        self.quirks = self.quirks.union(seen.quirks);
+        self.quirks.note(seen.quirks, seen.at);
+        if seen.messages > 0 {
+            self.quirks.forget(seen.at);
+        }
         self.largest_message = self.largest_message.max(seen.largest_message);
         self.messages = self.messages.saturating_add(seen.messages);
         self.refused = self.refused.saturating_add(seen.refused);
@@ -113,6 +116,7 @@ const MOST_CHARACTERS: usize = 255;
 pub(super) mod tests {
     use super::*;
     use crate::wire::smtp::mechanism::Mechanism;
+    use crate::wire::smtp::quirk::Quirks;
 
     pub(crate) fn seen(address: &str, second: i64) -> SmtpClientSeen {
         SmtpClientSeen {

@@ -14,6 +14,7 @@
 
 mod client;
 mod clients;
+mod habits;
 mod host;
 mod hosts;
 mod kept;
@@ -32,6 +33,7 @@ use tokio::sync::oneshot;
 
 pub use crate::wire::smtp::quirk::{Quirk, Quirks};
 pub use client::SmtpClient;
+pub use habits::Habits;
 pub use host::{AddressSeen, ChannelUse, Host, MessagesSent, NamedBy};
 pub use names::{AskedName, Asker};
 pub use recorder::HostRecorder;

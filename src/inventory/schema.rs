@@ -10,7 +10,7 @@
 //! | `client_name`, `reverse_path` | As it last named itself and its sender; escaped; `<>` is the null reverse-path. |
 //! | `tls` | `none`, `TLS 1.2`, `TLS 1.3`, or `failed: offers at most …`. |
 //! | `mechanism`, `account` | How it last authenticated, and as whom. |
-//! | `quirks` | Words of [`Quirk`](super::Quirk), separated by blanks. |
+//! | `quirks` | Words of [`Quirk`](super::Quirk), each with `@` and the day it was last seen, separated by blanks. |
 //! | `largest_message`, `messages`, `refused` | Octets of the largest; how many were accepted, and refused. |
 //! | `first_seen`, `last_seen` | When it first and last came. |
 //!

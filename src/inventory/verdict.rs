@@ -59,7 +59,7 @@ pub fn verdict_of(client: &SmtpClient) -> Verdict {
         Some(mechanism) if mechanism == Mechanism::CramMd5.as_str() => reasons.push(Reason::Mechanism),
         Some(_) => {}
     }
-    reasons.extend(client.quirks.iter().map(Reason::Quirk));
+    reasons.extend(client.quirks.quirks().iter().map(Reason::Quirk));
     if reasons.is_empty() { Verdict::CouldGoDirectly } else { Verdict::NeedsGateway(reasons) }
 }
 
@@ -98,15 +98,16 @@ impl Serialize for Reason {
 mod tests {
     use super::*;
     use crate::inventory::client::tests::seen;
+    use crate::inventory::sighting::SmtpClientSeen;
     use crate::wire::smtp::quirk::Quirks;
 
     fn client(tls: TlsSeen, mechanism: Option<Mechanism>, quirks: &[Quirk]) -> SmtpClient {
+        let quirks = quirks.iter().copied().collect::<Quirks>();
         SmtpClient {
             tls,
             mechanism: mechanism.map(|mechanism| mechanism.as_str().to_owned()),
-            quirks: quirks.iter().copied().collect::<Quirks>(),
             messages: 1,
-            ..SmtpClient::new(seen("192.0.2.7", 1))
+            ..SmtpClient::new(SmtpClientSeen { quirks, ..seen("192.0.2.7", 1) })
         }
     }
 

@@ -84,7 +84,7 @@ pub(super) fn csv(judged: &[Judged<'_>]) -> Vec<String> {
             client.tls.to_string(),
             client.mechanism.clone().unwrap_or_default(),
             client.account.clone().unwrap_or_default(),
-            client.quirks.to_string(),
+            client.quirks.quirks().to_string(),
             client.largest_message.to_string(),
             client.messages.to_string(),
             client.refused.to_string(),

@@ -4,10 +4,10 @@ use rusqlite::{Connection, Row, Transaction, params};
 
 use super::{count, number, time};
 use crate::inventory::client::SmtpClient;
+use crate::inventory::habits::Habits;
 use crate::inventory::kept::Changes;
 use crate::inventory::sighting::{Acquaintance, TlsSeen};
 use crate::message::id::ListenerName;
-use crate::wire::smtp::quirk::Quirks;
 
 pub(super) fn load(connection: &Connection) -> rusqlite::Result<Vec<SmtpClient>> {
     let mut statement = connection.prepare(
@@ -36,7 +36,7 @@ fn client(row: &Row<'_>) -> rusqlite::Result<Option<SmtpClient>> {
         tls: TlsSeen::named(&text(5)?).unwrap_or(TlsSeen::Failed { newest: None }),
         mechanism: row.get(6)?,
         account: row.get(7)?,
-        quirks: Quirks::from_words(&text(8)?),
+        quirks: Habits::from_words(&text(8)?, last_seen),
         largest_message: count(row, 9)?,
         messages: count(row, 10)?,
         refused: count(row, 11)?,
