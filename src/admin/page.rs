@@ -1,7 +1,7 @@
 //! The page: the gateway at a glance, in one HTML document that needs nothing else.
 //!
 //! It has no script, no form and no resource from anywhere, and its Content-Security-Policy forbids them all. To show
-//! more, write a section and name it in [`SECTIONS`].
+//! more, write a section and name it in `SECTIONS`.
 
 mod html;
 mod queue;
