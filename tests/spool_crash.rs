@@ -41,20 +41,7 @@ fn every_acknowledged_message_survives_sigkill_exactly_once_and_no_other_is_ther
         let mut child = this_test(name, folder.path(), round);
         // Counted from what it has done, so that a busy machine does not make the test prove less.
         let (acknowledged, pause) = (random.below(60), Duration::from_micros(random.below(3000)));
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).split(b'\n');
-        let before = told.accepted.len();
-        for line in lines.by_ref() {
-            told.note(&String::from_utf8(line.unwrap()).unwrap());
-            if told.accepted.len() - before >= usize::try_from(acknowledged).unwrap() {
-                break;
-            }
-        }
-        std::thread::sleep(pause);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        for line in lines {
-            told.note(&String::from_utf8(line.unwrap()).unwrap());
-        }
+        told.kill_after(&mut child, acknowledged, pause);
         compare(folder.path(), &mut told, round);
     }
     assert!(told.accepted.len() > 250, "load too small to prove anything: {}", told.accepted.len());
@@ -111,6 +98,24 @@ struct Told {
 }
 
 impl Told {
+    /// Listens to the child until it has acknowledged so many messages, and kills it after a pause.
+    fn kill_after(&mut self, child: &mut Child, acknowledged: u64, pause: Duration) {
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).split(b'\n');
+        let before = self.accepted.len();
+        for line in lines.by_ref() {
+            self.note(&String::from_utf8(line.unwrap()).unwrap());
+            if self.accepted.len() - before >= usize::try_from(acknowledged).unwrap() {
+                break;
+            }
+        }
+        std::thread::sleep(pause);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for line in lines {
+            self.note(&String::from_utf8(line.unwrap()).unwrap());
+        }
+    }
+
     /// A line of the child's. The last one may be cut short by the kill; a whole one ends in a full stop.
     fn note(&mut self, line: &str) {
         let words: Vec<_> = line.strip_suffix(" .").unwrap_or_default().split(' ').collect();

@@ -2,7 +2,6 @@
 //! is killed, and no failure is reported twice.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,20 +42,7 @@ fn every_failure_and_its_report_survive_sigkill_together_and_once() {
     for round in 0..ROUNDS {
         let mut child = this_test(name, folder.path(), round);
         let (acknowledged, pause) = (5 + random.below(30), Duration::from_micros(random.below(8000)));
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).split(b'\n');
-        let before = told.accepted.len();
-        for line in lines.by_ref() {
-            told.note(&String::from_utf8(line.unwrap()).unwrap());
-            if told.accepted.len() - before >= usize::try_from(acknowledged).unwrap() {
-                break;
-            }
-        }
-        std::thread::sleep(pause);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        for line in lines {
-            told.note(&String::from_utf8(line.unwrap()).unwrap());
-        }
+        told.kill_after(&mut child, acknowledged, pause);
         failed = hold_failures_against_reports(folder.path(), &told, round);
     }
     assert!(failed > 100, "too few failures to prove anything: {failed}");

@@ -24,6 +24,10 @@ use mailslotd::session::smtp_server::{
 use mailslotd::wire::smtp::dsn::RecipientDsn;
 use mailslotd::wire::smtp::mechanism::Mechanism;
 use mailslotd::wire::smtp::tolerance::Tolerance;
+use transcript::{duration, unescape};
+
+#[path = "transcript.rs"]
+mod transcript;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Pieces {
@@ -413,37 +417,4 @@ fn relay() -> RelayPolicy {
 pub(crate) fn words_of(text: &str) -> BTreeMap<String, String> {
     let words = text.split(' ').filter(|word| !word.is_empty());
     words.map(|word| word.split_once('=').unwrap()).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
-}
-
-fn duration(text: &str) -> Duration {
-    let (number, unit) = text.split_at(text.len() - 1);
-    let unit = match unit {
-        "s" => 1,
-        "m" => 60,
-        other => panic!("unit {other}"),
-    };
-    Duration::from_secs(number.parse::<u64>().unwrap() * unit)
-}
-
-/// `\r`, `\n`, `\t`, `\\` and `\xNN`.
-fn unescape(text: &str) -> Vec<u8> {
-    let mut octets = Vec::new();
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        if character != '\\' {
-            octets.extend(character.to_string().bytes());
-            continue;
-        }
-        match characters.next() {
-            Some('r') => octets.push(b'\r'),
-            Some('n') => octets.push(b'\n'),
-            Some('t') => octets.push(b'\t'),
-            Some('x') => {
-                let digits: String = characters.by_ref().take(2).collect();
-                octets.push(u8::from_str_radix(&digits, 16).unwrap());
-            }
-            other => octets.extend(other.unwrap().to_string().bytes()),
-        }
-    }
-    octets
 }

@@ -12,6 +12,10 @@ use mailslotd::wire::messenger::{MessageGroupId, Request, Response, Text};
 use mailslotd::wire::netbios_name::{NameType, NetbiosName, Scope};
 use mailslotd::wire::session_service::{Endpoint, Packet, Received};
 use mailslotd::wire::smb::{Command, Header};
+use transcript::unescape;
+
+#[path = "transcript.rs"]
+mod transcript;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Pieces {
@@ -309,26 +313,4 @@ fn endpoint(text: &str) -> Endpoint {
     let kind = NameType(u8::from_str_radix(kind, 16).unwrap());
     let scope = Scope::new(scope.trim_start_matches('.').as_bytes()).unwrap();
     Endpoint { name: NetbiosName::new(name.as_bytes(), kind).unwrap(), scope }
-}
-
-/// `\r`, `\n`, `\\` and `\xNN`.
-fn unescape(text: &str) -> Vec<u8> {
-    let mut octets = Vec::new();
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        if character != '\\' {
-            octets.extend(character.to_string().bytes());
-            continue;
-        }
-        match characters.next() {
-            Some('r') => octets.push(b'\r'),
-            Some('n') => octets.push(b'\n'),
-            Some('x') => {
-                let digits: String = characters.by_ref().take(2).collect();
-                octets.push(u8::from_str_radix(&digits, 16).unwrap());
-            }
-            other => octets.extend(other.unwrap().to_string().bytes()),
-        }
-    }
-    octets
 }
