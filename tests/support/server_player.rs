@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use mailslotd::message::id::{DestinationName, ListenerName, QueueId};
 use mailslotd::policy::account::{
-    Account, AccountName, AccountState, Accounts, Check, CheckAnswer, Cleartext, Cost, PasswordHash,
-    ScramVerifier, ServerSecret,
+    Account, AccountName, AccountState, Accounts, Check, CheckAnswer, Cleartext, Cost, CramMd5Secret,
+    PasswordHash, ScramVerifier, ServerSecret,
 };
 use mailslotd::policy::relay::{
     AcceptedDomains, AddressPattern, Authentication, DomainPattern, ListenerPolicy, RelayPolicy, RelayTo,
@@ -333,7 +333,7 @@ static ACCOUNTS: LazyLock<Accounts> = LazyLock::new(|| {
         state: AccountState::Enabled,
         password: PasswordHash::of(password, [7; 16], Cost::new(7168, 5, 1).unwrap()).unwrap(),
         scram: Some(ScramVerifier::of(password, [7; 16])),
-        cram_md5: None,
+        cram_md5: Some(CramMd5Secret::of(password)),
         may_send_as: may_send_as.map(|pattern| vec![AddressPattern::parse(pattern).unwrap()]),
         rate: None,
         may_act_for: Vec::new(),
