@@ -1,12 +1,18 @@
 //! `mailslotd user …` as an operator and a script use it.
 
+mod support;
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use support::gateway::until;
+use support::smtp::{Client, Config, FrontEnd, write_smtp_config};
 use tempfile::TempDir;
 
 /// A users file that is not there yet.
@@ -139,4 +145,36 @@ fn without_a_users_file_in_the_configuration_the_command_says_where_to_name_one(
     fs::write(&configuration, "site: a\n").unwrap();
     let output = run(&["user", "list", "--config", configuration.to_str().unwrap()], "");
     expect(&output, 78, "users_file: /etc/mailslotd/users.yaml");
+}
+
+const LOGINS: &str = "    - name: devices
+      addresses: ['{any}']
+      trusted_networks: [127.0.0.1]
+      auth: { mechanisms: [plain], require_tls: false }
+";
+
+#[test]
+fn a_session_that_is_open_ends_when_its_password_is_changed_and_the_new_one_is_taken() {
+    let users = Users::new();
+    expect(&users.user(&["add", "ups", "--password-stdin"], "correct horse\n"), 0, "ups");
+    let Users(dir) = users;
+    let config = Config { listeners: LOGINS, tarpit: Some("{ failed_auth: 0s }"), ..Config::default() };
+    write_smtp_config(dir.path(), &config);
+    let mut front_end = FrontEnd::start_in(dir, &config);
+    let address = front_end.address("devices");
+    let login = |client: &mut Client, password: &str| {
+        client.say(&format!("AUTH PLAIN {}", STANDARD.encode(format!("\0ups\0{password}")))).code
+    };
+    let mut client = Client::greeted(address);
+    assert_eq!(login(&mut client, "correct horse"), 235);
+    assert_eq!(client.transact("ups@client.test", "somebody@elsewhere.example", "Hi").code, 250);
+
+    let path = front_end.folder().join("users.yaml");
+    let arguments = ["user", "--users-file", path.to_str().unwrap(), "passwd", "ups", "--password-stdin"];
+    expect(&run(&arguments, "correct horse staple\n"), 0, "new password");
+    until("the new password counts", || login(&mut Client::greeted(address), "correct horse staple") == 235);
+    let reply = client.say("MAIL FROM:<ups@client.test>");
+    assert_eq!(reply.text, "421 4.7.0 Account changed, authenticate again\r\n");
+    assert!(client.is_closed());
+    front_end.delivered(1);
 }
