@@ -81,7 +81,8 @@ async fn readyz(State(glance): State<Glance>) -> Response {
         address: *address,
     };
     let smtp = glance.about.smtp.iter().map(listening).collect();
-    let destinations = destinations(&glance.destinations);
+    let destinations =
+        destinations(&glance.destinations).into_iter().map(DestinationStatus::without_words).collect();
     (status, Json(Ready { stage, spool, destinations, smtp })).into_response()
 }
 

@@ -123,6 +123,14 @@ pub struct DestinationStatus {
     pub last_reply: Option<LastReply>,
 }
 
+impl DestinationStatus {
+    /// For readers that may not learn who gets mail: a next hop's words often name the recipient.
+    #[must_use]
+    pub fn without_words(self) -> Self {
+        Self { last_reply: None, ..self }
+    }
+}
+
 /// What a destination said last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastReply {

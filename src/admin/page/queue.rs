@@ -32,23 +32,25 @@ pub(super) fn spool(facts: &Facts<'_>, html: &mut Html) {
     html.markup("</section>\n");
 }
 
-/// Each destination: whether it takes anything, and what it said last.
+/// Each destination: whether it takes anything, and what became of the last attempt. Its words may name a recipient, so
+/// they are told over the control socket only: whoever is on this host can read this page.
 pub(super) fn destinations(facts: &Facts<'_>, html: &mut Html) {
     html.markup("<section>\n<h2>Destinations</h2>\n");
     if facts.status.destinations.is_empty() {
         html.paragraph("None is configured.");
     } else {
         let rows = facts.status.destinations.iter().map(|destination| row(facts, destination));
-        html.table(["Destination", "State", "Since", "Wait", "Failed", "Why", "Last reply"], rows);
+        html.table(["Destination", "State", "Since", "Wait", "Failed", "Why", "Last attempt"], rows);
     }
     html.markup("</section>\n");
 }
 
 fn row(facts: &Facts<'_>, destination: &DestinationStatus) -> [Cell; 7] {
     let copies = |state| Cell::figure(facts.status.spool.copies(state, Some(&destination.name)));
-    let reply = destination.last_reply.as_ref().map(|reply| {
-        format!("{}: {} ({} ago)", reply.outcome, reply.text, spell_between(reply.at, facts.now))
-    });
+    let reply = destination
+        .last_reply
+        .as_ref()
+        .map(|reply| format!("{} {} ago", reply.outcome, spell_between(reply.at, facts.now)));
     [
         Cell::text(&destination.name),
         Cell::Mark(tone(&destination.state), destination.state.replace('_', " ")),

@@ -93,6 +93,17 @@ fn what_others_said_stays_text() {
 }
 
 #[test]
+fn a_reply_that_names_a_recipient_is_not_shown_to_everybody_on_this_host() {
+    let mut status = status();
+    let text = "550 5.1.1 <jane@corp.example>: no such user".to_owned();
+    let outcome = "failed".to_owned();
+    status.destinations[0].last_reply = Some(LastReply { at: at(-300), outcome, text });
+    let page = page(&status, &tarpit());
+    assert!(page.contains("failed 5 min ago") && !page.contains("jane"), "{page}");
+    assert_eq!(status.destinations.remove(0).without_words().last_reply, None);
+}
+
+#[test]
 fn nothing_in_it_runs_or_comes_from_elsewhere() {
     let page = page(&status(), &tarpit());
     for absent in
