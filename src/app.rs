@@ -33,10 +33,12 @@ use crate::listen::backlog::Backlog;
 use crate::listen::datagram::Receiver;
 use crate::listen::intake::{Intake, Left};
 use crate::listen::judge::{Hearing, Judge, Shared};
+use crate::listen::messenger::{self, Messenger};
 use crate::listen::pickup::{FolderError, Pickup};
 use crate::listen::pipeline::Pipeline;
 use crate::listen::smtp::{self, FrontEnd, FrontEndError};
 use crate::listen::socket::{BindError, DatagramSocket};
+use crate::listen::stream_socket;
 use crate::message::id::ListenerName;
 use crate::message::mail::Class;
 use crate::policy::own_datagrams::OwnDatagrams;
@@ -55,6 +57,7 @@ pub struct Gateway {
     receiver: JoinHandle<()>,
     intake: JoinHandle<Left>,
     front_end: FrontEnd,
+    messenger: Option<Messenger>,
     pickup: Option<JoinHandle<()>>,
     stop_receiver: CancellationToken,
     give_up_intake: CancellationToken,
@@ -83,14 +86,14 @@ pub enum StartError {
     /// UDP 138 cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// A TCP port for SMTP cannot be had.
+    /// A TCP port for SMTP or for sessions of `net send` cannot be had.
     #[error(transparent)]
-    SmtpBind(#[from] smtp::socket::BindError),
+    StreamBind(#[from] stream_socket::BindError),
     /// The SMTP front-end cannot be set up.
     #[error(transparent)]
     FrontEnd(#[from] FrontEndError),
     /// The runtime cannot watch the socket.
-    #[error("cannot watch the socket on UDP {address}: {source}")]
+    #[error("cannot watch the socket on {address}: {source}")]
     Watch {
         /// Its address.
         address: SocketAddr,
@@ -134,6 +137,7 @@ impl Gateway {
         let socket = DatagramSocket::bind(settings.datagram)?;
         let datagram = SocketAddr::V4(socket.address());
         let doors = smtp::Sockets::bind(&settings.smtp)?;
+        let messenger = messenger::Bound::bind(&settings)?;
         let (monitors, admin) = bind_admin(settings.admin).await?;
         make_state_dir(&settings)?;
         let spool = open_spool(&settings, Arc::clone(&metrics))?;
@@ -145,15 +149,18 @@ impl Gateway {
         let backlog = Arc::new(Backlog::new(Backlog::LIMIT, Arc::clone(&metrics)));
         let (hearing, heard) = watch::channel(Arc::new(Hearing::of(&settings)));
         let own = Arc::new(Mutex::new(OwnDatagrams::new()));
-        let judge =
-            Judge::new(Arc::clone(&heard.borrow()), Arc::new(Shared::default()), Arc::clone(&metrics));
-        let pipeline = Pipeline::new(judge, own, Arc::clone(&metrics));
+        let shared = Arc::new(Shared::default());
+        let judge = || Judge::new(Arc::clone(&heard.borrow()), Arc::clone(&shared), Arc::clone(&metrics));
+        let pipeline = Pipeline::new(judge(), own, Arc::clone(&metrics));
         let receiver = Receiver::new(socket, pipeline, Arc::clone(&backlog), Arc::clone(&metrics))
             .map_err(|source| StartError::Watch { address: datagram, source })?;
         let intake = Intake::new(backlog, spool.clone(), Arc::clone(&metrics));
 
         let front_end =
             FrontEnd::start(doors, &settings, spool.clone(), inventory.clone(), Arc::clone(&metrics))?;
+        let messenger = messenger
+            .map(|bound| start_messenger(bound, judge(), heard.clone(), &spool, &metrics))
+            .transpose()?;
         let pickup = Pickup::prepare(&settings, front_end.directory(), spool.clone(), Arc::clone(&metrics))?;
         let broke = CancellationToken::new();
         let (stop_receiver, give_up_intake) = (CancellationToken::new(), CancellationToken::new());
@@ -179,7 +186,8 @@ impl Gateway {
         let (servers, stop_servers) = (TaskTracker::new(), CancellationToken::new());
         serve(&servers, &stop_servers, monitors, commands, glance, control);
         readiness.set(Stage::Ready);
-        tracing::info!(%datagram, %admin, state_dir = %settings.state_dir.display(), "Ready.");
+        let sessions = messenger.as_ref().map(|messenger| tracing::field::display(messenger.address()));
+        tracing::info!(%datagram, messenger = sessions, %admin, state_dir = %settings.state_dir.display(), "Ready.");
         Ok(Self {
             datagram,
             admin,
@@ -190,6 +198,7 @@ impl Gateway {
             receiver,
             intake,
             front_end,
+            messenger,
             pickup,
             stop_receiver,
             give_up_intake,
@@ -211,6 +220,12 @@ impl Gateway {
     #[must_use]
     pub fn smtp(&self) -> &[(ListenerName, SocketAddr)] {
         self.front_end.addresses()
+    }
+
+    /// Where it takes sessions of `net send`, in mode answer; the real port where 0 was configured.
+    #[must_use]
+    pub fn messenger(&self) -> Option<SocketAddr> {
+        self.messenger.as_ref().map(Messenger::address)
     }
 
     /// Where it answers monitors; the real port where 0 was configured.
@@ -240,6 +255,9 @@ impl Gateway {
         let end = Instant::now() + grace;
         self.readiness.set(Stage::Stopping);
         self.front_end.stop();
+        if let Some(messenger) = &self.messenger {
+            messenger.stop();
+        }
         self.stop_receiver.cancel();
         if matches!(self.spool.accepting(Class::Notice), Err(SpoolError::Closed)) {
             // It ended by a defect: waiting makes nothing durable any more.
@@ -248,10 +266,17 @@ impl Gateway {
         let drained = drain(self.receiver, self.intake, &self.give_up_intake, end);
         // Both at once: a spool that refuses what was heard until the last moment leaves deliveries all of the time, and
         // what they get rid of makes room in it.
-        let (mut left, sessions, delivered) =
-            tokio::join!(drained, self.front_end.ended(end), self.scheduler.shutdown(end));
+        let (mut left, sessions, messages, delivered) = tokio::join!(
+            drained,
+            self.front_end.ended(end),
+            messages_ended(self.messenger, end),
+            self.scheduler.shutdown(end)
+        );
         if !sessions {
             left.push("smtp sessions");
+        }
+        if !messages {
+            left.push("net send sessions");
         }
         if !delivered {
             left.push("deliveries");
@@ -279,6 +304,25 @@ impl Gateway {
                 "Stopped before all tasks had finished; what was accepted is in the spool."
             );
         }
+    }
+}
+
+fn start_messenger(
+    bound: messenger::Bound,
+    judge: Judge,
+    hearing: watch::Receiver<Arc<Hearing>>,
+    spool: &Spool,
+    metrics: &Arc<Metrics>,
+) -> Result<Messenger, StartError> {
+    let address = bound.address();
+    Messenger::start(bound, judge, hearing, spool.clone(), Arc::clone(metrics))
+        .map_err(|source| StartError::Watch { address, source })
+}
+
+async fn messages_ended(messenger: Option<Messenger>, end: Instant) -> bool {
+    match messenger {
+        Some(messenger) => messenger.ended(end).await,
+        None => true,
     }
 }
 

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use mailslotd::session::netbios_session::Ending;
 use mailslotd::session::smtp_server::Denial;
+use mailslotd::telemetry::metrics::messenger::{SessionMessageOutcome, SessionRefusal};
 use mailslotd::telemetry::metrics::smtp::{AuthOutcome, CLASSES, MessageOutcome, Refusal, TurnedAway};
 use mailslotd::telemetry::metrics::{
     DeliveryResult, DestinationState, DropReason, ReportKind, ReportOutcome, SpoolState, TABLE,
@@ -181,6 +183,13 @@ fn known_values(metric: &str, label: &str) -> Vec<&'static str> {
             MessageOutcome::ALL.map(MessageOutcome::as_str).to_vec()
         }
         ("mailslotd_smtp_replies_total", "class") => CLASSES.to_vec(),
+        ("mailslotd_messenger_connections_refused_total", "reason") => {
+            SessionRefusal::ALL.map(SessionRefusal::as_str).to_vec()
+        }
+        ("mailslotd_messenger_sessions_ended_total", "ending") => Ending::ALL.map(Ending::as_str).to_vec(),
+        ("mailslotd_messenger_messages_total", "outcome") => {
+            SessionMessageOutcome::ALL.map(SessionMessageOutcome::as_str).to_vec()
+        }
         (_, "class") => vec!["notice", "mail"],
         _ => Vec::new(),
     }

@@ -95,7 +95,7 @@ fn refused(error: &StartError) -> Exit {
         StartError::Spool(SpoolError::Locked { .. } | SpoolError::Full { .. }) => Exit::TryLater,
         StartError::StateDir { .. }
         | StartError::Bind(_)
-        | StartError::SmtpBind(_)
+        | StartError::StreamBind(_)
         | StartError::Watch { .. }
         | StartError::Admin { .. }
         | StartError::Spool(_)

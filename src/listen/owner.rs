@@ -80,6 +80,9 @@ impl fmt::Display for Taken {
                 "stop it with `systemctl disable --now nmbd`, or set `disable netbios = yes` in smb.conf and restart Samba",
             ),
             "samba" => f.write_str("remove `nbt` from `server services` in smb.conf and restart Samba"),
+            "smbd" => f.write_str(
+                "set `smb ports = 445` in smb.conf and restart Samba, or stop it with `systemctl disable --now smbd`",
+            ),
             "mailslotd" => f.write_str("one gateway is enough for a host: stop that one first"),
             "master" => write!(
                 f,

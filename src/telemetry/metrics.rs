@@ -1,6 +1,7 @@
 //! Every metric, declared once. Labels are enums of this program or names from the configuration, never from a peer.
 
 mod lookups;
+pub mod messenger;
 mod pickup;
 mod reports;
 pub mod smtp;
@@ -271,6 +272,14 @@ metrics! {
         "1 for the state that a destination is in, 0 for the others.";
     maildir_removed: IntCounterVec, "mailslotd_maildir_removed_total", ["destination"],
         "Mail removed from a Maildir because of its size or age limit.";
+    messenger_connections: IntGauge, "mailslotd_messenger_connections", [],
+        "Connections for sessions of `net send`, TCP 139, that are open now.";
+    messenger_connections_refused: IntCounterVec, "mailslotd_messenger_connections_refused_total", ["reason"],
+        "Connections to TCP 139 that were turned away before their session began, by reason.";
+    messenger_sessions_ended: IntCounterVec, "mailslotd_messenger_sessions_ended_total", ["ending"],
+        "Sessions on TCP 139 that ended, by how: `file_server`, `name_not_present` and `not_listening` were refused.";
+    messenger_messages: IntCounterVec, "mailslotd_messenger_messages_total", ["outcome"],
+        "Messages that senders began on TCP 139, by what became of them; `durable` and `duplicate` were answered with success.";
     smtp_connections: IntGaugeVec, "mailslotd_smtp_connections", ["listener"],
         "SMTP connections that are open now.";
     smtp_connections_refused: IntCounterVec, "mailslotd_smtp_connections_refused_total", ["listener", "reason"],

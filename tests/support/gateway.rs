@@ -17,6 +17,8 @@ pub(crate) struct Gateway {
     seen: Vec<String>,
     /// Where it hears UDP 138.
     pub(crate) datagram: SocketAddr,
+    /// Where it takes sessions of `net send`, in mode answer.
+    pub(crate) messenger: Option<SocketAddr>,
     /// Where it answers monitors.
     pub(crate) admin: SocketAddr,
 }
@@ -57,10 +59,12 @@ impl Gateway {
             }
         });
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut gateway = Self { child, events, seen: Vec::new(), datagram: nowhere, admin: nowhere };
+        let mut gateway =
+            Self { child, events, seen: Vec::new(), datagram: nowhere, messenger: None, admin: nowhere };
         let ready = gateway.wait_for("Ready.");
-        let address = |field: &str| ready[field].as_str().unwrap().parse().unwrap();
-        (gateway.datagram, gateway.admin) = (address("datagram"), address("admin"));
+        let address = |field: &str| ready[field].as_str().map(|address| address.parse().unwrap());
+        (gateway.datagram, gateway.admin) = (address("datagram").unwrap(), address("admin").unwrap());
+        gateway.messenger = address("messenger");
         gateway
     }
 

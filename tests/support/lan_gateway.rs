@@ -20,10 +20,15 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it without waiting for anything.
     pub(crate) fn start(host: Host) -> Self {
+        Self::start_with(host, "")
+    }
+
+    /// As [`Self::start`], with these settings beside the folder.
+    pub(crate) fn start_with(host: Host, settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let configuration = folder.path().join("mailslotd.yaml");
         let state = folder.path().join("state");
-        fs::write(&configuration, format!("state_dir: {}\n", state.display())).unwrap();
+        fs::write(&configuration, format!("state_dir: {}\n{settings}", state.display())).unwrap();
         let arguments = ["--config", configuration.to_str().unwrap(), "run"];
         let process = host.start(PROGRAM, &arguments, folder.path().join("log"));
         Self { host, process, folder }

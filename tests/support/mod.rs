@@ -9,6 +9,7 @@ pub(crate) mod lan_gateway;
 pub(crate) mod mail_programs;
 pub(crate) mod messngr;
 pub(crate) mod namespace;
+pub(crate) mod net_send;
 pub(crate) mod postfix;
 pub(crate) mod python;
 pub(crate) mod recipients;

@@ -10,7 +10,6 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::accept::Entrance;
 use super::client::{Client, Source};
 use super::dnsbl::BlockLists;
 use super::proxy;
@@ -20,6 +19,7 @@ use super::stream::{self, Stream};
 use super::tls::{HandshakeFault, Secured, handshake};
 use super::told::Topic;
 use crate::config::settings::{SmtpListener, TlsStart};
+use crate::listen::accept::Entrance;
 use crate::policy::admission::Acquaintance;
 use crate::policy::relay::ListenerPolicy;
 use crate::session::sasl::Nonces;
@@ -47,6 +47,9 @@ pub(super) struct Door {
 }
 
 impl Entrance for Door {
+    const CLIENTS: &'static str = "SMTP clients";
+    const LIMIT: &'static str = "relay.limits.connections_in_all";
+
     fn enter(&self, stream: TcpStream, peer: SocketAddr) {
         let acquaintance = self.listener.acquaintance_of(peer.ip().to_canonical());
         if self.sessions.len() >= self.listener.shared.most_connections_for(acquaintance) {

@@ -1,12 +1,11 @@
 //! The SMTP front-end: sockets, TLS and shared state around [`crate::session::smtp_server`].
 //!
-//! A connection is taken (`accept`), its client found out (`client`, `proxy`), admitted or turned away (`listener`),
+//! A connection is taken (by what all listeners share), its client found out (`client`, `proxy`), admitted or turned away (`listener`),
 //! perhaps put under TLS (`tls`); then one small task drives its session (`session`) and answers what the machine asks
 //! (`answers`): from the tar pit, the accounts, the directory, and at last the spool (`content`).
 
 #![expect(clippy::disallowed_methods, reason = "the edge where the end of a stop is timed")]
 
-mod accept;
 mod answers;
 pub mod authenticator;
 pub mod certificate;
@@ -19,7 +18,6 @@ mod proxy;
 mod session;
 mod shared;
 mod sightings;
-pub mod socket;
 mod stream;
 mod tap;
 mod tarpit;
@@ -40,11 +38,12 @@ use self::certificate::{Certificate, CertificateError, Reload};
 use self::dnsbl::{BlockLists, NameServers};
 use self::listener::{Door, Listener};
 use self::shared::Shared;
-use self::socket::BindError;
 pub use self::tarpit::{TarpitReport, TarpitView};
 use crate::config::settings::{CertificateFiles, Settings, SmtpFrontEnd};
 use crate::directory::{self, Directory};
 use crate::inventory::Inventory;
+use crate::listen::accept;
+use crate::listen::stream_socket::{self, BindError, Service};
 use crate::message::id::ListenerName;
 use crate::spool::Spool;
 use crate::telemetry::metrics::Metrics;
@@ -62,7 +61,7 @@ impl Sockets {
         let mut bound = Vec::new();
         for (number, listener) in settings.listeners.iter().enumerate() {
             for &address in &listener.addresses {
-                let socket = socket::listen(&listener.policy.name, address)?;
+                let socket = stream_socket::listen(&Service::smtp(&listener.policy.name), address)?;
                 let address = socket.local_addr().unwrap_or(address);
                 bound.push((number, socket, address));
             }

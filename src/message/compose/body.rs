@@ -9,7 +9,7 @@ use mail_builder::mime::{BodyPart, MimePart};
 use super::line::{LINE_LIMIT, line, lines};
 use super::{Identity, hash_text};
 use crate::message::mail::{Gathered, Spooled};
-use crate::message::notice::{Kind, Notice};
+use crate::message::notice::{Kind, Listener, Notice};
 
 /// What stands where a text is missing.
 pub(super) const NO_TEXT: &str = "(no text)";
@@ -82,12 +82,15 @@ fn provenance(message: &Spooled, notice: &Notice<'_>, identity: &Identity) -> St
         "Sent to \"{to}\" by a host that calls itself \"{originator}\" (NetBIOS name {name}),\n\
          from {source} at {at}.\n\
          NetBIOS does not authenticate senders: the name is a claim.\n\
-         Heard on {mailslot} by {hostname}; message {id}{rule}.\n",
+         {heard} by {hostname}; message {id}{rule}.\n",
         to = line(&notice.to, LINE_LIMIT),
         name = line(&notice.source_name.to_string(), LINE_LIMIT),
         source = arrival.source.ip(),
         at = clock(arrival.at, identity),
-        mailslot = line(&notice.mailslot, LINE_LIMIT),
+        heard = match arrival.listener {
+            Listener::Datagram => format!("Heard on {}", line(&notice.mailslot, LINE_LIMIT)),
+            Listener::Messenger => "Taken from a session on TCP 139".to_owned(),
+        },
         hostname = identity.hostname,
         id = message.id,
     )

@@ -268,6 +268,14 @@ fn a_notice_reads_as_its_sender_meant_it_and_says_what_is_only_claimed() {
 }
 
 #[test]
+fn a_notice_that_a_session_brought_says_so() {
+    let mut notice = notice("UPS-07", "UPS on battery");
+    notice.arrival.listener = Listener::Messenger;
+    let text = mail_of(notice).text();
+    assert!(text.contains("\nTaken from a session on TCP 139 by gw1.plant.example; message "), "{text}");
+}
+
+#[test]
 fn no_originator_adds_a_header_an_address_or_a_recipient() {
     let controls: String = (1..=15).map(char::from).collect();
     let long = "A".repeat(60_000);

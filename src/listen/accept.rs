@@ -13,6 +13,10 @@ use crate::telemetry::log::Recurring;
 
 /// What is done with connections.
 pub(super) trait Entrance {
+    /// Who connects, in the log.
+    const CLIENTS: &'static str;
+    /// The limit that the operator may lower where there are too few files, in the log.
+    const LIMIT: &'static str;
     /// Serves one; returns at once.
     fn enter(&self, stream: TcpStream, peer: SocketAddr);
     /// Turns one away that there are no files for.
@@ -23,7 +27,7 @@ pub(super) trait Entrance {
 ///
 /// A process that may open no more files would leave clients without an answer in the kernel's line until they give up: a
 /// file that is kept open for this case is closed, so that one after the other can be told to come later.
-pub(super) async fn accept(listener: TcpListener, entrance: impl Entrance, stop: CancellationToken) {
+pub(super) async fn accept<E: Entrance>(listener: TcpListener, entrance: E, stop: CancellationToken) {
     let mut spare = spare();
     let mut trouble = Recurring::new(TELL_EVERY);
     loop {
@@ -43,7 +47,7 @@ pub(super) async fn accept(listener: TcpListener, entrance: impl Entrance, stop:
             continue;
         }
         if let Some(count) = trouble.happened(1, Instant::now()) {
-            tell(&listener, &error, count);
+            tell::<E>(&listener, &error, count);
         }
         if is_out_of_files(&error) {
             drop(spare.take());
@@ -59,18 +63,25 @@ pub(super) async fn accept(listener: TcpListener, entrance: impl Entrance, stop:
     }
 }
 
-fn tell(listener: &TcpListener, error: &io::Error, count: u64) {
+fn tell<E: Entrance>(listener: &TcpListener, error: &io::Error, count: u64) {
     let address = listener.local_addr().map_or_else(|_| String::from("?"), |address| address.to_string());
     if is_out_of_files(error) {
         tracing::error!(
             address,
+            clients = E::CLIENTS,
+            limit = E::LIMIT,
             count,
             %error,
-            "SMTP connections cannot be taken: raise LimitNOFILE in the systemd unit (`ulimit -n`), or lower \
-             relay.limits.connections_in_all."
+            "Connections cannot be taken: raise LimitNOFILE in the systemd unit (`ulimit -n`), or lower the limit named here."
         );
     } else {
-        tracing::warn!(address, count, %error, "SMTP connections could not be taken; trying again.");
+        tracing::warn!(
+            address,
+            clients = E::CLIENTS,
+            count,
+            %error,
+            "Connections could not be taken; trying again."
+        );
     }
 }
 

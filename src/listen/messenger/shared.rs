@@ -1,0 +1,176 @@
+//! What all connections share: the settings, the limits, the spool.
+#![expect(clippy::disallowed_methods, reason = "the edge where time is read")]
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::judgement::Judgement;
+use crate::listen::judge::Verdict;
+use crate::message::mail::Message;
+use crate::message::notice::Arrival;
+use crate::message::session_message::SessionMessage;
+use crate::policy::admission::{Acquaintance, ConnectionLimits, ConnectionVerdict, Connections};
+use crate::policy::called_name::CalledNames;
+use crate::policy::client_network::{ClientNetwork, Prefixes};
+use crate::policy::heard::Claim;
+use crate::session::netbios_session::{Abandoned, Decision, Profile, Timeouts};
+use crate::spool::{Spool, SpoolError};
+use crate::telemetry::log::Recurring;
+use crate::telemetry::metrics::messenger::{MessengerMetrics, SessionMessageOutcome, SessionRefusal};
+use crate::telemetry::metrics::{Metrics, Withheld};
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    names: Arc<CalledNames>,
+    judgement: Judgement,
+    spool: Spool,
+    pub(super) metrics: Arc<Metrics>,
+    messenger: MessengerMetrics,
+    connections: Mutex<Connections>,
+    refusals: Mutex<Recurring>,
+    spool_faults: Mutex<Recurring>,
+}
+
+/// A connection that counts among those of its source, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    shared: Arc<Shared>,
+    source: ClientNetwork,
+}
+
+impl Admitted {
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        locked(&self.shared.connections).closed(self.source);
+        self.shared.messenger.connections().dec();
+    }
+}
+
+impl Shared {
+    pub(super) fn new(names: CalledNames, judgement: Judgement, spool: Spool, metrics: Arc<Metrics>) -> Self {
+        Self {
+            names: Arc::new(names),
+            judgement,
+            spool,
+            messenger: metrics.messenger(),
+            metrics,
+            connections: Mutex::new(Connections::new(LIMITS)),
+            refusals: Mutex::new(Recurring::new(TELL_EVERY)),
+            spool_faults: Mutex::new(Recurring::new(TELL_EVERY)),
+        }
+    }
+
+    /// What a session knows of the gateway.
+    pub(super) fn profile(&self) -> Profile {
+        Profile { names: Arc::clone(&self.names), timeouts: Timeouts::default() }
+    }
+
+    /// Whether one more connection is served that came so.
+    pub(super) fn admit(self: &Arc<Self>, arrival: &Arrival) -> Result<Admitted, SessionRefusal> {
+        let now = Instant::now();
+        if !self.judgement.is_heard(arrival, now) {
+            return Err(SessionRefusal::NotAllowed);
+        }
+        let source = EACH_ADDRESS.network_of(arrival.source.ip());
+        match locked(&self.connections).admit(source, Acquaintance::Stranger, now) {
+            ConnectionVerdict::Admitted => {
+                self.messenger.connections().inc();
+                Ok(Admitted { shared: Arc::clone(self), source })
+            }
+            ConnectionVerdict::TooManyInAll => Err(SessionRefusal::ConnectionsInAll),
+            ConnectionVerdict::TooManyOfNetwork | ConnectionVerdict::TooFast => {
+                Err(SessionRefusal::ConnectionsOfSource)
+            }
+        }
+    }
+
+    /// A connection was turned away: counted, and said now and then.
+    pub(super) fn refused(&self, source: IpAddr, reason: SessionRefusal) {
+        self.messenger.refused(reason);
+        if reason == SessionRefusal::NotAllowed {
+            // Who judges says so.
+            return;
+        }
+        if let Some(count) = locked(&self.refusals).happened(1, Instant::now()) {
+            tracing::warn!(
+                %source,
+                reason = reason.as_str(),
+                count,
+                "Connections for `net send` were turned away; the latest came from this source."
+            );
+        }
+    }
+
+    /// A message that was begun is not delivered.
+    pub(super) fn abandoned(&self, why: Abandoned) {
+        self.messenger.message(match why {
+            Abandoned::Incomplete | Abandoned::Restarted => SessionMessageOutcome::Incomplete,
+            Abandoned::TooLong => SessionMessageOutcome::TooLong,
+        });
+    }
+
+    /// Makes a message durable, where it is to be delivered. The decision is for its sender.
+    pub(super) async fn decide(&self, message: &SessionMessage, arrival: Arrival) -> Decision {
+        let outcome = match self.judgement.of(message, arrival, Instant::now()) {
+            Verdict::Deliver(message, claim) => self.keep(*message, claim).await,
+            Verdict::Discarded => SessionMessageOutcome::Discarded,
+            Verdict::Withheld(Withheld::Duplicate) => SessionMessageOutcome::Duplicate,
+            Verdict::Withheld(Withheld::Throttled) => SessionMessageOutcome::Throttled,
+            Verdict::Withheld(Withheld::SwitchedOff | Withheld::NotAllowed) => {
+                SessionMessageOutcome::SwitchedOff
+            }
+        };
+        self.messenger.message(outcome);
+        match outcome {
+            SessionMessageOutcome::Durable => Decision::Durable,
+            SessionMessageOutcome::Duplicate => Decision::Duplicate,
+            SessionMessageOutcome::Discarded
+            | SessionMessageOutcome::Throttled
+            | SessionMessageOutcome::SwitchedOff
+            | SessionMessageOutcome::SpoolRefused
+            | SessionMessageOutcome::TooLong
+            | SessionMessageOutcome::Incomplete => Decision::Refused,
+        }
+    }
+
+    async fn keep(&self, message: Message, claim: Claim) -> SessionMessageOutcome {
+        match self.spool.accept(message).await {
+            Ok(id) => {
+                tracing::debug!(%id, "Accepted: a message of a session is durable.");
+                self.judgement.durable(claim, Instant::now());
+                SessionMessageOutcome::Durable
+            }
+            Err(error) => {
+                self.tell_spool_fault(&error);
+                self.judgement.lost(claim);
+                SessionMessageOutcome::SpoolRefused
+            }
+        }
+    }
+
+    fn tell_spool_fault(&self, error: &SpoolError) {
+        if let Some(count) = locked(&self.spool_faults).happened(1, Instant::now()) {
+            tracing::error!(count, %error, "Messages of sessions cannot be made durable; their senders are refused.");
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many connections there may be: a sender has one for each message it is sending, and a connection that waits is a few
+/// kilobytes. An eighth of those in all stays unused.
+const LIMITS: ConnectionLimits = ConnectionLimits { per_network: Some(64), rate: None, in_all: 2048 };
+
+/// Sources are counted one by one.
+const EACH_ADDRESS: Prefixes = Prefixes { ipv4: 32, ipv6: 128, private: 32 };
+
+const TELL_EVERY: Duration = Duration::from_secs(60);
