@@ -1,4 +1,4 @@
-//! The socket on UDP 138, and why it could not be had.
+//! The sockets on UDP 138 and 137, and why they could not be had.
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
@@ -7,6 +7,41 @@ use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::owner::{self, Taken};
+
+/// What is heard on a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// The datagram service, UDP 138.
+    Datagram,
+    /// The name service, UDP 137.
+    Name,
+}
+
+impl Service {
+    /// Where the operator chooses its address.
+    #[must_use]
+    pub const fn setting(self) -> &'static str {
+        match self {
+            Self::Datagram => "`listeners.datagram.address`",
+            Self::Name => "`listeners.name_service.address`",
+        }
+    }
+
+    const fn port(self) -> u16 {
+        match self {
+            Self::Datagram => 138,
+            Self::Name => 137,
+        }
+    }
+
+    /// One that needs no privilege.
+    const fn high_port(self) -> u16 {
+        match self {
+            Self::Datagram => 10138,
+            Self::Name => 10137,
+        }
+    }
+}
 
 /// A bound socket that hears unicast and broadcast datagrams and tells where each was addressed.
 ///
@@ -24,7 +59,10 @@ impl DatagramSocket {
     /// second. Taken only while datagrams wait.
     pub const RECEIVE_BUFFER: usize = 16 << 20;
 
-    /// Binds `address`, with a large receive buffer.
+    /// What is asked for on the name service: questions are short, and are repeated where they are lost.
+    pub const NAME_SERVICE_BUFFER: usize = 1 << 20;
+
+    /// Binds `address` for the datagram service, with a large receive buffer.
     ///
     /// # Errors
     /// [`BindError`], whose text tells the operator what to do.
@@ -32,14 +70,26 @@ impl DatagramSocket {
         Self::bind_with_buffer(address, Self::RECEIVE_BUFFER)
     }
 
-    /// Binds `address` with a receive buffer of about `bytes`; without `CAP_NET_ADMIN` the kernel gives no more than
-    /// `net.core.rmem_max`.
+    /// Binds `address` for the name service.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub fn bind_name_service(address: SocketAddr) -> Result<Self, BindError> {
+        Self::bind_for(Service::Name, address, Self::NAME_SERVICE_BUFFER)
+    }
+
+    /// Binds `address` for the datagram service with a receive buffer of about `bytes`; without `CAP_NET_ADMIN` the
+    /// kernel gives no more than `net.core.rmem_max`.
     ///
     /// # Errors
     /// As [`Self::bind`].
     pub fn bind_with_buffer(address: SocketAddr, bytes: usize) -> Result<Self, BindError> {
+        Self::bind_for(Service::Datagram, address, bytes)
+    }
+
+    fn bind_for(service: Service, address: SocketAddr, bytes: usize) -> Result<Self, BindError> {
         let SocketAddr::V4(wanted) = address else {
-            return Err(BindError::NotIpv4 { address });
+            return Err(BindError::NotIpv4 { service, address });
         };
         let failed = |operation| move |source| BindError::Io { address: wanted, operation, source };
         let socket =
@@ -53,7 +103,7 @@ impl DatagramSocket {
             socket.set_recv_buffer_size(bytes).map_err(failed("set SO_RCVBUF"))?;
         }
         let receive_buffer = socket.recv_buffer_size().map_err(failed("read SO_RCVBUF"))?;
-        socket.bind(&SockAddr::from(wanted)).map_err(|source| BindError::of(wanted, source))?;
+        socket.bind(&SockAddr::from(wanted)).map_err(|source| BindError::of(service, wanted, source))?;
         let bound = socket.local_addr().map_err(failed("read its address"))?;
         let address = bound.as_socket_ipv4().unwrap_or(wanted);
         Ok(Self { socket: socket.into(), address, receive_buffer })
@@ -84,11 +134,12 @@ pub enum BindError {
     /// The kernel lets only privileged processes bind low ports.
     #[error(
         "cannot hear on UDP {address}: ports below 1024 need CAP_NET_BIND_SERVICE; start it by its systemd unit, or run \
-         `setcap cap_net_bind_service=+ep` on the program, or set `listeners.datagram.address` to a high port such as \
-         {}:10138",
-        address.ip()
+         `setcap cap_net_bind_service=+ep` on the program, or set {} to a high port such as {}:{}",
+        service.setting(), address.ip(), service.high_port()
     )]
     NotPermitted {
+        /// What was to be heard there.
+        service: Service,
         /// What was asked for.
         address: SocketAddrV4,
     },
@@ -103,19 +154,23 @@ pub enum BindError {
     /// The host does not have the address.
     #[error(
         "cannot hear on UDP {address}: no interface of this host has {}; `ip address` shows those it has, and 0.0.0.0 in \
-         `listeners.datagram.address` hears on all of them, broadcasts included",
-        address.ip()
+         {} hears on all of them, broadcasts included",
+        address.ip(), service.setting()
     )]
     NotOurs {
+        /// What was to be heard there.
+        service: Service,
         /// What was asked for.
         address: SocketAddrV4,
     },
     /// NetBIOS over UDP is defined for IPv4 only (RFC 1002 §4).
     #[error(
-        "cannot hear on UDP {address}: NetBIOS datagrams exist on IPv4 only; set `listeners.datagram.address` to an \
-         IPv4 address, for example 0.0.0.0:138"
+        "cannot hear on UDP {address}: NetBIOS exists on IPv4 only; set {} to an IPv4 address, for example 0.0.0.0:{}",
+        service.setting(), service.port()
     )]
     NotIpv4 {
+        /// What was to be heard there.
+        service: Service,
         /// What was asked for.
         address: SocketAddr,
     },
@@ -132,22 +187,19 @@ pub enum BindError {
 }
 
 impl BindError {
-    fn of(address: SocketAddrV4, source: io::Error) -> Self {
+    fn of(service: Service, address: SocketAddrV4, source: io::Error) -> Self {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the kinds of errors are the kernel's, not ours")]
         match source.kind() {
-            io::ErrorKind::PermissionDenied => Self::NotPermitted { address },
+            io::ErrorKind::PermissionDenied => Self::NotPermitted { service, address },
             io::ErrorKind::AddrInUse => {
-                let taken = Taken::find(owner::Protocol::Udp, address.into(), SETTING.to_owned());
+                let taken = Taken::find(owner::Protocol::Udp, address.into(), service.setting().to_owned());
                 Self::InUse { address, taken }
             }
-            io::ErrorKind::AddrNotAvailable => Self::NotOurs { address },
+            io::ErrorKind::AddrNotAvailable => Self::NotOurs { service, address },
             _ => Self::Io { address, operation: "bind it", source },
         }
     }
 }
-
-/// Where the operator chooses the address.
-const SETTING: &str = "`listeners.datagram.address`";
 
 #[cfg(test)]
 mod tests {
@@ -162,12 +214,24 @@ mod tests {
 
     #[test]
     fn a_low_port_without_the_privilege_gets_three_ways_out() {
-        let text = BindError::of(any(138), io::Error::from_raw_os_error(nix::libc::EACCES)).to_string();
+        let text =
+            BindError::of(Service::Datagram, any(138), io::Error::from_raw_os_error(nix::libc::EACCES))
+                .to_string();
         assert_eq!(
             text,
             "cannot hear on UDP 0.0.0.0:138: ports below 1024 need CAP_NET_BIND_SERVICE; start it by its systemd unit, or \
              run `setcap cap_net_bind_service=+ep` on the program, or set `listeners.datagram.address` to a high port such \
              as 0.0.0.0:10138"
+        );
+    }
+
+    #[test]
+    fn for_the_name_service_the_ways_out_are_its_own() {
+        let text = BindError::of(Service::Name, any(137), io::Error::from_raw_os_error(nix::libc::EACCES))
+            .to_string();
+        assert!(
+            text.ends_with("set `listeners.name_service.address` to a high port such as 0.0.0.0:10137"),
+            "{text}"
         );
     }
 
