@@ -34,6 +34,7 @@ use crate::listen::datagram::Receiver;
 use crate::listen::intake::{Intake, Left};
 use crate::listen::judge::{Hearing, Judge, Shared};
 use crate::listen::messenger::{self, Messenger};
+use crate::listen::name_service::NameService;
 use crate::listen::pickup::{FolderError, Pickup};
 use crate::listen::pipeline::Pipeline;
 use crate::listen::smtp::{self, FrontEnd, FrontEndError};
@@ -56,6 +57,7 @@ pub struct Gateway {
     scheduler: Scheduler,
     receiver: JoinHandle<()>,
     intake: JoinHandle<Left>,
+    name_service: Option<JoinHandle<()>>,
     front_end: FrontEnd,
     messenger: Option<Messenger>,
     pickup: Option<JoinHandle<()>>,
@@ -83,7 +85,7 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
-    /// UDP 138 cannot be had.
+    /// UDP 138 or 137 cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
     /// A TCP port for SMTP or for sessions of `net send` cannot be had.
@@ -136,6 +138,7 @@ impl Gateway {
         let readiness = Readiness::default();
         let socket = DatagramSocket::bind(settings.datagram)?;
         let datagram = SocketAddr::V4(socket.address());
+        let names = NameService::bind(&settings)?;
         let doors = smtp::Sockets::bind(&settings.smtp)?;
         let messenger = messenger::Bound::bind(&settings)?;
         let (monitors, admin) = bind_admin(settings.admin).await?;
@@ -155,6 +158,13 @@ impl Gateway {
         let receiver = Receiver::new(socket, pipeline, Arc::clone(&backlog), Arc::clone(&metrics))
             .map_err(|source| StartError::Watch { address: datagram, source })?;
         let intake = Intake::new(backlog, spool.clone(), Arc::clone(&metrics));
+        let name_service = names
+            .map(|socket| {
+                let address = SocketAddr::V4(socket.address());
+                NameService::new(socket, &settings, inventory.clone(), Arc::clone(&metrics))
+                    .map_err(|source| StartError::Watch { address, source })
+            })
+            .transpose()?;
 
         let front_end =
             FrontEnd::start(doors, &settings, spool.clone(), inventory.clone(), Arc::clone(&metrics))?;
@@ -166,6 +176,8 @@ impl Gateway {
         let (stop_receiver, give_up_intake) = (CancellationToken::new(), CancellationToken::new());
         let receiver = spawn_vital(&broke, receiver.run(heard, stop_receiver.clone()));
         let intake = spawn_vital(&broke, intake.run(give_up_intake.clone()));
+        let name_service =
+            name_service.map(|service| spawn_vital(&broke, service.run(stop_receiver.clone())));
         let pickup = pickup.map(|pickup| spawn_vital(&broke, pickup.run(stop_receiver.clone())));
 
         let about = About { hostname, started_at, datagram, admin, smtp: front_end.addresses().to_vec() };
@@ -197,6 +209,7 @@ impl Gateway {
             scheduler,
             receiver,
             intake,
+            name_service,
             front_end,
             messenger,
             pickup,
@@ -280,6 +293,11 @@ impl Gateway {
         }
         if !delivered {
             left.push("deliveries");
+        }
+        if let Some(names) = self.name_service
+            && !matches!(timeout_at(end, names).await, Ok(Ok(())))
+        {
+            left.push("name service");
         }
         if let Some(pickup) = self.pickup
             && !matches!(timeout_at(end, pickup).await, Ok(Ok(())))

@@ -10,7 +10,8 @@ use mailslotd::session::smtp_server::Denial;
 use mailslotd::telemetry::metrics::messenger::{SessionMessageOutcome, SessionRefusal};
 use mailslotd::telemetry::metrics::smtp::{AuthOutcome, CLASSES, MessageOutcome, Refusal, TurnedAway};
 use mailslotd::telemetry::metrics::{
-    DeliveryResult, DestinationState, DropReason, ReportKind, ReportOutcome, SpoolState, TABLE,
+    ConflictWith, DeliveryResult, DestinationState, DropReason, NameState, ReportKind, ReportOutcome,
+    SpoolState, TABLE,
 };
 use regex::Regex;
 use serde_json::Value;
@@ -165,6 +166,8 @@ fn known_values(metric: &str, label: &str) -> Vec<&'static str> {
         ("mailslotd_destination_state", "state") => {
             DestinationState::ALL.map(DestinationState::as_str).to_vec()
         }
+        ("mailslotd_netbios_names", "state") => NameState::ALL.map(NameState::as_str).to_vec(),
+        ("mailslotd_name_conflicts_total", "with") => ConflictWith::ALL.map(ConflictWith::as_str).to_vec(),
         ("mailslotd_spool_messages", "state") => {
             use SpoolState::{Corrupt, Failed, Held, Queued};
             [Queued, Held, Failed, Corrupt].map(SpoolState::as_str).to_vec()

@@ -96,7 +96,7 @@ enum Broken {
 
 async fn show(mut settings: Settings, scratch: &Scratch, args: &Args) -> Result<Exit, Broken> {
     let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    (settings.datagram, settings.admin) = (loopback(0), loopback(0));
+    (settings.datagram, settings.name_service, settings.admin) = (loopback(0), loopback(0), loopback(0));
     let hearing = Arc::new(Hearing::of(&settings));
     let gateway = Gateway::start(settings).await?;
     answer("A gateway on loopback, with rules of its own. What old machines send goes in as UDP datagrams:");

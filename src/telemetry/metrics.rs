@@ -2,6 +2,7 @@
 
 mod lookups;
 pub mod messenger;
+mod names;
 mod pickup;
 mod reports;
 pub mod smtp;
@@ -15,6 +16,7 @@ use crate::message::id::{DestinationName, RuleName};
 use crate::message::mail::Class;
 use crate::message::notice::Listener;
 pub use lookups::{DirectoryAnswer, DnsblOutcome, SourceKind};
+pub use names::{ConflictWith, NameState};
 pub use pickup::PickupOutcome;
 pub use reports::{ReportKind, ReportOutcome};
 
@@ -246,6 +248,20 @@ metrics! {
         "Legacy messages that were not taken though no rule discards them: their source is not heard, the switch is off, copies, too many.";
     netbios_packets_sent: IntCounter, "mailslotd_netbios_packets_sent_total", [],
         "NetBIOS packets this gateway sent; stays 0 in mode observe.";
+    name_packets_received: IntCounter, "mailslotd_name_packets_received_total", [],
+        "Packets read from UDP 137.";
+    name_packets_ignored: IntCounterVec, "mailslotd_name_packets_ignored_total", ["reason"],
+        "Packets of UDP 137 that nothing came of, by reason: malformed, a stranger, too many, a demand to give up a name and so on.";
+    name_queries: IntCounterVec, "mailslotd_name_queries_total", ["answer"],
+        "Name queries and node status requests heard, by what became of them; `observed` in mode observe.";
+    netbios_names: IntGaugeVec, "mailslotd_netbios_names", ["name", "suffix", "state"],
+        "1 for the state that a name of ours is in, 0 for the others; `conflict` is another host's.";
+    name_conflicts: IntCounterVec, "mailslotd_name_conflicts_total", ["with"],
+        "Names of ours that turned out to be another host's, as the host itself or a WINS server says.";
+    name_claims_refused: IntCounter, "mailslotd_name_claims_refused_total", [],
+        "Claims of other hosts to names of ours that were refused.";
+    wins_silent: IntGauge, "mailslotd_wins_silent", [],
+        "WINS servers that do not answer.";
     backlog_bytes: IntGauge, "mailslotd_backlog_bytes", [],
         "Bytes of messages between socket and spool; at most 32 MiB.";
     spool_messages: IntGaugeVec, "mailslotd_spool_messages", ["destination", "state"],

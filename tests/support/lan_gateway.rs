@@ -39,9 +39,25 @@ impl Gateway {
         wait_for(Duration::from_secs(30), "mailslotd is ready", || self.host.get(ADMIN, "/readyz"));
     }
 
+    /// Waits until so many names are its own.
+    pub(crate) fn wait_until_claimed(&self, names: usize) {
+        self.wait_until_ready();
+        wait_for(Duration::from_secs(30), "the names are claimed", || {
+            let metrics = self.host.get(ADMIN, "/metrics")?;
+            let lines = metrics.lines().filter(|line| line.starts_with("mailslotd_netbios_names{"));
+            let claimed = lines.filter(|line| line.contains("state=\"claimed\"") && line.ends_with(" 1"));
+            (claimed.count() == names).then_some(())
+        });
+    }
+
     /// Waits until it ends by itself.
     pub(crate) fn ended(&mut self, within: Duration) -> ExitStatus {
         self.process.ended(within)
+    }
+
+    /// SIGTERM; it ends in order by itself.
+    pub(crate) fn terminate(&self) {
+        self.process.terminate();
     }
 
     /// Its log so far.

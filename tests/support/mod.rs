@@ -8,6 +8,7 @@ pub(crate) mod gateway;
 pub(crate) mod lan_gateway;
 pub(crate) mod mail_programs;
 pub(crate) mod messngr;
+pub(crate) mod name_programs;
 pub(crate) mod namespace;
 pub(crate) mod net_send;
 pub(crate) mod postfix;

@@ -145,6 +145,12 @@ impl Running {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id().try_into().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    }
+
     /// Waits until it ends by itself.
     pub(crate) fn ended(&mut self, within: Duration) -> ExitStatus {
         wait_for(within, "the process ends", || self.child.try_wait().unwrap())

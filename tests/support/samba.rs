@@ -11,12 +11,17 @@ use super::{Missing, has_program};
 /// nmbd, and the folder it lives in.
 pub(crate) struct Nmbd {
     process: Running,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Nmbd {
     /// Starts nmbd on `host` under a NetBIOS name. It announces itself at once, and every few seconds to LAN Managers.
     pub(crate) fn start(host: &Host, netbios_name: &str) -> Result<Self, Missing> {
+        Self::start_with(host, netbios_name, "")
+    }
+
+    /// As [`Self::start`], with these lines of its `[global]` section beside or instead of the others.
+    pub(crate) fn start_with(host: &Host, netbios_name: &str, settings: &str) -> Result<Self, Missing> {
         if !has_program("nmbd") {
             return Err(Missing("nmbd is missing: apt-get install samba".to_owned()));
         }
@@ -48,14 +53,20 @@ impl Nmbd {
             configuration.push_str(&format!("{key} = {}\n", path(name)));
         }
         configuration.push_str(&format!("log file = {}\n", path("log")));
+        configuration.push_str(settings);
         fs::write(path("smb.conf"), configuration).unwrap();
         let arguments = ["-F", "--no-process-group", "-s", &path("smb.conf")];
         let process = host.start("nmbd", &arguments, folder.path().join("output"));
-        Ok(Self { process, _folder: folder })
+        Ok(Self { process, folder })
     }
 
     /// What it has said so far.
     pub(crate) fn said(&self) -> String {
         self.process.said()
+    }
+
+    /// Its own log so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }

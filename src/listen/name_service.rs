@@ -1,0 +1,292 @@
+//! UDP 137: in mode observe, which names are asked for and answered by nobody; in mode answer, the owner of our names.
+#![expect(clippy::disallowed_methods, reason = "the edge where the time of arrival is read")]
+
+use std::io;
+use std::net::SocketAddrV4;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio_util::sync::CancellationToken;
+
+use super::receive::{Batch, Received};
+use super::socket::{BindError, DatagramSocket};
+use crate::config::settings::{Mode, Settings};
+use crate::inventory::Inventory;
+use crate::session::name_owner::{Heard, Identity, NameOwner, Output};
+use crate::telemetry::log::Recurring;
+use crate::telemetry::metrics::Metrics;
+use crate::wire::name_service::Packet;
+use asked::Asked;
+use neighbourhood::Neighbourhood;
+use tell::Told;
+
+mod asked;
+mod neighbourhood;
+mod send;
+mod tell;
+
+/// Hears the name service and, in mode answer, takes part in it.
+///
+/// It waits for the socket alone. What others send is answered at once or not at all; nothing is queued.
+#[derive(Debug)]
+pub struct NameService {
+    socket: UdpSocket,
+    address: SocketAddrV4,
+    ear: Ear,
+}
+
+/// Everything but the socket.
+#[derive(Debug)]
+struct Ear {
+    /// Only in mode answer.
+    owner: Option<NameOwner>,
+    asked: Asked,
+    neighbourhood: Neighbourhood,
+    told: Told,
+    metrics: Arc<Metrics>,
+    errors: Recurring,
+    /// How long to leave the socket alone after the next error; grows while errors follow one another.
+    pause: Duration,
+}
+
+impl NameService {
+    /// The socket for it. In mode observe a port that cannot be had is told and done without: which names are asked for is
+    /// worth less than any message.
+    ///
+    /// # Errors
+    /// In mode answer, [`BindError`].
+    pub fn bind(settings: &Settings) -> Result<Option<DatagramSocket>, BindError> {
+        match (DatagramSocket::bind_name_service(settings.name_service), &settings.netbios.mode) {
+            (Ok(socket), _) => Ok(Some(socket)),
+            (Err(error), Mode::Answer(_)) => Err(error),
+            (Err(error), Mode::Observe) => {
+                tracing::warn!("{error}. Until then the inventory does not learn which names are asked for.");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The service on a bound socket; to be made inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When the runtime cannot watch the socket.
+    pub fn new(
+        socket: DatagramSocket,
+        settings: &Settings,
+        inventory: Option<Inventory>,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
+        let address = socket.address();
+        let identity = neighbourhood::identity_of(settings);
+        let wins = identity.as_ref().map(|identity| identity.askers().wins.clone()).unwrap_or_default();
+        let owner = identity.map(|identity| new_owner(identity, address.port()));
+        let ear = Ear {
+            told: Told::new(owner.as_ref(), Arc::clone(&metrics)),
+            owner,
+            asked: Asked::new(settings.decoding.clone(), inventory),
+            neighbourhood: Neighbourhood::new(settings.netbios.interfaces.clone(), *address.ip(), wins),
+            metrics,
+            errors: Recurring::new(tell::EVERY),
+            pause: FIRST_PAUSE,
+        };
+        Ok(Self { socket: UdpSocket::from_std(socket.into_inner())?, address, ear })
+    }
+
+    /// Where it listens; the real port where 0 was asked for.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddrV4 {
+        self.address
+    }
+
+    /// Hears until `stop`; then releases the names, which takes a little more than half a second.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { socket, address, mut ear } = self;
+        tracing::info!(%address, answers = ear.owner.is_some(), "Listening for the NetBIOS name service.");
+        let mut batch = Batch::new();
+        loop {
+            ear.handle_timeout(&socket, Instant::now());
+            let wake = tokio::time::Instant::from_std(ear.poll_timeout());
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep_until(wake) => {}
+                ready = socket.readable() => {
+                    let turn = ready.and_then(|()| ear.turn(&socket, &mut batch));
+                    let Err(error) = turn else {
+                        ear.pause = FIRST_PAUSE;
+                        // What still waits comes with the next turn; other tasks have theirs in between.
+                        tokio::task::yield_now().await;
+                        continue;
+                    };
+                    let pause = ear.failed(&error);
+                    tokio::select! {
+                        () = stop.cancelled() => break,
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                }
+            }
+        }
+        ear.leave(&socket).await;
+        tracing::info!(%address, "No longer listening for the NetBIOS name service.");
+    }
+}
+
+impl Ear {
+    /// Reads until nothing waits or other tasks have waited long enough.
+    fn turn(&mut self, socket: &UdpSocket, batch: &mut Batch) -> io::Result<()> {
+        for _ in 0..READS_PER_TURN {
+            let read = socket.try_io(Interest::READABLE, || {
+                let now = Instant::now();
+                batch.receive(socket, |received| {
+                    self.take(&received, now);
+                    self.put_out(socket, now);
+                })
+            });
+            match read {
+                Ok(read) => {
+                    self.metrics.name_packets_received(u64::try_from(read.datagrams).unwrap_or(u64::MAX));
+                    if read.dropped > 0 {
+                        self.metrics.name_packets_ignored("kernel", read.dropped.into());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// One packet. When the code panics on it, it costs this packet alone.
+    fn take(&mut self, received: &Received<'_>, now: Instant) {
+        let taken = catch_unwind(AssertUnwindSafe(|| self.hear(received, now)));
+        if taken.is_err() {
+            self.metrics.panicked();
+            tracing::error!(
+                source = %received.source,
+                length = received.bytes.len(),
+                "A packet of the name service was dropped because of a defect in this program; please report it with a \
+                 capture."
+            );
+        }
+    }
+
+    fn hear(&mut self, received: &Received<'_>, now: Instant) {
+        let Some(heard) = neighbourhood::heard(received) else { return };
+        let packet = match Packet::parse(received.bytes) {
+            Ok(packet) => packet,
+            Err(error) => {
+                self.metrics.name_packets_ignored("malformed", 1);
+                tracing::debug!(source = %heard.source, %error, "A packet of the name service is malformed.");
+                return;
+            }
+        };
+        match &mut self.owner {
+            Some(owner) => {
+                let verdict = owner.handle_input(now, &packet, heard);
+                self.told.verdict(verdict, &packet, heard, now);
+                if self.neighbourhood.may_have_grown(verdict) {
+                    self.neighbourhood.read_again_soon(now);
+                }
+                if neighbourhood::is_unanswered(verdict) {
+                    self.note_question(&packet, heard, now);
+                }
+            }
+            None => {
+                self.told.observed(&packet);
+                self.note_question(&packet, heard, now);
+            }
+        }
+    }
+
+    /// A question of a neighbour that we do not answer ourselves.
+    fn note_question(&mut self, packet: &Packet<'_>, heard: Heard, now: Instant) {
+        if self.neighbourhood.is_broadcast_of_neighbour(heard) {
+            self.asked.take(packet, *heard.source.ip(), now);
+        }
+    }
+
+    fn poll_timeout(&self) -> Instant {
+        let owner = self.owner.as_ref().and_then(NameOwner::poll_timeout);
+        let others = [self.asked.poll_timeout(), self.told.poll_timeout(), owner];
+        others.into_iter().flatten().fold(self.neighbourhood.poll_timeout(), Instant::min)
+    }
+
+    fn handle_timeout(&mut self, socket: &UdpSocket, now: Instant) {
+        if self.neighbourhood.poll_timeout() <= now {
+            self.neighbourhood.read(now);
+            if let Some(owner) = &mut self.owner {
+                owner.handle_links(now, self.neighbourhood.links(), &self.neighbourhood.routes());
+            }
+        }
+        if let Some(owner) = &mut self.owner {
+            owner.handle_timeout(now);
+        }
+        self.asked.handle_timeout(now);
+        self.told.handle_timeout(now);
+        self.put_out(socket, now);
+    }
+
+    /// Does what the owner wants done.
+    fn put_out(&mut self, socket: &UdpSocket, now: Instant) {
+        let Some(owner) = &mut self.owner else { return };
+        let mut changed = false;
+        while let Some(output) = owner.poll_output() {
+            match output {
+                Output::Tell(event) => {
+                    changed = true;
+                    self.told.event(event, now);
+                }
+                Output::Send(datagram) => match send::send(socket, &datagram) {
+                    Ok(()) => self.metrics.netbios_packet_sent(),
+                    Err(error) => self.told.not_sent(&error, datagram.to, now),
+                },
+            }
+        }
+        if changed {
+            self.told.standings(owner);
+        }
+    }
+
+    /// Releases all names.
+    async fn leave(&mut self, socket: &UdpSocket) {
+        if let Some(owner) = &mut self.owner {
+            owner.leave(Instant::now());
+        }
+        self.put_out(socket, Instant::now());
+        while let Some(due) = self.owner.as_ref().and_then(NameOwner::poll_timeout) {
+            tokio::time::sleep_until(due.into()).await;
+            if let Some(owner) = &mut self.owner {
+                owner.handle_timeout(Instant::now());
+            }
+            self.put_out(socket, Instant::now());
+        }
+    }
+
+    /// An error of the socket: it is said, and the socket left alone for longer each time.
+    fn failed(&mut self, error: &io::Error) -> Duration {
+        if let Some(count) = self.errors.happened(1, Instant::now()) {
+            tracing::warn!(%error, count, "The socket of the name service reported an error; it is read again.");
+        }
+        let pause = self.pause;
+        self.pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+        pause
+    }
+}
+
+fn new_owner(identity: Identity, port: u16) -> NameOwner {
+    let mut transaction = [0; 2];
+    if getrandom::fill(&mut transaction).is_err() {
+        tracing::debug!("There is no randomness; name service transactions count from zero.");
+    }
+    NameOwner::new(identity, port, u16::from_ne_bytes(transaction), Instant::now())
+}
+
+/// With [`Batch::SIZE`] packets each.
+const READS_PER_TURN: usize = 4;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
