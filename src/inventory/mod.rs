@@ -14,14 +14,17 @@
 
 mod client;
 mod clients;
+mod comparison;
 mod habits;
 mod host;
 mod hosts;
 mod kept;
+mod migration;
 mod names;
 mod recorder;
 mod schema;
 mod sighting;
+mod snapshot;
 mod verdict;
 mod writer;
 
@@ -33,12 +36,15 @@ use tokio::sync::oneshot;
 
 pub use crate::wire::smtp::quirk::{Quirk, Quirks};
 pub use client::SmtpClient;
+pub use comparison::{Change, ChangedHost, Comparison};
 pub use habits::Habits;
 pub use host::{AddressSeen, ChannelUse, Host, MessagesSent, NamedBy};
+pub use migration::{Dependence, RECENT, advice};
 pub use names::{AskedName, Asker};
 pub use recorder::HostRecorder;
 pub use schema::{Contents, InventoryError};
 pub use sighting::{Acquaintance, AuthSeen, SmtpClientSeen, TlsSeen};
+pub use snapshot::{Gathering, Snapshot};
 pub use verdict::{Reason, Verdict, verdict_of};
 use writer::{Order, Writer};
 

@@ -2,7 +2,8 @@
 
 use super::line::bounded_line;
 use super::{
-    Channel, HostName, HostSighting, MOST_COMMENT, MOST_NAME, MessageSeen, Presence, Role, Roles, SystemGuess,
+    Channel, HostName, HostSighting, MOST_COMMENT, MOST_NAME, MessageSeen, Presence, Purpose, Role, Roles,
+    SystemGuess,
 };
 use crate::message::notice::{Kind, Notice};
 use crate::wire::announcement::Announcement;
@@ -38,7 +39,7 @@ pub(super) fn read(notice: &Notice<'_>) -> HostSighting {
             Some(Announcement::Netlogon(frame)) => sighting.netlogon(&frame, notice.encoding.code_page),
             None => {}
         }
-    } else {
+    } else if sighting.channel.purpose() != Purpose::Logon {
         sighting.message = Some(MessageSeen {
             from: upper(&bounded_line(&notice.originator, MOST_NAME)),
             to: upper(&bounded_line(&notice.to, MOST_NAME)),
@@ -58,8 +59,7 @@ impl HostSighting {
         match frame {
             Frame::HostAnnouncement(host) | Frame::LocalMasterAnnouncement(host) => {
                 self.own_name(host.server_name.text(), page);
-                self.announced(host.server_type);
-                self.system = SystemGuess::of_announcement(host);
+                self.announced(host.server_type, SystemGuess::of_announcement(host));
                 self.comment = line(host.comment, page, MOST_COMMENT);
                 if matches!(frame, Frame::LocalMasterAnnouncement(_)) {
                     self.role(Role::MasterBrowser);
@@ -93,8 +93,7 @@ impl HostSighting {
     fn lanman(&mut self, frame: &lanman::Frame<'_>, page: CodePage) {
         let lanman::Frame::Announce(host) = frame else { return };
         self.own_name(host.server_name, page);
-        self.announced(host.server_type);
-        self.system = SystemGuess::of_lanman(host);
+        self.announced(host.server_type, SystemGuess::of_lanman(host));
         self.comment = line(host.comment, page, MOST_COMMENT);
     }
 
@@ -144,10 +143,12 @@ impl HostSighting {
         }
     }
 
-    /// A server type of zero is a goodbye, and says nothing else.
-    fn announced(&mut self, server_type: browser::ServerType) {
+    /// A server type of zero is a goodbye, and says nothing else: without its bits even Samba looks like a Windows.
+    fn announced(&mut self, server_type: browser::ServerType, system: Option<SystemGuess>) {
         if server_type == browser::ServerType(0) {
             self.presence = Presence::Leaves;
+        } else {
+            self.system = system;
         }
         self.roles = self.roles.union(Roles::of_server_type(server_type));
     }
