@@ -28,7 +28,7 @@ use crate::admin::limit::Limited;
 use crate::admin::readiness::{Readiness, Stage};
 use crate::config::settings::{Settings, SpoolLimits};
 use crate::delivery::scheduler::{Scheduler, SchedulerError};
-use crate::inventory::{self, Inventory};
+use crate::inventory::{self, HostRecorder, Inventory};
 use crate::listen::backlog::Backlog;
 use crate::listen::datagram::Receiver;
 use crate::listen::intake::{Intake, Left};
@@ -154,7 +154,8 @@ impl Gateway {
         let own = Arc::new(Mutex::new(OwnDatagrams::new()));
         let shared = Arc::new(Shared::default());
         let judge = || Judge::new(Arc::clone(&heard.borrow()), Arc::clone(&shared), Arc::clone(&metrics));
-        let pipeline = Pipeline::new(judge(), own, Arc::clone(&metrics));
+        let hosts = inventory.clone().map(HostRecorder::new);
+        let pipeline = Pipeline::new(judge(), own, Arc::clone(&metrics)).with_hosts(hosts);
         let receiver = Receiver::new(socket, pipeline, Arc::clone(&backlog), Arc::clone(&metrics))
             .map_err(|source| StartError::Watch { address: datagram, source })?;
         let intake = Intake::new(backlog, spool.clone(), Arc::clone(&metrics));

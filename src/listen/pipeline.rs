@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::judge::{self, Hearing, Judge};
 use crate::decode::{Layer, decode};
+use crate::inventory::HostRecorder;
 use crate::message::mail::Message;
 use crate::message::notice::{Arrival, Notice};
 use crate::policy::heard::Claim;
@@ -40,6 +41,7 @@ pub struct Pipeline {
     reassembly: Reassembly,
     own: Arc<Mutex<OwnDatagrams>>,
     metrics: Arc<Metrics>,
+    hosts: Option<HostRecorder>,
 }
 
 impl Pipeline {
@@ -47,7 +49,14 @@ impl Pipeline {
     /// after it in `metrics`.
     #[must_use]
     pub fn new(judge: Judge, own: Arc<Mutex<OwnDatagrams>>, metrics: Arc<Metrics>) -> Self {
-        Self { judge, reassembly: Reassembly::new(), own, metrics }
+        Self { judge, reassembly: Reassembly::new(), own, metrics, hosts: None }
+    }
+
+    /// Also tells the inventory, where there is one, from which hosts messages come, whatever becomes of them.
+    #[must_use]
+    pub fn with_hosts(mut self, hosts: Option<HostRecorder>) -> Self {
+        self.hosts = hosts;
+        self
     }
 
     /// Goes by these settings from the next datagram on. Fragments that wait for others are kept.
@@ -92,14 +101,19 @@ impl Pipeline {
         verdict
     }
 
-    /// When [`Self::handle_timeout`] is to be called; `None` while no fragment waits.
+    /// When [`Self::handle_timeout`] is to be called; `None` while no fragment waits and the inventory knows everything.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.reassembly.poll_timeout()
+        let hosts = self.hosts.as_ref().and_then(HostRecorder::poll_timeout);
+        [self.reassembly.poll_timeout(), hosts].into_iter().flatten().min()
     }
 
-    /// Gives up the fragments whose time has run out. Calling it at other times does no harm.
+    /// Gives up the fragments whose time has run out, and tells the inventory what was counted. Calling it at other
+    /// times does no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if let Some(hosts) = &mut self.hosts {
+            hosts.handle_timeout(now);
+        }
         let expired = self.reassembly.handle_timeout(now);
         if expired > 0 {
             let count = u64::try_from(expired).unwrap_or(u64::MAX);
@@ -158,7 +172,12 @@ impl Pipeline {
         }
         let sender = self.judge.hearing().decoding.of(arrival.source.ip());
         match decode(direct, arrival, sender) {
-            Ok(notice) => self.judge.decide(notice, now, heard).into(),
+            Ok(notice) => {
+                if let Some(hosts) = &mut self.hosts {
+                    hosts.heard(&notice, now);
+                }
+                self.judge.decide(notice, now, heard).into()
+            }
             Err(undecodable) => {
                 let reason = match undecodable.layer {
                     Layer::Transaction => DropReason::MalformedTransaction,
