@@ -80,6 +80,10 @@ fn an_old_scanner_is_told_from_a_client_that_could_go_directly_and_why() {
         String::from_utf8_lossy(&csv.stdout).contains("127.0.0.1,devices,own,scan ner,scan@corp.example,"),
         "{csv:?}"
     );
-    let without = command(&config).arg("inventory").output().unwrap();
-    assert_eq!(without.status.code(), Some(64), "{without:?}");
+    let hosts = command(&config).arg("inventory").output().unwrap();
+    assert_eq!(hosts.status.code(), Some(0), "{hosts:?}");
+    assert!(
+        String::from_utf8_lossy(&hosts.stdout).starts_with("No host "),
+        "SMTP clients are no legacy hosts"
+    );
 }

@@ -16,7 +16,7 @@ use super::api::{
 };
 use super::glance::Glance;
 use crate::delivery::scheduler::Scheduler;
-use crate::inventory::{Inventory, SmtpClient};
+use crate::inventory::{Inventory, SmtpClient, Snapshot};
 use crate::message::id::{DestinationName, NotAQueueId, QueueId};
 use crate::message::recipient::RecipientNumber;
 use crate::spool::{Copy, Filter, Shown, Spool, SpoolError, SpoolState, Which};
@@ -35,6 +35,15 @@ pub struct Control {
 }
 
 impl Control {
+    fn inventory(&self) -> Result<&Inventory, Refused> {
+        self.inventory.as_ref().ok_or_else(|| Refused {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            text:
+                "the gateway runs without an inventory, since its file could not be opened; its log says why"
+                    .to_owned(),
+        })
+    }
+
     fn destination(&self, name: &str) -> Result<DestinationName, Refused> {
         let known = DestinationName::new(name).ok().filter(|name| self.scheduler.has(name));
         known.ok_or_else(|| Refused {
@@ -92,6 +101,7 @@ pub fn routes(control: Control) -> Router {
         .route("/api/v1/queue/{id}/hold", post(hold))
         .route("/api/v1/queue/{id}/release", post(release))
         .route("/api/v1/inventory/smtp", get(smtp_clients))
+        .route("/api/v1/inventory/hosts", get(hosts))
         .route("/api/v1/destinations/{name}/pause", post(pause))
         .route("/api/v1/destinations/{name}/resume", post(resume))
         .with_state(control)
@@ -106,12 +116,14 @@ async fn tarpit(State(control): State<Control>) -> Json<TarpitStatus> {
 }
 
 async fn smtp_clients(State(control): State<Control>) -> Result<Json<Vec<SmtpClient>>, Refused> {
-    let inventory = control.inventory.ok_or_else(|| Refused {
-        status: StatusCode::SERVICE_UNAVAILABLE,
-        text: "the gateway runs without an inventory, since its file could not be opened; its log says why"
-            .to_owned(),
-    })?;
-    Ok(Json(inventory.smtp_clients().await))
+    Ok(Json(control.inventory()?.smtp_clients().await))
+}
+
+async fn hosts(State(control): State<Control>) -> Result<Json<Snapshot>, Refused> {
+    let (hosts, asked_names) = control.inventory()?.hosts().await;
+    #[expect(clippy::disallowed_methods, reason = "the moment of an answer")]
+    let taken_at = jiff::Timestamp::now();
+    Ok(Json(Snapshot { taken_at, hosts, asked_names }))
 }
 
 async fn list(

@@ -3,6 +3,7 @@
 //! Link types: Ethernet with or without VLAN tags, Linux cooked (both versions), raw IP, null and loopback. IPv4
 //! fragments are put together. What a damaged or cut file still holds is given before the error.
 
+pub mod clock;
 mod network;
 #[cfg(test)]
 mod tests;

@@ -119,7 +119,8 @@ enum Command {
     Status(status::Args),
     /// Show what the tar pit does to clients, and which networks are responsible
     Tarpit(tarpit::Args),
-    /// Show who still depends on the gateway, and who could do without it
+    /// Show who still depends on the legacy protocols and on the gateway: what they send, what would break if it were
+    /// switched off today, what to ask the vendor
     Inventory(inventory::Args),
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::cli::table::aligned;
+use super::form;
 use crate::inventory::{Reason, SmtpClient, Verdict, verdict_of};
 
 /// A client and whether it could go to the provider directly.
@@ -47,9 +47,7 @@ impl<'a> Judged<'a> {
 pub(super) fn rows(judged: &[Judged<'_>]) -> Vec<String> {
     let heading =
         ["ADDRESS", "LISTENER", "NAME", "SENDER", "MESSAGES", "REFUSED", "LAST SEEN", "COULD GO DIRECTLY"];
-    let rows: Vec<[String; 8]> =
-        std::iter::once(heading.map(str::to_owned)).chain(judged.iter().map(Judged::row)).collect();
-    aligned(&rows)
+    form::table(heading, judged.iter().map(Judged::row).collect())
 }
 
 /// The heading and a record for each client (RFC 4180), without line ends.
@@ -75,7 +73,7 @@ pub(super) fn csv(judged: &[Judged<'_>]) -> Vec<String> {
     let records = judged.iter().map(|judged| {
         let client = judged.client;
         let acquaintance = serde_json::to_value(client.acquaintance).ok();
-        record(&[
+        [
             client.address.to_string(),
             client.listener.to_string(),
             acquaintance.and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default(),
@@ -92,20 +90,9 @@ pub(super) fn csv(judged: &[Judged<'_>]) -> Vec<String> {
             client.last_seen.to_string(),
             judged.could_go_directly.to_string(),
             judged.words(),
-        ])
+        ]
     });
-    std::iter::once(record(&heading.map(str::to_owned))).chain(records).collect()
-}
-
-fn record(cells: &[String]) -> String {
-    let cells: Vec<String> = cells.iter().map(|cell| csv_cell(cell)).collect();
-    cells.join(",")
-}
-
-/// A cell that a spreadsheet does not take for a formula, whatever a client called itself.
-fn csv_cell(text: &str) -> String {
-    let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text.to_owned() };
-    if text.contains(['"', ',', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    form::csv(heading, records.collect())
 }
 
 #[cfg(test)]

@@ -1,0 +1,30 @@
+//! Rows as they are printed: columns for people, records for spreadsheets.
+
+use crate::cli::table::aligned;
+
+/// The heading and a line for each row, columns aligned.
+pub(super) fn table<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) -> Vec<String> {
+    let rows: Vec<[String; N]> = std::iter::once(heading.map(str::to_owned)).chain(rows).collect();
+    aligned(&rows)
+}
+
+/// The heading and a record for each row (RFC 4180), without line ends.
+pub(super) fn csv<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) -> Vec<String> {
+    let record = |cells: [String; N]| cells.map(|cell| csv_cell(&cell)).join(",");
+    std::iter::once(heading.map(str::to_owned)).chain(rows).map(record).collect()
+}
+
+/// A cell that a spreadsheet does not take for a formula, whatever a peer called itself.
+fn csv_cell(text: &str) -> String {
+    let text =
+        if text.starts_with(['=', '+', '-', '@', '\t']) { format!("'{text}") } else { text.to_owned() };
+    if text.contains(['"', ',', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+/// A list with at most `most` of its words, and how many more there are.
+pub(super) fn few<T: std::fmt::Display>(words: impl IntoIterator<Item = T>, most: usize) -> String {
+    let words: Vec<String> = words.into_iter().map(|word| word.to_string()).collect();
+    let more = words.len().saturating_sub(most);
+    let shown = words.into_iter().take(most).collect::<Vec<_>>().join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
