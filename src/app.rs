@@ -170,7 +170,7 @@ impl Gateway {
         let front_end =
             FrontEnd::start(doors, &settings, spool.clone(), inventory.clone(), Arc::clone(&metrics))?;
         let messenger = messenger
-            .map(|bound| start_messenger(bound, judge(), heard.clone(), &spool, &metrics))
+            .map(|bound| start_messenger(bound, judge(), heard.clone(), inventory.clone(), &spool, &metrics))
             .transpose()?;
         let pickup = Pickup::prepare(&settings, front_end.directory(), spool.clone(), Arc::clone(&metrics))?;
         let broke = CancellationToken::new();
@@ -330,11 +330,12 @@ fn start_messenger(
     bound: messenger::Bound,
     judge: Judge,
     hearing: watch::Receiver<Arc<Hearing>>,
+    inventory: Option<Inventory>,
     spool: &Spool,
     metrics: &Arc<Metrics>,
 ) -> Result<Messenger, StartError> {
     let address = bound.address();
-    Messenger::start(bound, judge, hearing, spool.clone(), Arc::clone(metrics))
+    Messenger::start(bound, judge, hearing, inventory, spool.clone(), Arc::clone(metrics))
         .map_err(|source| StartError::Watch { address, source })
 }
 

@@ -24,6 +24,7 @@ use super::accept;
 use super::judge::{Hearing, Judge};
 use super::stream_socket::{self, BindError, Service};
 use crate::config::settings::{Mode, Settings};
+use crate::inventory::Inventory;
 use crate::policy::called_name::CalledNames;
 use crate::spool::Spool;
 use crate::telemetry::metrics::Metrics;
@@ -69,7 +70,7 @@ pub struct Messenger {
 }
 
 impl Messenger {
-    /// Takes connections from now on. Messages are for `judge`, who adopts what `hearing` has.
+    /// Takes connections from now on. Messages are for `judge`, who adopts what `hearing` has; `inventory` is told of them.
     ///
     /// # Errors
     /// When the runtime cannot watch the socket.
@@ -77,12 +78,13 @@ impl Messenger {
         bound: Bound,
         judge: Judge,
         hearing: watch::Receiver<Arc<Hearing>>,
+        inventory: Option<Inventory>,
         spool: Spool,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
         let Bound { socket, address, names } = bound;
         let socket = tokio::net::TcpListener::from_std(socket)?;
-        let shared = Arc::new(Shared::new(names, Judgement::new(judge, hearing), spool, metrics));
+        let shared = Arc::new(Shared::new(names, Judgement::new(judge, hearing, inventory), spool, metrics));
         let (sessions, stop) = (TaskTracker::new(), CancellationToken::new());
         let door = Door { shared, sessions: sessions.clone(), stop: stop.clone() };
         sessions.spawn(accept::accept(socket, door, stop.clone()));

@@ -6,7 +6,9 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::decode::decode_session;
+use crate::inventory::Inventory;
 use crate::listen::judge::{Hearing, Judge, Verdict};
+use crate::message::host::HostSighting;
 use crate::message::notice::Arrival;
 use crate::message::session_message::SessionMessage;
 use crate::policy::heard::Claim;
@@ -19,12 +21,17 @@ pub(super) struct Judgement(Mutex<Sitting>);
 struct Sitting {
     judge: Judge,
     hearing: watch::Receiver<Arc<Hearing>>,
+    inventory: Option<Inventory>,
 }
 
 impl Judgement {
-    /// Of this judge, who adopts what `hearing` has.
-    pub(super) const fn new(judge: Judge, hearing: watch::Receiver<Arc<Hearing>>) -> Self {
-        Self(Mutex::new(Sitting { judge, hearing }))
+    /// Of this judge, who adopts what `hearing` has; `inventory` is told of every message, whatever becomes of it.
+    pub(super) const fn new(
+        judge: Judge,
+        hearing: watch::Receiver<Arc<Hearing>>,
+        inventory: Option<Inventory>,
+    ) -> Self {
+        Self(Mutex::new(Sitting { judge, hearing, inventory }))
     }
 
     /// Whether the source of a connection is heard at all.
@@ -36,7 +43,11 @@ impl Judgement {
     pub(super) fn of(&self, message: &SessionMessage, arrival: Arrival, now: Instant) -> Verdict {
         let mut sitting = self.sitting();
         let sender = sitting.judge.hearing().decoding.of(arrival.source.ip());
-        sitting.judge.decide(decode_session(message, arrival, sender), now, |_, _| {})
+        let notice = decode_session(message, arrival, sender);
+        if let Some(inventory) = &sitting.inventory {
+            inventory.record_host(HostSighting::of(&notice), 1);
+        }
+        sitting.judge.decide(notice, now, |_, _| {})
     }
 
     /// A message that was to be delivered is in the spool.
