@@ -11,7 +11,7 @@ use std::time::Duration;
 use mailslotd::wire::messenger::{MessageGroupId, Request, Response};
 use mailslotd::wire::netbios_name::NameType;
 use mailslotd::wire::smb::Status;
-use support::gateway::{Gateway, until, write_config};
+use support::gateway::{Gateway, command, until, write_config};
 use support::namespace::{Host, Lan, wait_for};
 use support::net_send::{self, Sender, Smbclient};
 use support::{lan_gateway, require};
@@ -119,11 +119,17 @@ fn what_a_sender_was_told_is_taken_survives_a_kill_at_once() {
 fn a_rule_that_discards_and_a_spool_without_room_are_told_to_the_sender() {
     let dir = tempfile::tempdir().unwrap();
     let refused = Response::Refused(Status::REQUEST_NOT_ACCEPTED);
-    let gateway = Gateway::start(&answering(dir.path(), ""));
+    let config = answering(dir.path(), "");
+    let gateway = Gateway::start(&config);
     let mut sender = Sender::open(gateway.messenger.unwrap(), "ALERTS");
     assert_eq!(sender.single("DOOR", "open"), refused);
     assert_eq!(sender.single("UPS1", "on battery"), Response::Done, "the session goes on");
     assert_eq!((messages(&gateway, "discarded"), messages(&gateway, "durable")), (1, 1));
+    let inventory = command(&config).args(["inventory", "--format", "csv"]).output().unwrap().stdout;
+    let inventory = String::from_utf8(inventory).unwrap();
+    for part in ["TCP 139 (2)", "DOOR -> ", "UPS1 -> "] {
+        assert!(inventory.contains(part), "{part} is not in\n{inventory}");
+    }
     drop(gateway);
 
     let gateway = Gateway::start(&answering(dir.path(), "spool: { min_free: 900000GiB }\n"));

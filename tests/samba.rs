@@ -32,6 +32,32 @@ fn what_nmbd_announces_is_heard_and_not_one_packet_is_sent() {
 }
 
 #[test]
+fn nmbd_is_inventoried_with_its_system_and_its_roles() {
+    let lan = require!(Lan::new(2));
+    let gateway = Gateway::start(lan.host(0));
+    gateway.wait_until_ready();
+    let nmbd = require!(Nmbd::start(&lan.host(1), "SMBALPHA"));
+
+    let host = wait_for(Duration::from_secs(60), "nmbd is in the inventory", || {
+        assert!(!nmbd.said().contains("ERROR"), "{}", nmbd.said());
+        let inventory = gateway.inventory();
+        let hosts = inventory["hosts"].as_array().unwrap();
+        // Its announcements come one after the other, by BROWSE and by LANMAN.
+        hosts.iter().find(|host| host["channels"].as_array().unwrap().len() == 2).cloned()
+    });
+    assert_eq!(host["name"], "SMBALPHA");
+    assert_eq!((&host["workgroup"], &host["named_by"]), (&"NBLAB".into(), &"computer".into()));
+    assert_eq!(host["system"], serde_json::json!({ "system": "Samba", "certainty": "high" }));
+    let roles = host["roles"].as_array().unwrap();
+    assert!(roles.contains(&"file-server".into()), "{host}");
+    assert!(!roles.contains(&"master-browser".into()), "{host}");
+    assert_eq!(host["addresses"][0]["address"], lan.host(1).address.as_str());
+    // LAN Managers read it in upper case.
+    assert!(host["comment"].as_str().unwrap().eq_ignore_ascii_case("a host of the lab"), "{host}");
+    assert_eq!(host["if_switched_off"], "announces");
+}
+
+#[test]
 fn beside_an_nmbd_on_the_same_host_it_refuses_to_start_and_says_whose_the_port_is() {
     let lan = require!(Lan::new(1));
     let _nmbd = require!(Nmbd::start(&lan.host(0), "SMBALPHA"));

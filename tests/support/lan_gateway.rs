@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::namespace::{Host, Running, wait_for};
+use super::namespace::{Host, Running, output, wait_for};
 
 /// `mailslotd run`; killed when dropped.
 pub(crate) struct Gateway {
@@ -70,6 +70,13 @@ impl Gateway {
         let metrics = self.host.get(ADMIN, "/metrics").unwrap();
         let lines = metrics.lines().filter(|line| line.starts_with(begin));
         lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+    }
+
+    /// What its inventory knows.
+    pub(crate) fn inventory(&self) -> serde_json::Value {
+        let configuration = self.folder.path().join("mailslotd.yaml");
+        let arguments = ["--config", configuration.to_str().unwrap(), "inventory", "--json"];
+        serde_json::from_str(&output(self.host.command(PROGRAM).args(arguments)).unwrap()).unwrap()
     }
 
     /// The mail in its inbox, each as text.
