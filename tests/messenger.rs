@@ -23,8 +23,7 @@ fn answering(dir: &Path, settings: &str) -> PathBuf {
     write_config(
         dir,
         &format!(
-            "  messenger: {{ address: 127.0.0.1:0 }}\n  name_service: {{ address: 127.0.0.1:0 }}\n{settings}\
-             netbios: {{ mode: answer, names: [ALERTS], code_page: cp850, utf8: auto, rate: {{ per_source: off }} }}\n\
+            "{settings}netbios: {{ mode: answer, names: [ALERTS], code_page: cp850, utf8: auto, rate: {{ per_source: off }} }}\n\
              destinations:\n  inbox: {{ maildir: {{ path: {} }} }}\n\
              rules:\n  - name: doors\n    match: {{ originator: DOOR }}\n    discard: doors\n  - name: rest\n    match: any\n    \
              deliver: [{{ via: inbox, to: operator }}]\n",
@@ -183,7 +182,7 @@ fn a_name_of_others_and_a_file_server_are_refused() {
 #[test]
 fn in_mode_observe_nobody_listens() {
     let dir = tempfile::tempdir().unwrap();
-    let config = write_config(dir.path(), "  messenger: { address: 127.0.0.1:0 }\n");
+    let config = write_config(dir.path(), "");
     assert_eq!(Gateway::start(&config).messenger, None);
 }
 

@@ -32,7 +32,8 @@ pub(crate) fn write_config(dir: &Path, rest: &str) -> PathBuf {
     let state = dir.join("state");
     let yaml = format!(
         "hostname: gw.test\nstate_dir: {}\nlog: {{ format: json }}\nlisteners:\n  datagram: {{ address: 127.0.0.1:0 }}\n  \
-         name_service: {{ address: 127.0.0.1:0 }}\n  admin: {{ address: 127.0.0.1:0 }}\n{rest}",
+         name_service: {{ address: 127.0.0.1:0 }}\n  messenger: {{ address: 127.0.0.1:0 }}\n  \
+         admin: {{ address: 127.0.0.1:0 }}\n{rest}",
         state.display()
     );
     std::fs::write(&path, yaml).unwrap();
