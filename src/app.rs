@@ -42,8 +42,10 @@ use crate::listen::socket::{BindError, DatagramSocket};
 use crate::listen::stream_socket;
 use crate::message::id::ListenerName;
 use crate::message::mail::Class;
+use crate::policy::mailslot_switch::{Direction, Passing};
 use crate::policy::own_datagrams::OwnDatagrams;
 use crate::spool::{Limits, Spool, SpoolError};
+use crate::switch::{RecordError, Switches};
 use crate::telemetry::metrics::Metrics;
 
 /// A gateway that runs.
@@ -121,6 +123,9 @@ pub enum StartError {
     /// Mail cannot be picked up.
     #[error("pickup: {0}")]
     Pickup(#[from] FolderError),
+    /// The orders about mailslot messages cannot be read.
+    #[error(transparent)]
+    Switch(#[from] RecordError),
     /// A destination cannot be set up.
     #[error(transparent)]
     Destination(#[from] SchedulerError),
@@ -146,13 +151,14 @@ impl Gateway {
         let spool = open_spool(&settings, Arc::clone(&metrics))?;
         let commands = control::bind(&settings.state_dir)?;
         let inventory = open_inventory(&settings, &metrics);
+        let switches = open_switches(&settings, &metrics, started_at)?;
         let scheduler = Scheduler::start(&settings, spool.clone(), Arc::clone(&metrics)).await?;
         tell_stranded(&spool, &scheduler).await?;
 
         let backlog = Arc::new(Backlog::new(Backlog::LIMIT, Arc::clone(&metrics)));
         let (hearing, heard) = watch::channel(Arc::new(Hearing::of(&settings)));
         let own = Arc::new(Mutex::new(OwnDatagrams::new()));
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(switches.inbound()));
         let judge = || Judge::new(Arc::clone(&heard.borrow()), Arc::clone(&shared), Arc::clone(&metrics));
         let hosts = inventory.clone().map(HostRecorder::new);
         let pipeline = Pipeline::new(judge(), own, Arc::clone(&metrics)).with_hosts(hosts);
@@ -188,6 +194,7 @@ impl Gateway {
             destinations: scheduler.views().clone(),
             spool: spool.clone(),
             tarpit: front_end.tarpit(),
+            switches: switches.clone(),
             metrics: Arc::clone(&metrics),
         };
         let control = Control {
@@ -197,6 +204,7 @@ impl Gateway {
             inventory: inventory.clone(),
         };
         let (servers, stop_servers) = (TaskTracker::new(), CancellationToken::new());
+        servers.spawn(switches.watch(inventory.clone(), stop_servers.clone()));
         serve(&servers, &stop_servers, monitors, commands, glance, control);
         readiness.set(Stage::Ready);
         let sessions = messenger.as_ref().map(|messenger| tracing::field::display(messenger.address()));
@@ -423,6 +431,24 @@ pub fn open_spool(settings: &Settings, metrics: Arc<Metrics>) -> Result<Spool, S
 fn open_inventory(settings: &Settings, metrics: &Arc<Metrics>) -> Option<Inventory> {
     let opened = Inventory::open(&settings.state_dir.join(inventory::DATABASE), Arc::clone(metrics));
     opened.inspect_err(|error| tracing::error!("{error}. The gateway runs without it.")).ok()
+}
+
+/// The switch for mailslot messages; says so when nothing passes.
+fn open_switches(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+    now: Timestamp,
+) -> Result<Switches, RecordError> {
+    let switches = Switches::open(&settings.state_dir, &settings.mailslots, Arc::clone(metrics), now)?;
+    for status in switches.status(now) {
+        if (status.direction, status.state) == (Direction::Inbound, Passing::Off) {
+            tracing::warn!(
+                "Mailslot messages that are heard are switched off: they are counted, and not delivered. \
+                 `mailslotd mailslots status` says by whom."
+            );
+        }
+    }
+    Ok(switches)
 }
 
 fn make_state_dir(settings: &Settings) -> Result<(), StartError> {

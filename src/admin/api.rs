@@ -11,6 +11,7 @@ pub use self::status::{
 pub use self::tarpit::{ClientNetworkStatus, TarpitStatus, TurnedAway};
 use crate::message::id::{DestinationName, QueueId};
 use crate::spool::{Pause, Shown, SpoolState};
+use crate::switch::{Depending, SwitchStatus};
 
 /// The file name of the control socket in `state_dir`.
 pub const SOCKET: &str = "control.sock";
@@ -61,6 +62,15 @@ pub struct ListQuery {
 pub struct PauseRequest {
     /// A user name, for people.
     pub by: String,
+}
+
+/// Whether mailslot messages pass, and who would miss it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailslotsStatus {
+    /// Both directions.
+    pub switches: Vec<SwitchStatus>,
+    /// The hosts that sent messages in the last 30 days.
+    pub heard_lately: Depending,
 }
 
 /// Why an action was for none of a message's copies, in a sentence for the operator.

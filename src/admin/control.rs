@@ -12,7 +12,8 @@ use axum::{Json, Router};
 use tokio::net::UnixListener;
 
 use super::api::{
-    Acted, Before, ListQuery, PauseRequest, Refusal, SOCKET, Status, TarpitStatus, nothing_to_do,
+    Acted, Before, ListQuery, MailslotsStatus, PauseRequest, Refusal, SOCKET, Status, TarpitStatus,
+    nothing_to_do,
 };
 use super::glance::Glance;
 use crate::delivery::scheduler::Scheduler;
@@ -20,6 +21,7 @@ use crate::inventory::{Inventory, SmtpClient, Snapshot};
 use crate::message::id::{DestinationName, NotAQueueId, QueueId};
 use crate::message::recipient::RecipientNumber;
 use crate::spool::{Copy, Filter, Shown, Spool, SpoolError, SpoolState, Which};
+use crate::switch::Order;
 
 /// What the routes work on.
 #[derive(Clone)]
@@ -102,6 +104,7 @@ pub fn routes(control: Control) -> Router {
         .route("/api/v1/queue/{id}/release", post(release))
         .route("/api/v1/inventory/smtp", get(smtp_clients))
         .route("/api/v1/inventory/hosts", get(hosts))
+        .route("/api/v1/mailslots", get(mailslots).post(order_mailslots))
         .route("/api/v1/destinations/{name}/pause", post(pause))
         .route("/api/v1/destinations/{name}/resume", post(resume))
         .with_state(control)
@@ -124,6 +127,23 @@ async fn hosts(State(control): State<Control>) -> Result<Json<Snapshot>, Refused
     #[expect(clippy::disallowed_methods, reason = "the moment of an answer")]
     let taken_at = jiff::Timestamp::now();
     Ok(Json(Snapshot { taken_at, hosts, asked_names }))
+}
+
+async fn mailslots(State(control): State<Control>) -> Json<MailslotsStatus> {
+    Json(control.glance.mailslots(control.inventory.as_ref()).await)
+}
+
+async fn order_mailslots(
+    State(control): State<Control>,
+    Json(order): Json<Order>,
+) -> Result<Json<MailslotsStatus>, Refused> {
+    let refused = |status, text| Refused { status, text };
+    if order.directions.is_empty() {
+        return Err(refused(StatusCode::BAD_REQUEST, "name inbound, outbound or both".to_owned()));
+    }
+    let ordered = control.glance.order_mailslots(&order);
+    ordered.map_err(|error| refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
+    Ok(Json(control.glance.mailslots(control.inventory.as_ref()).await))
 }
 
 async fn list(

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::api::{SmtpListenerStatus, SpoolStatus, Status, TarpitStatus, destinations};
+use super::api::{MailslotsStatus, SmtpListenerStatus, SpoolStatus, Status, TarpitStatus, destinations};
 use super::readiness::Readiness;
 use crate::delivery::view::Views;
+use crate::inventory::Inventory;
 use crate::listen::smtp::TarpitView;
 use crate::message::id::ListenerName;
 use crate::message::mail::Class;
 use crate::spool::{Figures, Spool};
+use crate::switch::{Order, RecordError, Switches};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::smtp::MessageOutcome;
 
@@ -29,6 +31,8 @@ pub struct Glance {
     pub spool: Spool,
     /// What the tar pit does.
     pub tarpit: TarpitView,
+    /// Whether mailslot messages pass.
+    pub switches: Switches,
     /// What was counted.
     pub metrics: Arc<Metrics>,
 }
@@ -66,6 +70,7 @@ impl Glance {
             datagram: *datagram,
             admin: *admin,
             smtp: smtp.iter().map(|(listener, address)| self.listener(listener, *address)).collect(),
+            mailslots: self.switches.status(Timestamp::now()),
             spool: SpoolStatus::of(figures, refuses.map(|error| error.to_string())),
             destinations: destinations(&self.destinations),
         }
@@ -75,6 +80,23 @@ impl Glance {
     #[must_use]
     pub fn tarpit(&self) -> TarpitStatus {
         TarpitStatus::of(&self.tarpit.report(), Timestamp::now())
+    }
+
+    /// Whether mailslot messages pass, and who would miss it.
+    pub async fn mailslots(&self, inventory: Option<&Inventory>) -> MailslotsStatus {
+        let now = Timestamp::now();
+        MailslotsStatus {
+            switches: self.switches.status(now),
+            heard_lately: Switches::depending(inventory, now).await,
+        }
+    }
+
+    /// Switches mailslot messages.
+    ///
+    /// # Errors
+    /// [`RecordError`] when the order cannot be kept; then nothing has changed.
+    pub fn order_mailslots(&self, order: &Order) -> Result<(), RecordError> {
+        self.switches.order(order, Timestamp::now()).map(drop)
     }
 
     fn listener(&self, listener: &ListenerName, address: SocketAddr) -> SmtpListenerStatus {

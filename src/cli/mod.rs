@@ -10,6 +10,7 @@ pub mod exit;
 pub mod explain;
 pub mod inventory;
 pub mod load;
+pub mod mailslots;
 pub mod output;
 pub mod queue;
 pub mod replay;
@@ -115,6 +116,8 @@ enum Command {
     User(user::Args),
     /// Take a message from standard input as sendmail(8) does, and drop it into the pickup directory
     Sendmail(sendmail::Args),
+    /// Show and change whether mailslot messages pass at all
+    Mailslots(mailslots::Args),
     /// Show how the running gateway stands
     Status(status::Args),
     /// Show what the tar pit does to clients, and which networks are responsible
@@ -153,6 +156,7 @@ pub fn run() -> Exit {
         Command::Queue(args) => queue::run(args, &global),
         Command::User(args) => user::run(args, &global),
         Command::Sendmail(args) => sendmail::run(&args.words, &global),
+        Command::Mailslots(args) => mailslots::run(args, &global),
         Command::Status(args) => status::run(&args, &global),
         Command::Tarpit(args) => tarpit::run(&args, &global),
         Command::Inventory(args) => inventory::run(&args, &global),
@@ -173,4 +177,11 @@ fn awaited<T>(work: impl Future<Output = T>) -> Result<T, Exit> {
             Err(Exit::TryLater)
         }
     }
+}
+
+/// Who gives a command, for people.
+fn user_name() -> String {
+    let uid = nix::unistd::getuid();
+    let user = nix::unistd::User::from_uid(uid).ok().flatten();
+    user.map_or_else(|| format!("uid {uid}"), |user| user.name)
 }

@@ -99,6 +99,7 @@ fn refused(error: &StartError) -> Exit {
         | StartError::Watch { .. }
         | StartError::Admin { .. }
         | StartError::Spool(_)
+        | StartError::Switch(_)
         | StartError::Pickup(_)
         | StartError::Control(_) => Exit::Unavailable,
     }

@@ -1,5 +1,6 @@
 //! `mailslotd send`: a message to a person's screen or to another gateway, as `net send` sent it over UDP 138.
 
+mod permission;
 #[cfg(test)]
 mod tests;
 
@@ -114,6 +115,9 @@ pub fn run(args: Args, global: &Global) -> Exit {
         Ok(targets) => targets,
         Err(error) => return refuse(&error, Exit::Unavailable),
     };
+    if let Err(forbidden) = permission::may_send(&targets, global) {
+        return refuse(&forbidden, forbidden.exit());
+    }
     let socket = match open() {
         Ok(socket) => socket,
         Err(error) => return refuse(&error, Exit::Unavailable),

@@ -13,7 +13,9 @@ use crate::admin::api::{DestinationStatus, SmtpListenerStatus, SpoolStatus, Stat
 use crate::admin::client::{Client, ClientError};
 use crate::admin::readiness::Stage;
 use crate::admin::words::{spell_between, spell_bytes};
+use crate::policy::mailslot_switch::{Direction, Passing};
 use crate::spool::SpoolState;
+use crate::switch::SwitchStatus;
 
 /// Shows how the running gateway stands.
 #[derive(Debug, ClapArgs)]
@@ -60,6 +62,7 @@ fn lines(status: &Status, now: Timestamp) -> Vec<String> {
         format!("Hears UDP 138 on {}; monitors and the page on http://{}/", status.datagram, status.admin),
         spool(&status.spool, now),
     ];
+    lines.extend(status.mailslots.iter().filter_map(|switch| switched(switch, now)));
     if !status.smtp.is_empty() {
         let heading = ["LISTENER", "ADDRESS", "CONNECTIONS", "ACCEPTED"].map(str::to_owned);
         let rows: Vec<_> = std::iter::once(heading).chain(status.smtp.iter().map(listener)).collect();
@@ -83,6 +86,22 @@ const fn stage(stage: Stage) -> &'static str {
         Stage::Ready => "ready",
         Stage::Stopping => "stopping",
     }
+}
+
+/// What is unusual about a switch: messages that are heard pass, and none are sent, unless somebody wants otherwise.
+fn switched(switch: &SwitchStatus, now: Timestamp) -> Option<String> {
+    let (what, usual) = match switch.direction {
+        Direction::Inbound => ("Messages that are heard", Passing::On),
+        Direction::Outbound => ("Messages that are sent", Passing::Off),
+    };
+    let by = switch.command.as_ref().map(|command| format!(", as {} ordered", plain(&command.by)));
+    let state = match switch.state {
+        state if state == usual && switch.command.is_none() => return None,
+        Passing::On => "pass".to_owned(),
+        Passing::Until { end } => format!("pass for another {}", spell_between(now, end)),
+        Passing::Off => "are switched off".to_owned(),
+    };
+    Some(format!("{what} {state}{}; see `mailslotd mailslots status`", by.unwrap_or_default()))
 }
 
 fn spool(spool: &SpoolStatus, now: Timestamp) -> String {
@@ -132,6 +151,11 @@ mod tests {
         let status = serde_json::json!({
             "version": "1.2.3", "hostname": "gw1.plant.example", "pid": 77, "started_at": "2026-02-03T04:05:06Z",
             "stage": "ready", "datagram": "192.0.2.1:138", "admin": "127.0.0.1:9138",
+            "mailslots": [
+                { "direction": "inbound", "state": { "passing": "until", "end": "2026-02-10T05:05:06Z" },
+                  "configured": { "switch": "off", "exception_until": "2026-02-10T05:05:06Z" } },
+                { "direction": "outbound", "state": { "passing": "off" }, "configured": { "switch": "off" } },
+            ],
             "smtp": [{ "listener": "mx", "address": "192.0.2.1:25", "connections": 3, "accepted": 12 }],
             "spool": {
                 "messages": 4, "bytes": 4096, "oldest_waiting": "2026-02-03T04:30:00Z",
@@ -150,6 +174,7 @@ mod tests {
                 "mailslotd 1.2.3 on gw1.plant.example, process 77: ready, since 2026-02-03 04:05:06Z (1 h)",
                 "Hears UDP 138 on 192.0.2.1:138; monitors and the page on http://127.0.0.1:9138/",
                 "Spool: 4 messages, 4.0 KiB; 4 copies wait, the oldest for 35 min, 0 failed, 0 held, 0 corrupt",
+                "Messages that are heard pass for another 7 d; see `mailslotd mailslots status`",
                 "",
                 "LISTENER  ADDRESS       CONNECTIONS  ACCEPTED",
                 "mx        192.0.2.1:25  3            12",

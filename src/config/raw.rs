@@ -19,7 +19,7 @@ pub(super) use netbios::*;
 pub(super) use read::{At, Lost, Many, OneOrMany, Read};
 pub(super) use relay::*;
 pub(super) use rules::*;
-pub(super) use scalar::{Network, OrOff, PrefixLength, Size, rate};
+pub(super) use scalar::{Network, OrOff, PrefixLength, Size, duration, rate};
 pub(super) use smtp::*;
 
 use std::net::SocketAddr;

@@ -16,11 +16,21 @@ use super::{queries, schema};
 
 /// The right to this folder, until dropped.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub struct Lock {
     _file: Flock<File>,
 }
 
 impl Lock {
+    /// The lock of the spool in `dir`, which is made where it is absent: whoever has it is the only one that changes
+    /// what lies in the state directory.
+    ///
+    /// # Errors
+    /// [`SpoolError::Locked`] says who has it; else what the system reports.
+    pub fn of(dir: &Path) -> Result<Self, SpoolError> {
+        prepare(dir)?;
+        Self::take(dir)
+    }
+
     /// Takes the lock of `dir`, or says who has it.
     pub(super) fn take(dir: &Path) -> Result<Self, SpoolError> {
         let path = dir.join(LOCK);

@@ -7,6 +7,7 @@ mod pickup;
 mod reports;
 pub mod smtp;
 
+use jiff::Timestamp;
 use prometheus::{
     Counter, Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -246,6 +247,12 @@ metrics! {
         "Legacy messages that a rule discarded, by its reason.";
     notices_withheld: IntCounterVec, "mailslotd_notices_withheld_total", ["listener", "reason"],
         "Legacy messages that were not taken though no rule discards them: their source is not heard, the switch is off, copies, too many.";
+    mailslots_enabled: IntGaugeVec, "mailslotd_mailslots_enabled", ["direction"],
+        "1 while mailslot messages pass, 0 while they are switched off.";
+    mailslots_end: IntGaugeVec, "mailslotd_mailslots_exception_end_seconds", ["direction"],
+        "When the exception ends by which mailslot messages pass, in seconds since 1970; 0 where none does.";
+    mailslots_announcements: IntCounterVec, "mailslotd_mailslots_announcements_total", ["direction"],
+        "Announcements, 14, 3 and 1 days before, that an exception ends.";
     netbios_packets_sent: IntCounter, "mailslotd_netbios_packets_sent_total", [],
         "NetBIOS packets this gateway sent; stays 0 in mode observe.";
     name_packets_received: IntCounter, "mailslotd_name_packets_received_total", [],
@@ -428,6 +435,19 @@ impl Metrics {
             Listener::Messenger => self.withheld.last(),
         };
         of_listener.and_then(|counters| counters.get(reason.index()))
+    }
+
+    /// Whether messages of a direction pass, and when that ends by itself.
+    pub fn set_mailslots(&self, direction: &'static str, enabled: bool, end: Option<Timestamp>) {
+        self.declared.mailslots_enabled.with_label_values(&[direction]).set(enabled.into());
+        let end = end.map_or(0, Timestamp::as_second);
+        self.declared.mailslots_end.with_label_values(&[direction]).set(end);
+        self.declared.mailslots_announcements.with_label_values(&[direction]);
+    }
+
+    /// It was announced that messages of a direction will be switched off.
+    pub fn mailslots_end_announced(&self, direction: &'static str) {
+        self.declared.mailslots_announcements.with_label_values(&[direction]).inc();
     }
 
     /// A NetBIOS packet left this host by our doing.

@@ -9,6 +9,7 @@ use crate::admin::readiness::Stage;
 use crate::delivery::view::{self, DestinationView, Views};
 use crate::message::id::{DestinationName, ListenerName};
 use crate::spool::{Figures, SpoolState};
+use crate::switch::SwitchStatus;
 
 /// The gateway at a glance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub struct Status {
     pub admin: SocketAddr,
     /// Where SMTP clients reach it.
     pub smtp: Vec<SmtpListenerStatus>,
+    /// Whether mailslot messages pass.
+    #[serde(default)]
+    pub mailslots: Vec<SwitchStatus>,
     /// What it keeps.
     pub spool: SpoolStatus,
     /// Its destinations.

@@ -29,6 +29,7 @@ fn status() -> Status {
         datagram: "192.0.2.1:138".parse().unwrap(),
         admin: "127.0.0.1:9138".parse().unwrap(),
         smtp: Vec::new(),
+        mailslots: Vec::new(),
         spool: SpoolStatus {
             refuses: None,
             messages: 5,

@@ -9,6 +9,7 @@ use crate::admin::api::{Acted, Before, ListQuery, PauseRequest, Status, nothing_
 use crate::admin::client::{Client, ClientError};
 use crate::app::open_spool;
 use crate::cli::exit::Exit;
+use crate::cli::user_name;
 use crate::config::settings::Settings;
 use crate::message::id::{DestinationName, QueueId};
 use crate::message::recipient::RecipientNumber;
@@ -210,10 +211,4 @@ fn encode(query: &ListQuery) -> String {
     pairs.extend(query.after.map(|id| format!("after={id}")));
     pairs.extend(query.limit.map(|limit| format!("limit={limit}")));
     pairs.join("&")
-}
-
-fn user_name() -> String {
-    let uid = nix::unistd::getuid();
-    let user = nix::unistd::User::from_uid(uid).ok().flatten();
-    user.map_or_else(|| format!("uid {uid}"), |user| user.name)
 }

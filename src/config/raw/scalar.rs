@@ -187,7 +187,7 @@ fn split_number(text: &str) -> (&str, &str) {
     text.split_at_checked(end).unwrap_or((text, ""))
 }
 
-fn duration(text: &str) -> Result<Duration, Refusal> {
+pub(in crate::config) fn duration(text: &str) -> Result<Duration, Refusal> {
     const EXAMPLE: &str = "write a whole number and its unit s, m, h or d, for example 30s";
     let (number, unit) = split_number(text);
     let Ok(count) = number.parse::<u64>() else {
