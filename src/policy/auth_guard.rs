@@ -3,11 +3,17 @@
 //! A network that fails too often is refused at once for a while, without a computation. A success forgives the slips
 //! of its own account alone, or whoever has one account could guess those of others for ever. Computations wait in a line,
 //! which is bounded for all and for each network. How long the reply to a single failure is held, the tar pit says.
+//!
+//! Whoever has a whole IPv6 /48 has 65 536 networks. It guesses from a few of them as others do from one; its further
+//! ones count as one network, and all of them wait in one line.
+
+mod records;
 
 use std::collections::HashMap;
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
 
+use self::records::Records;
 use crate::policy::client_network::ClientNetwork;
 
 /// How many failures are too many, and how long the line may be.
@@ -23,7 +29,7 @@ pub struct AuthGuardPolicy {
     pub networks: usize,
     /// Computations that may wait, in all.
     pub line: usize,
-    /// Computations of one network that may wait.
+    /// Computations of one network that may wait; of all those of one IPv6 /48 together.
     pub line_of_network: usize,
 }
 
@@ -66,35 +72,33 @@ pub enum Failure {
 #[derive(Debug)]
 pub struct AuthGuard {
     policy: AuthGuardPolicy,
-    records: HashMap<ClientNetwork, Record>,
-    /// Of each network that has any.
+    records: Records,
+    /// Keeps names of accounts out of the memory.
+    hasher: RandomState,
+    /// Of each network that has any; of an IPv6 network, its site's.
     waiting: HashMap<ClientNetwork, usize>,
     waiting_in_all: usize,
-}
-
-/// The failures of one network.
-#[derive(Debug)]
-struct Record {
-    failures: u32,
-    /// How many of them a success of the account with this hash forgives: never more entries than failures until the
-    /// network is refused.
-    forgivable: Vec<(u64, u32)>,
-    first: Instant,
-    refused_at: Option<Instant>,
 }
 
 impl AuthGuard {
     /// Nobody has failed yet.
     #[must_use]
     pub fn new(policy: AuthGuardPolicy) -> Self {
-        Self { policy, records: HashMap::new(), waiting: HashMap::new(), waiting_in_all: 0 }
+        Self {
+            policy,
+            records: Records::default(),
+            hasher: RandomState::new(),
+            waiting: HashMap::new(),
+            waiting_in_all: 0,
+        }
     }
 
     /// Whether a client of this network may try now. To be asked again when its turn in the line comes, so that those
     /// that wait together do not get around the limit.
     #[must_use]
     pub fn may_try(&self, network: ClientNetwork, now: Instant) -> Attempt {
-        let refused = self.records.get(&network).is_some_and(|record| record.is_refused(&self.policy, now));
+        let counted = self.records.counted_under(network, &self.policy, now);
+        let refused = self.records.get(&counted).is_some_and(|record| record.is_refused(&self.policy, now));
         if refused { Attempt::TooManyFailures } else { Attempt::Allowed }
     }
 
@@ -104,6 +108,7 @@ impl AuthGuard {
             Attempt::Allowed => {}
             refused @ (Attempt::TooManyFailures | Attempt::LineFull) => return refused,
         }
+        let network = in_line(network);
         let of_network = self.waiting.get(&network).copied().unwrap_or_default();
         if self.waiting_in_all >= self.policy.line || of_network >= self.policy.line_of_network {
             return Attempt::LineFull;
@@ -115,6 +120,7 @@ impl AuthGuard {
 
     /// A computation of this network is done, or nobody waits for it any more.
     pub fn leave(&mut self, network: ClientNetwork) {
+        let network = in_line(network);
         let Some(of_network) = self.waiting.get_mut(&network) else { return };
         *of_network = of_network.saturating_sub(1);
         if *of_network == 0 {
@@ -125,15 +131,10 @@ impl AuthGuard {
 
     /// A client of this network proved to be this account: the network's failures as this account were slips. Others
     /// stay, and a network that is refused stays so.
-    pub fn proved(&mut self, network: ClientNetwork, account: &str) {
+    pub fn proved(&mut self, network: ClientNetwork, account: &str, now: Instant) {
         let hash = self.hash_of(account);
-        let Some(record) = self.records.get_mut(&network).filter(|record| record.refused_at.is_none()) else {
-            return;
-        };
-        record.forgive(hash);
-        if record.failures == 0 {
-            self.records.remove(&network);
-        }
+        let counted = self.records.counted_under(network, &self.policy, now);
+        self.records.forgive(&counted, hash);
     }
 
     /// A client of this network did not prove to be this account; `None`: there is none of the name that it gave, and
@@ -141,78 +142,20 @@ impl AuthGuard {
     pub fn failed(&mut self, network: ClientNetwork, account: Option<&str>, now: Instant) -> Failure {
         let hash = account.map(|account| self.hash_of(account));
         let policy = self.policy;
-        if !self.records.contains_key(&network) {
-            self.make_room(now);
-        }
-        let record = self.records.entry(network).or_insert_with(|| Record::fresh(now));
-        if record.is_over(&policy, now) {
-            *record = Record::fresh(now);
-        }
-        if record.refused_at.is_some() {
-            return Failure::Counted;
-        }
-        record.count(hash);
-        if policy.failures.is_some_and(|most| record.failures >= most) {
-            record.refused_at = Some(now);
-            record.forgivable = Vec::new();
-            return Failure::Refused;
-        }
-        Failure::Counted
+        let counted = self.records.counted_under(network, &policy, now);
+        self.records.of(counted, &policy, now).fail(hash, &policy, now)
     }
 
     /// Of an account's name as the operator spells it; with a key of this process.
     fn hash_of(&self, account: &str) -> u64 {
-        self.records.hasher().hash_one(account)
-    }
-
-    /// Room for one more network.
-    fn make_room(&mut self, now: Instant) {
-        if self.records.len() < self.policy.networks {
-            return;
-        }
-        let policy = self.policy;
-        self.records.retain(|_, record| !record.is_over(&policy, now));
-        while self.records.len() >= policy.networks {
-            let oldest =
-                self.records.iter().min_by_key(|(_, record)| (record.refused_at.is_some(), record.first));
-            let Some((&network, _)) = oldest else { return };
-            self.records.remove(&network);
-        }
+        self.hasher.hash_one(account)
     }
 }
 
-impl Record {
-    const fn fresh(now: Instant) -> Self {
-        Self { failures: 0, forgivable: Vec::new(), first: now, refused_at: None }
-    }
-
-    fn count(&mut self, account: Option<u64>) {
-        self.failures = self.failures.saturating_add(1);
-        let Some(account) = account else { return };
-        match self.forgivable.iter_mut().find(|(known, _)| *known == account) {
-            Some((_, failures)) => *failures = failures.saturating_add(1),
-            None => self.forgivable.push((account, 1)),
-        }
-    }
-
-    fn forgive(&mut self, account: u64) {
-        if let Some(place) = self.forgivable.iter().position(|(known, _)| *known == account) {
-            let (_, failures) = self.forgivable.swap_remove(place);
-            self.failures = self.failures.saturating_sub(failures);
-        }
-    }
-
-    fn is_refused(&self, policy: &AuthGuardPolicy, now: Instant) -> bool {
-        self.refused_at.is_some_and(|at| now.saturating_duration_since(at) < policy.refused_for)
-    }
-
-    /// Whether it counts no more.
-    fn is_over(&self, policy: &AuthGuardPolicy, now: Instant) -> bool {
-        match self.refused_at {
-            Some(_) => !self.is_refused(policy, now),
-            None => now.saturating_duration_since(self.first) >= policy.within,
-        }
-    }
+/// In whose line a client of this network waits: however few of a site's networks have failed yet, they may not fill the
+/// line of all.
+fn in_line(network: ClientNetwork) -> ClientNetwork {
+    network.site().unwrap_or(network)
 }
 
 #[cfg(test)]
@@ -269,7 +212,7 @@ mod tests {
         let (mut guard, now) = (AuthGuard::new(AuthGuardPolicy::default()), start());
         for _ in 0..5 {
             assert_eq!(fail(&mut guard, 1, 9, now), Failure::Counted);
-            guard.proved(network(1), "ups");
+            guard.proved(network(1), "ups", now);
         }
         fail(&mut guard, 1, 9, now);
         assert_eq!(fail(&mut guard, 1, 9, now + Duration::from_secs(600)), Failure::Counted);
@@ -281,7 +224,7 @@ mod tests {
         let mut guesses = 0;
         while guard.may_try(network(1), now) == Attempt::Allowed {
             guard.failed(network(1), [Some("boss"), None][guesses % 2], now);
-            guard.proved(network(1), "ups");
+            guard.proved(network(1), "ups", now);
             guesses += 1;
             assert!(guesses <= 10);
         }
@@ -292,10 +235,10 @@ mod tests {
             for _ in 0..8 {
                 assert_eq!(guard.failed(network(2), Some("ups"), now), Failure::Counted);
             }
-            guard.proved(network(2), "ups");
+            guard.proved(network(2), "ups", now);
         }
-        guard.proved(network(2), "boss");
-        assert!(!guard.records.contains_key(&network(2)));
+        guard.proved(network(2), "boss", now);
+        assert!(guard.records.get(&network(2)).is_none());
     }
 
     #[test]
@@ -325,6 +268,66 @@ mod tests {
         }
         let now = now + Duration::from_secs(200);
         assert_eq!(guard.may_try(network(0), now), Attempt::TooManyFailures);
-        assert!(guard.records.contains_key(&network(200)) && guard.records.contains_key(&network(199)));
+        assert!(guard.records.get(&network(200)).is_some() && guard.records.get(&network(199)).is_some());
+    }
+
+    /// The /64 of this number of the /48 of this one.
+    fn of_site(site: u16, number: u16) -> ClientNetwork {
+        let address = std::net::Ipv6Addr::new(0x2001, 0xdb8, site, number, 0, 0, 0, 1);
+        Prefixes::default().network_of(address.into())
+    }
+
+    /// Guesses from each network of a site until it is refused: how many there were.
+    fn guess_from_everywhere(guard: &mut AuthGuard, site: u16, now: Instant) -> usize {
+        let mut guesses = 0;
+        for number in 0..1000 {
+            while guard.may_try(of_site(site, number), now) == Attempt::Allowed {
+                guard.failed(of_site(site, number), Some("boss"), now);
+                guesses += 1;
+            }
+        }
+        guesses
+    }
+
+    #[test]
+    fn a_site_gains_nothing_by_having_65536_networks_and_no_other_one_notices() {
+        let (mut guard, now) = (AuthGuard::new(AuthGuardPolicy::default()), start());
+        assert_eq!(guess_from_everywhere(&mut guard, 1, now), 170, "sixteen networks, and all others as one");
+        assert_eq!(guard.may_try(of_site(1, 60_000), now), Attempt::TooManyFailures);
+        assert_eq!(guard.may_try(of_site(2, 1), now), Attempt::Allowed);
+        let end = now + Duration::from_secs(300);
+        assert_eq!(guard.may_try(of_site(1, 60_000), end), Attempt::Allowed, "refused for a while only");
+        assert_eq!(guess_from_everywhere(&mut guard, 1, end), 170);
+    }
+
+    #[test]
+    fn slips_of_long_ago_do_not_make_one_network_of_a_site() {
+        let (mut guard, now) = (AuthGuard::new(AuthGuardPolicy::default()), start());
+        for number in 0..100_u16 {
+            let now = now + Duration::from_secs(60) * number.into();
+            guard.failed(of_site(1, number), Some("ups"), now);
+        }
+        let now = now + Duration::from_secs(6000);
+        for _ in 0..9 {
+            guard.failed(of_site(1, 1000), None, now);
+        }
+        assert_eq!(guard.failed(of_site(1, 1001), None, now), Failure::Counted);
+        guard.proved(of_site(1, 99), "ups", now);
+        assert!(guard.records.get(&of_site(1, 99)).is_none());
+    }
+
+    #[test]
+    fn a_site_waits_in_one_line() {
+        let policy = AuthGuardPolicy { line: 5, line_of_network: 3, ..AuthGuardPolicy::default() };
+        let (mut guard, now) = (AuthGuard::new(policy), start());
+        let joined =
+            (0..100).filter(|number| guard.join(of_site(1, *number), now) == Attempt::Allowed).count();
+        assert_eq!(joined, 3);
+        assert_eq!(guard.join(network(1), now), Attempt::Allowed, "there is room for others");
+        for number in 0..3 {
+            guard.leave(of_site(1, number));
+        }
+        guard.leave(network(1));
+        assert_eq!((guard.waiting.len(), guard.waiting_in_all), (0, 0));
     }
 }

@@ -183,7 +183,8 @@ section! {
 section! {
     /// How guessing passwords is stopped. A client network is one as `tarpit.prefix` says.
     pub(in crate::config) struct AuthGuard {
-        /// Failed logins of one client network within `within`, after which its AUTH is refused. Default: 10.
+        /// Failed logins of one client network within `within`, after which its AUTH is refused; past 16 networks of one
+        /// IPv6 /48 that failed, of all its others together. Default: 10.
         failures: OrOff<u32>,
         /// Counted from the first; a success forgives those of its own account. Default: `10m`.
         within: Duration,
@@ -191,7 +192,7 @@ section! {
         refused_for: Duration,
         /// Checks of passwords that may wait, in all; past it: 454. Default: 256.
         line: u32,
-        /// Checks of one client network that may wait. Default: 64.
+        /// Checks of one client network that may wait, or of one IPv6 /48. Default: 64.
         line_per_network: u32,
     }
     later: []

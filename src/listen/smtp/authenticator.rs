@@ -176,7 +176,7 @@ impl Shared {
         let answer = accounts.answer(check);
         match &answer {
             CheckAnswer::Proved(principal) | CheckAnswer::ProvedWithSignature(principal, _) => {
-                self.guard().proved(attempter.network, principal.proved_by());
+                self.guard().proved(attempter.network, principal.proved_by(), Instant::now());
                 self.count(attempter, check, AuthOutcome::Proved);
                 debug!(
                     listener = attempter.listener.as_str(),
