@@ -1,4 +1,7 @@
 //! Who may connect, and how many messages one may send: pure state, the time is an argument.
+//!
+//! Strangers are counted by network. One who has a whole IPv6 /48 has 65 536 networks, so that all of them together get
+//! [`SITE_SHARE`] times the share of one.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -11,9 +14,9 @@ use crate::policy::rate::{Rate, TokenBucket};
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Of one client network at once, trusted clients apart.
+    /// Of one client network at once, trusted clients apart; of all those of one IPv6 site [`SITE_SHARE`] times as many.
     pub per_network: Option<usize>,
-    /// Of one client network in a time, trusted clients apart.
+    /// Of one client network in a time, trusted clients apart; of all those of one IPv6 site as above.
     pub rate: Option<Rate>,
     /// In all, of everybody; strangers find [`ConnectionLimits::most_for`] of them.
     pub in_all: usize,
@@ -47,9 +50,9 @@ pub enum ConnectionVerdict {
     Admitted,
     /// There are too many in all, or too many for a stranger.
     TooManyInAll,
-    /// Its network has too many open.
+    /// Its network, or its site, has too many open.
     TooManyOfNetwork,
-    /// Its network has made too many lately.
+    /// Its network, or its site, has made too many lately.
     TooFast,
 }
 
@@ -58,6 +61,7 @@ pub enum ConnectionVerdict {
 pub struct Connections {
     limits: ConnectionLimits,
     open: usize,
+    /// Of each network that has any, and of each site.
     of_network: HashMap<ClientNetwork, usize>,
     rates: Rates<ClientNetwork>,
 }
@@ -86,27 +90,41 @@ impl Connections {
             return ConnectionVerdict::TooManyInAll;
         }
         if acquaintance == Acquaintance::Stranger {
-            let of_network = self.of_network.get(&network).copied().unwrap_or_default();
-            if self.limits.per_network.is_some_and(|most| of_network >= most) {
+            if self.has_its_share(network) {
                 return ConnectionVerdict::TooManyOfNetwork;
             }
-            if self.limits.rate.is_some_and(|rate| self.rates.take(network, rate, now).is_err()) {
+            if self
+                .limits
+                .rate
+                .is_some_and(|rate| take_of_network(&mut self.rates, network, rate, now).is_err())
+            {
                 return ConnectionVerdict::TooFast;
             }
         }
         self.open = self.open.saturating_add(1);
-        let of_network = self.of_network.entry(network).or_default();
-        *of_network = of_network.saturating_add(1);
+        for counted in [Some(network), network.site()].into_iter().flatten() {
+            let open = self.of_network.entry(counted).or_default();
+            *open = open.saturating_add(1);
+        }
         ConnectionVerdict::Admitted
+    }
+
+    /// Whether a network, or the site that it is a part of, has as many open as it may.
+    fn has_its_share(&self, network: ClientNetwork) -> bool {
+        let Some(most) = self.limits.per_network else { return false };
+        let open = |network| self.of_network.get(&network).copied().unwrap_or_default();
+        let of_site = most.saturating_mul(usize::from(SITE_SHARE));
+        open(network) >= most || network.site().is_some_and(|site| open(site) >= of_site)
     }
 
     /// A connection that was admitted is closed.
     pub fn closed(&mut self, network: ClientNetwork) {
         self.open = self.open.saturating_sub(1);
-        if let Some(open) = self.of_network.get_mut(&network) {
+        for counted in [Some(network), network.site()].into_iter().flatten() {
+            let Some(open) = self.of_network.get_mut(&counted) else { continue };
             *open = open.saturating_sub(1);
             if *open == 0 {
-                self.of_network.remove(&network);
+                self.of_network.remove(&counted);
             }
         }
     }
@@ -115,7 +133,7 @@ impl Connections {
 /// Whose messages are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MessageSource {
-    /// Those of a client network, by the limit for strangers.
+    /// Those of a client network, or of a site, by the limit for strangers.
     Network(ClientNetwork),
     /// Those of one client in a trusted network of this listener, by that network's rate.
     TrustedClient(ListenerName, IpAddr),
@@ -142,6 +160,33 @@ impl<K> Default for Rates<K> {
     fn default() -> Self {
         Self { buckets: HashMap::new(), full: BTreeSet::new() }
     }
+}
+
+impl From<ClientNetwork> for MessageSource {
+    fn from(network: ClientNetwork) -> Self {
+        Self::Network(network)
+    }
+}
+
+/// Takes one token of the network's bucket, and one of its site's, which has [`SITE_SHARE`] times as many: of the latter
+/// first, so that a site that has none left fills no memory with buckets of its networks.
+///
+/// # Errors
+/// When either has none: how long until one is there.
+pub fn take_of_network<K>(
+    rates: &mut Rates<K>,
+    network: ClientNetwork,
+    rate: Rate,
+    now: Instant,
+) -> Result<(), Duration>
+where
+    K: From<ClientNetwork> + Clone + Ord + std::hash::Hash,
+{
+    if let Some(site) = network.site() {
+        let rate = Rate { count: rate.count.saturating_mul(u32::from(SITE_SHARE)), ..rate };
+        rates.take(site.into(), rate, now)?;
+    }
+    rates.take(network.into(), rate, now)
 }
 
 impl<K: Clone + Ord + std::hash::Hash> Rates<K> {
@@ -192,6 +237,10 @@ impl<K: Clone + Ord + std::hash::Hash> Rates<K> {
     }
 }
 
+/// How many times the share of one network all those of one IPv6 /48 together get: large senders have several /64 for
+/// their mail, and few have many.
+pub const SITE_SHARE: u8 = 4;
+
 /// Keys that are remembered, of about 250 octets each.
 const MAX_KEYS: usize = 65_536;
 
@@ -228,6 +277,43 @@ mod tests {
         // Trusted clients are not counted against their network, only in all.
         let verdict = connections.admit(network("203.0.113.3"), Acquaintance::Trusted, now);
         assert_eq!((verdict, connections.open()), (ConnectionVerdict::Admitted, 4));
+    }
+
+    #[test]
+    fn a_site_gets_four_shares_however_many_networks_it_has_and_gives_them_back() {
+        let of_site = |number: u16| network(&format!("2001:db8:1:{number:x}::1"));
+        let limits = ConnectionLimits { per_network: Some(50), rate: None, in_all: 12_000 };
+        let (mut connections, now) = (Connections::new(limits), origin());
+        let admitted = |connections: &mut Connections| -> Vec<u16> {
+            let mut admit = |number| connections.admit(of_site(number), Acquaintance::Stranger, now);
+            let all = (0..300).flat_map(|number| std::iter::repeat_n(number, 51));
+            all.filter(|number| admit(*number) == ConnectionVerdict::Admitted).collect()
+        };
+        let numbers = admitted(&mut connections);
+        assert_eq!((numbers.len(), connections.open()), (200, 200));
+        let verdict = connections.admit(network("2001:db8:2::1"), Acquaintance::Stranger, now);
+        assert_eq!(verdict, ConnectionVerdict::Admitted, "another site");
+        let verdict = connections.admit(of_site(9), Acquaintance::Trusted, now);
+        assert_eq!(verdict, ConnectionVerdict::Admitted, "a trusted client");
+        connections.closed(network("2001:db8:2::1"));
+        connections.closed(of_site(9));
+        numbers.into_iter().for_each(|number| connections.closed(of_site(number)));
+        assert!(connections.open() == 0 && connections.of_network.is_empty());
+    }
+
+    #[test]
+    fn a_site_sends_four_shares_and_its_networks_fill_no_memory_behind_them() {
+        let (mut rates, now) = (Rates::<MessageSource>::default(), origin());
+        let rate = Rate { count: 10, period: seconds(60) };
+        let sent = (0..u16::MAX).filter(|number| {
+            let network = network(&format!("2001:db8:1:{number:x}::1"));
+            take_of_network(&mut rates, network, rate, now).is_ok()
+        });
+        assert_eq!(sent.count(), 40);
+        assert_eq!(rates.len(), 41);
+        assert!(take_of_network(&mut rates, network("2001:db8:2::1"), rate, now).is_ok());
+        let one = |rates: &mut Rates<_>| take_of_network(rates, network("203.0.113.1"), rate, now).is_ok();
+        assert_eq!((0..20).filter(|_| one(&mut rates)).count(), 10);
     }
 
     #[test]

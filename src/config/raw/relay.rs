@@ -137,7 +137,7 @@ section! {
 }
 
 section! {
-    /// What clients may do.
+    /// What clients may do. What holds for one client network holds four times for all those of one IPv6 /48.
     pub(in crate::config) struct RelayLimits {
         /// The greatest message. Default: `35MiB`.
         message_size: OrOff<Size>,

@@ -18,7 +18,7 @@ use crate::directory::Directory;
 use crate::inventory::Inventory;
 use crate::policy::account::{Check, CheckAnswer, Principal};
 use crate::policy::admission::{
-    Acquaintance, ConnectionLimits, ConnectionVerdict, Connections, MessageSource, Rates,
+    Acquaintance, ConnectionLimits, ConnectionVerdict, Connections, MessageSource, Rates, take_of_network,
 };
 use crate::policy::client_network::ClientNetwork;
 use crate::policy::relay::RelayPolicy;
@@ -182,19 +182,22 @@ impl Shared {
 
     /// Whether a client, with the account that it has proved, may send one more message now.
     pub(super) fn admit_message(&self, client: &Client, account: Option<&Principal>) -> Admission {
-        let limit = match (account, client.trusted_network()) {
-            (Some(account), _) => {
-                account.rate().map(|rate| (MessageSource::Account(account.name().to_owned()), rate))
-            }
+        let (now, mut messages) = (Instant::now(), locked(&self.messages));
+        let taken = match (account, client.trusted_network()) {
+            (Some(account), _) => account
+                .rate()
+                .map(|rate| messages.take(MessageSource::Account(account.name().to_owned()), rate, now)),
             (None, Some(trusted)) => trusted.rate.map(|rate| {
-                (MessageSource::TrustedClient(client.listener().clone(), client.address()), rate)
+                let source = MessageSource::TrustedClient(client.listener().clone(), client.address());
+                messages.take(source, rate, now)
             }),
-            (None, None) => self.limits.messages.map(|rate| (MessageSource::Network(client.network()), rate)),
+            (None, None) => {
+                self.limits.messages.map(|rate| take_of_network(&mut messages, client.network(), rate, now))
+            }
         };
-        let Some((source, rate)) = limit else { return Admission::Granted };
-        match locked(&self.messages).take(source, rate, Instant::now()) {
-            Ok(()) => Admission::Granted,
-            Err(_) => Admission::OverRate,
+        match taken {
+            None | Some(Ok(())) => Admission::Granted,
+            Some(Err(_)) => Admission::OverRate,
         }
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::config::settings::SmtpFrontEnd;
 use crate::config::show::{rate, size};
-use crate::policy::admission::{Acquaintance, ConnectionLimits};
+use crate::policy::admission::{Acquaintance, ConnectionLimits, SITE_SHARE};
 use crate::policy::relay::Supposed;
 
 /// One limit that holds for a client.
@@ -35,7 +35,11 @@ enum What {
 pub(super) fn of(smtp: &SmtpFrontEnd, supposed: Supposed<'_>) -> Vec<Limit> {
     let Supposed { listener, client, account, .. } = supposed;
     let trusted = listener.trusted_network_of(client);
-    let network = smtp.tarpit.prefixes.network_of(client).to_string();
+    let network = smtp.tarpit.prefixes.network_of(client);
+    let network = match network.site() {
+        Some(site) => format!("{network}, and {SITE_SHARE} times as many of {site}"),
+        None => network.to_string(),
+    };
     let limit = |what, limit: Option<String>, of: &str| Limit {
         what,
         limit: limit.unwrap_or_else(|| "off".to_owned()),
