@@ -6,7 +6,7 @@
 //! 2. [`message`]: the product's nouns.
 //! 3. [`decode`]: a datagram's payload, or a message of a session, becomes a [`message::notice::Notice`].
 //! 4. [`policy`]: pure verdicts; [`policy::mapping`] is the rule set.
-//! 5. [`session`]: sans-IO protocol machines: fragments, NetBIOS sessions, both sides of SMTP.
+//! 5. [`session`]: sans-IO protocol machines: fragments, both sides of `net send` sessions and of SMTP.
 //! 6. [`config`]: YAML becomes valid settings, or every problem at once.
 //! 7. [`telemetry`]: metrics and logs.
 //! 8. [`spool`]: a message becomes durable; accepted means after fsync. [`inventory`]: who still depends on all this. [`switch`]: whether it passes at all.

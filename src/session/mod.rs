@@ -16,6 +16,7 @@
 pub mod call_forward;
 pub mod name_owner;
 pub mod name_questions;
+pub mod netbios_client;
 pub mod netbios_session;
 pub mod reassembly;
 pub mod sasl;

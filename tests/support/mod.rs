@@ -15,7 +15,9 @@ pub(crate) mod postfix;
 pub(crate) mod python;
 pub(crate) mod recipients;
 pub(crate) mod samba;
+pub(crate) mod session_sender;
 pub(crate) mod slapd;
+pub(crate) mod smbd;
 pub(crate) mod smtp;
 
 /// What this machine lacks for a test.
