@@ -39,6 +39,8 @@ pub struct NameQuestions {
 #[derive(Debug)]
 struct Open {
     packets: u32,
+    /// When the last packet came, copies included.
+    last: Instant,
     /// When the first packet came: what tells a question from a later one with the same name.
     end: Instant,
 }
@@ -53,6 +55,9 @@ impl NameQuestions {
     /// For how long repeats are awaited: three questions at 750 ms, and some.
     pub const WINDOW: Duration = Duration::from_secs(3);
 
+    /// Packets that come within this time of each other are one, heard over several interfaces or through several bridges.
+    pub const COPIES: Duration = Duration::from_millis(100);
+
     /// Nothing was asked yet.
     #[must_use]
     pub fn new() -> Self {
@@ -64,7 +69,10 @@ impl NameQuestions {
         self.handle_timeout(now);
         let key = (asker, name);
         if let Some(open) = self.open.get_mut(&key) {
-            open.packets = open.packets.saturating_add(1);
+            if now.saturating_duration_since(open.last) > Self::COPIES {
+                open.packets = open.packets.saturating_add(1);
+            }
+            open.last = now;
             return;
         }
         let of_asker = self.open.keys().filter(|(of, _)| *of == asker);
@@ -72,7 +80,7 @@ impl NameQuestions {
             return;
         }
         let Some(end) = now.checked_add(Self::WINDOW) else { return };
-        self.open.insert(key, Open { packets: 1, end });
+        self.open.insert(key, Open { packets: 1, last: now, end });
         self.ends.push_back((end, key));
     }
 
@@ -148,6 +156,16 @@ mod tests {
             .map(|(asker, silence)| Unanswered { name: name("PC01"), asker, silence });
         assert_eq!(all(&mut questions), expected);
         assert_eq!(questions.poll_timeout(), None);
+    }
+
+    #[test]
+    fn one_packet_that_is_heard_over_several_interfaces_is_no_repeat() {
+        let (mut questions, now) = (NameQuestions::new(), start());
+        for milliseconds in [0, 1, 3] {
+            questions.handle_question(now + Duration::from_millis(milliseconds), asker(7), name("PC01"));
+        }
+        questions.handle_timeout(now + NameQuestions::WINDOW);
+        assert_eq!(all(&mut questions)[0].silence, Silence::AskedOnce);
     }
 
     #[test]
