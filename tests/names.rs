@@ -1,6 +1,8 @@
 //! The names of the gateway on a LAN: what Samba's programs find, and who gets a name that two want.
 
+use std::io::Write as _;
 use std::net::UdpSocket;
+use std::process::Stdio;
 use std::time::Duration;
 
 use mailslotd::wire::name_service::{Flags, Packet, Question, RecordData, RecordType};
@@ -8,7 +10,8 @@ use mailslotd::wire::netbios_name::{NameType, NetbiosName, Scope};
 use support::gateway::{self, write_config};
 use support::lan_gateway::Gateway;
 use support::name_programs::NamePrograms;
-use support::namespace::{Lan, wait_for};
+use support::namespace::{Host, Lan, wait_for};
+use support::net_send::Smbclient;
 use support::require;
 use support::samba::Nmbd;
 
@@ -157,6 +160,44 @@ fn a_real_wins_server_knows_our_names_until_we_stop() {
     wait_for(SOON, "the WINS server knows that we are gone", || {
         programs.who_has_by_wins("192.0.2.2", "ALERTS#03").err()
     });
+}
+
+#[test]
+fn a_message_of_smbclient_finds_its_way_by_broadcast_and_by_a_wins_server() {
+    let lan = require!(Lan::new(3));
+    let samba = require!(Smbclient::find());
+    let _wins = require!(Nmbd::start_with(&lan.host(1), "WINSSRV", "wins support = yes\n"));
+    let gateway = Gateway::start_with(
+        lan.host(0),
+        "hostname: gw.test\n\
+         netbios: { mode: answer, host_name: GW1, names: [ALERTS], wins: [192.0.2.2], code_page: cp850 }\n",
+    );
+    gateway.wait_until_claimed(4);
+    wait_for(Duration::from_secs(90), "the WINS server has the names", || {
+        (gateway.said().matches("The WINS server has registered the name.").count() == 4).then_some(())
+    });
+    for (order, text) in [("bcast", "by broadcast: Öl über 90 Grad"), ("wins", "by WINS")] {
+        smbclient(&samba, &lan.host(2), order, text);
+    }
+    let mails =
+        wait_for(SOON, "both are in the inbox", || Some(gateway.inbox()).filter(|mails| mails.len() == 2));
+    for text in ["by broadcast:", "by WINS"] {
+        assert!(mails.iter().any(|mail| mail.contains(text)), "{text} is not in\n{mails:?}");
+    }
+}
+
+/// Has `smbclient -M ALERTS` on `host` find the name in this way and send a text.
+fn smbclient(samba: &Smbclient, host: &Host, resolve_order: &str, text: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = samba.command(host, folder.path(), "ALERTS");
+    command.arg(format!("--option=name resolve order={resolve_order}"));
+    command.args(["--option=wins server=192.0.2.2", "--option=interfaces=eth0"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && !said.contains("NT_STATUS"), "{said}");
 }
 
 #[test]

@@ -221,3 +221,15 @@ fn our_own_packets_that_come_back_are_ignored() {
         assert_eq!(lab.broadcast(10, &packet), Verdict::Ignored(Ignored::Own));
     }
 }
+
+#[test]
+fn whether_a_packet_was_broadcast_its_destination_tells_and_not_its_flags() {
+    let mut lab = Lab::settled();
+    assert_eq!(lab.unicast(7, &query(name("NOBODY", 3), 0x0110)), Verdict::Negative);
+    assert_eq!(lab.broadcast(7, &query(name("NOBODY", 3), 0x0100)), Verdict::Ignored(Ignored::NotOurs));
+    assert_eq!(
+        lab.hear(host(7), Ipv4Addr::BROADCAST, &query(name("ALERTS", 3), 0x0100)),
+        Verdict::Positive,
+        "a limited broadcast is one too"
+    );
+}

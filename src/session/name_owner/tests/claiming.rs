@@ -62,6 +62,17 @@ fn the_owner_of_a_name_objects_and_the_rest_goes_on() {
 }
 
 #[test]
+fn an_owner_that_objects_twice_is_one_owner() {
+    let mut lab = Lab::new();
+    lab.link(&[link()]);
+    lab.pass(Duration::from_millis(300));
+    let objection = response(lab.transaction_of("ALERTS<03>"), 0xAD86, name("ALERTS", 3), 0, 10);
+    assert_eq!(lab.unicast(66, &objection), Verdict::Taken);
+    assert_eq!(lab.unicast(66, &objection), Verdict::Ignored(Ignored::Unsolicited));
+    assert_eq!(lab.told.iter().filter(|event| matches!(event, Event::Conflict { .. })).count(), 1);
+}
+
+#[test]
 fn a_lost_name_is_told_once_with_its_owner_and_tried_for_again_at_growing_intervals() {
     let mut lab = Lab::with(identity(&["ALERTS"], NameAskers::default()));
     lab.link(&[link()]);

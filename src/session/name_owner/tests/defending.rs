@@ -6,7 +6,7 @@ use super::*;
 fn whoever_registers_takes_or_refreshes_a_name_of_ours_is_refused() {
     let mut lab = Lab::settled();
     // Registration, overwrite, multi-homed registration, refresh under both of its opcodes.
-    for flags in [0x2910, 0x2810, 0x7900, 0x4000, 0x4800] {
+    for flags in [0x2910, 0x2900, 0x2810, 0x2800, 0x7900, 0x7800, 0x4000, 0x4800] {
         assert_eq!(
             lab.unicast(66, &claim(name("ALERTS", 3), flags, 0, 66)),
             Verdict::Objection,
@@ -24,7 +24,7 @@ fn whoever_registers_takes_or_refreshes_a_name_of_ours_is_refused() {
         Verdict::Objection,
         "as a group"
     );
-    assert_eq!(lab.told.len(), 7);
+    assert_eq!(lab.told.len(), 10);
     assert_eq!(lab.told[0], Event::Defended { name: name("ALERTS", 3), claimant: *host(66).ip() });
     assert_eq!(lab.standing("ALERTS<03>"), Standing::Claimed);
 }
