@@ -23,7 +23,7 @@ fn to_postfix(postfix: &Postfix, dir: &Path, password: &str) -> String {
     std::fs::write(&password_file, password).unwrap();
     std::fs::set_permissions(&password_file, std::fs::Permissions::from_mode(0o600)).unwrap();
     format!(
-        r"netbios: {{ code_page: cp850 }}
+        r"netbios: {{ code_page: cp850, rate: {{ per_source: off }} }}
 destinations:
   smarthost:
     submission:

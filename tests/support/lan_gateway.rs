@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -32,6 +32,33 @@ impl Gateway {
         let arguments = ["--config", configuration.to_str().unwrap(), "run"];
         let process = host.start(PROGRAM, &arguments, folder.path().join("log"));
         Self { host, process, folder }
+    }
+
+    /// Ends it in order and starts it again with the same files.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        self.start_again();
+    }
+
+    /// Starts it again with the same files.
+    pub(crate) fn start_again(&mut self) {
+        let configuration = self.folder.path().join("mailslotd.yaml");
+        let arguments = ["--config", configuration.to_str().unwrap(), "run"];
+        self.process = self.host.start(PROGRAM, &arguments, self.folder.path().join("log"));
+        self.wait_until_ready();
+    }
+
+    /// Ends it in order.
+    pub(crate) fn stop(&mut self) {
+        self.terminate();
+        assert!(self.ended(Duration::from_secs(30)).success());
+    }
+
+    /// A command with its configuration, on its host.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.host.command(PROGRAM);
+        command.arg("--config").arg(self.folder.path().join("mailslotd.yaml")).args(arguments);
+        command
     }
 
     /// Waits until it hears.

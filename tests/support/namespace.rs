@@ -86,6 +86,20 @@ impl Lan {
         lan
     }
 
+    /// Gives a host a second interface on the same bridge, with this address: it hears every broadcast twice.
+    pub(crate) fn add_interface(&self, number: usize, address: &str) {
+        let (host, port) = (&self.hosts[number], &format!("second{number}"));
+        let (switch, namespace) = (&self.switch, &host.namespace);
+        ip(&["-n", switch, "link", "add", port, "type", "veth", "peer", "name", "eth1", "netns", namespace]);
+        ip(&["-n", switch, "link", "set", port, "master", "br0", "up"]);
+        // A packet whose sender is reached by the other interface is heard all the same.
+        let lenient = "for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $f; done";
+        output(host.command("sh").args(["-c", lenient])).unwrap();
+        let address = format!("{address}/24");
+        ip(&["-n", namespace, "addr", "add", &address, "brd", BROADCAST, "dev", "eth1"]);
+        ip(&["-n", namespace, "link", "set", "eth1", "up"]);
+    }
+
     /// The host with this number, from 0.
     pub(crate) fn host(&self, number: usize) -> Host {
         self.hosts[number].clone()
