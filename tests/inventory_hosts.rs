@@ -117,6 +117,15 @@ fn the_senders_of_a_capture_are_told_with_what_they_sent() {
     assert!(!page.contains("<script"), "EVIL sends markup");
 }
 
+#[test]
+fn messages_over_tcp_139_are_found_in_a_capture() {
+    let file = fixture("03-messenger-D0-and-session-edge-to-smbd.pcap");
+    let found: Value = serde_json::from_str(&of_capture(&["--json", &file])).unwrap();
+    let hosts = found["hosts"].as_array().unwrap();
+    let messages: Vec<&Value> = hosts.iter().flat_map(|host| host["messages"].as_array().unwrap()).collect();
+    assert!(!messages.is_empty() && messages.iter().all(|sent| sent["channel"] == "TCP 139"), "{found}");
+}
+
 /// A capture of raw IP packets: milliseconds, source, destination, payload, all of UDP 137.
 fn capture(folder: &Path, packets: &[(u32, Ipv4Addr, Ipv4Addr, Vec<u8>)]) -> PathBuf {
     let mut file = [0xA1B2_C3D4_u32, 0x0002_0004, 0, 0, 65535, 101].map(u32::to_be_bytes).concat();

@@ -12,6 +12,7 @@ use std::time::Instant;
 use fixtures::{Carrier, Vector, describe, folder, vectors};
 use jiff::Timestamp;
 use mailslotd::decode::decode;
+use mailslotd::message::host::{HostName, HostSighting};
 use mailslotd::message::notice::{Arrival, Listener};
 use mailslotd::session::reassembly::Reassembly;
 use mailslotd::wire::datagram::{Datagram, Direct};
@@ -140,11 +141,23 @@ fn datagram_reads_back(bytes: &[u8], vector: &Vector) {
     }
 }
 
+/// Whatever a host says of itself, the inventory has bounded lines of it.
+fn sighting_is_plain(seen: &HostSighting) {
+    let channel = seen.channel.to_string();
+    let name = seen.name.as_ref().map(HostName::text);
+    let message = seen.message.iter().flat_map(|message| [message.from.as_str(), &message.to]);
+    let others = [name, seen.workgroup.as_deref(), seen.comment.as_deref(), Some(&channel)];
+    for text in others.into_iter().flatten().chain(message) {
+        assert!(text.len() < 2000 && !text.contains(char::is_control), "{text:?}");
+    }
+}
+
 fn mailslot_reads_back(direct: &Direct<'_>, vector: &Vector) {
     let user_data = direct.user_data;
     if let Ok(notice) = decode(direct, arrival(), vector.sender) {
         let whole = notice.into_owned();
         assert!(!whole.text.contains('\r') && !whole.originator.contains('\n') && !whole.to.contains('\n'));
+        sighting_is_plain(&HostSighting::of(&whole));
     }
     if let Ok(transaction) = Transaction::parse(user_data) {
         let mut out = Vec::new();

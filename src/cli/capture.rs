@@ -33,6 +33,8 @@ pub struct Packet {
     pub source: SocketAddr,
     /// Where it was sent.
     pub destination: SocketAddr,
+    /// Of a TCP segment the sequence number of its first octet.
+    pub sequence: Option<u32>,
     /// What the transport carried.
     pub payload: Vec<u8>,
 }

@@ -9,6 +9,7 @@ mod form;
 mod hosts;
 mod html;
 mod names;
+mod sessions;
 mod table;
 
 use std::path::PathBuf;

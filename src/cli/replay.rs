@@ -10,13 +10,13 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::Global;
+use super::capture::clock::Clock;
 use super::capture::{Capture, CaptureError, Packet, Skipped, Transport};
 use super::decode::skipped_lines;
 use super::exit::Exit;
@@ -115,9 +115,7 @@ struct Replay {
     pipeline: Pipeline,
     metrics: Arc<Metrics>,
     port: u16,
-    /// The time of the first packet, on both clocks.
-    origin: Option<(Timestamp, Instant)>,
-    now: Instant,
+    clock: Clock,
     summary: Summary,
 }
 
@@ -150,12 +148,11 @@ enum Fate {
 }
 
 impl Replay {
-    #[expect(clippy::disallowed_methods, reason = "an origin for the capture's own clock")]
     fn new(hearing: Arc<Hearing>, port: u16) -> Self {
         let metrics = Arc::new(Metrics::new());
         let judge = Judge::new(hearing, Arc::new(Shared::default()), Arc::clone(&metrics));
         let pipeline = Pipeline::new(judge, Arc::default(), Arc::clone(&metrics));
-        Self { pipeline, metrics, port, origin: None, now: Instant::now(), summary: Summary::default() }
+        Self { pipeline, metrics, port, clock: Clock::new(), summary: Summary::default() }
     }
 
     /// What becomes of a packet; `None` for one of another port, and for a fragment that waits for others.
@@ -174,7 +171,7 @@ impl Replay {
             listener: Listener::Datagram,
         };
         let mut heard = None;
-        let verdict = self.pipeline.take_with(&packet.payload, arrival, self.now, |notice, rule| {
+        let verdict = self.pipeline.take_with(&packet.payload, arrival, self.clock.now(), |notice, rule| {
             heard = Some(Heard::new(notice, rule));
         });
         let fate = match verdict {
@@ -189,15 +186,11 @@ impl Replay {
         Some(Line { frame: packet.frame, at: packet.at, source, heard, fate })
     }
 
-    /// Moves the clock forward to a packet's time; it never goes back, whatever the capture says.
+    /// Moves the clock forward to a packet's time.
     fn advance_to(&mut self, at: Timestamp) {
-        let (first, begin) = *self.origin.get_or_insert((at, self.now));
-        let since = Duration::try_from(at.duration_since(first)).unwrap_or_default();
-        if let Some(now) = begin.checked_add(since) {
-            self.now = self.now.max(now);
-        }
-        if self.pipeline.poll_timeout().is_some_and(|timeout| timeout <= self.now) {
-            self.pipeline.handle_timeout(self.now);
+        let now = self.clock.advance_to(at);
+        if self.pipeline.poll_timeout().is_some_and(|timeout| timeout <= now) {
+            self.pipeline.handle_timeout(now);
         }
     }
 

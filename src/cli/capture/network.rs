@@ -73,6 +73,7 @@ impl Network {
             transport: segment.transport,
             source: SocketAddr::new(addresses.0, segment.ports.0),
             destination: SocketAddr::new(addresses.1, segment.ports.1),
+            sequence: segment.sequence,
             payload: segment.payload.to_vec(),
         });
         self.skipped.other_protocols += u64::from(found.is_none());
@@ -120,6 +121,7 @@ impl Network {
             transport: segment.transport,
             source: SocketAddr::new(key.source.into(), segment.ports.0),
             destination: SocketAddr::new(key.destination.into(), segment.ports.1),
+            sequence: segment.sequence,
             payload: segment.payload.to_vec(),
         })
     }
@@ -164,6 +166,7 @@ struct Segment<'a> {
     transport: Transport,
     /// Source and destination.
     ports: (u16, u16),
+    sequence: Option<u32>,
     payload: &'a [u8],
 }
 
@@ -186,12 +189,13 @@ impl<'a> Segment<'a> {
 
     fn udp(udp: &UdpSlice<'a>) -> Self {
         let ports = (udp.source_port(), udp.destination_port());
-        Self { transport: Transport::Udp, ports, payload: udp.payload() }
+        Self { transport: Transport::Udp, ports, sequence: None, payload: udp.payload() }
     }
 
     fn tcp(tcp: &TcpSlice<'a>) -> Self {
         let ports = (tcp.source_port(), tcp.destination_port());
-        Self { transport: Transport::Tcp, ports, payload: tcp.payload() }
+        let sequence = Some(tcp.sequence_number());
+        Self { transport: Transport::Tcp, ports, sequence, payload: tcp.payload() }
     }
 }
 

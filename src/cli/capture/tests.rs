@@ -72,6 +72,7 @@ fn expected(at: &str) -> Packet {
         transport: Transport::Udp,
         source: SocketAddr::from((SOURCE, 138)),
         destination: SocketAddr::from((BROADCAST, 138)),
+        sequence: None,
         payload: PAYLOAD.to_vec(),
     }
 }

@@ -6,10 +6,11 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
+use super::sessions::Sessions;
 use crate::cli::capture::clock::Clock;
 use crate::cli::capture::{Capture, CaptureError, Packet, Transport};
 use crate::config::settings::Decoding;
-use crate::decode::decode;
+use crate::decode::{decode, decode_session};
 use crate::inventory::{Gathering, Snapshot};
 use crate::message::host::{HostSighting, NameQuerySeen};
 use crate::message::notice::{Arrival, Listener};
@@ -33,6 +34,7 @@ pub(super) struct Captured {
     gathering: Gathering,
     decoding: Decoding,
     reassembly: Reassembly,
+    sessions: Sessions,
     questions: NameQuestions,
     clock: Clock,
     last: Timestamp,
@@ -44,6 +46,7 @@ impl Captured {
             gathering: Gathering::new(),
             decoding,
             reassembly: Reassembly::new(),
+            sessions: Sessions::default(),
             questions: NameQuestions::new(),
             clock: Clock::new(),
             last: Timestamp::UNIX_EPOCH,
@@ -75,6 +78,7 @@ impl Captured {
         match (packet.transport, packet.source.port(), packet.destination.port()) {
             (Transport::Udp, _, 138) => self.datagram(packet),
             (Transport::Udp, _, 137) | (Transport::Udp, 137, _) => self.name_service(packet),
+            (Transport::Tcp, _, 139) => self.session(packet),
             (Transport::Udp | Transport::Tcp, ..) => {}
         }
     }
@@ -101,14 +105,16 @@ impl Captured {
     }
 
     fn direct(&mut self, direct: &Direct<'_>, packet: &Packet) {
-        let arrival = Arrival {
-            at: packet.at,
-            source: packet.source,
-            destination: Some(packet.destination.ip()),
-            interface: None,
-            listener: Listener::Datagram,
-        };
-        if let Ok(notice) = decode(direct, arrival, self.decoding.of(packet.source.ip())) {
+        let sender = self.decoding.of(packet.source.ip());
+        if let Ok(notice) = decode(direct, arrival(packet, Listener::Datagram), sender) {
+            self.gathering.host(HostSighting::of(&notice));
+        }
+    }
+
+    fn session(&mut self, packet: &Packet) {
+        let sender = self.decoding.of(packet.source.ip());
+        for message in self.sessions.take(packet, self.clock.now()) {
+            let notice = decode_session(&message, arrival(packet, Listener::Messenger), sender);
             self.gathering.host(HostSighting::of(&notice));
         }
     }
@@ -139,6 +145,11 @@ impl Captured {
             self.gathering.name(&seen);
         }
     }
+}
+
+fn arrival(packet: &Packet, listener: Listener) -> Arrival {
+    let (source, destination) = (packet.source, Some(packet.destination.ip()));
+    Arrival { at: packet.at, source, destination, interface: None, listener }
 }
 
 /// Some old systems set the flag towards their WINS server, others leave it out; the address tells more, where it can.
