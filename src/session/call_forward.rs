@@ -146,6 +146,8 @@ enum State {
 struct Asking {
     /// Commands that are not sent yet; none where all were sent at once.
     to_send: VecDeque<Vec<u8>>,
+    /// Who was asked for, as it was spelled.
+    mailbox: Mailbox,
     /// What the next reply is to.
     awaited: Command,
     /// MAIL was refused, so that the reply to RCPT means nothing.
@@ -222,10 +224,10 @@ impl CallForward {
         self.deadline = now.checked_add(self.profile.timeout);
         if self.extensions.pipelining {
             self.send([&[mail], &rest[..]].concat().concat());
-            self.state = State::Asking(Asking::new(VecDeque::new()));
+            self.state = State::Asking(Asking::new(mailbox.into_owned(), VecDeque::new()));
         } else {
             self.send(mail);
-            self.state = State::Asking(Asking::new(rest.into()));
+            self.state = State::Asking(Asking::new(mailbox.into_owned(), rest.into()));
         }
     }
 
@@ -328,7 +330,8 @@ impl CallForward {
             }
             Command::Rcpt => {
                 if !asking.refused {
-                    self.outputs.push_back(Output::Answer(existence(reply), reply.to_string()));
+                    let existence = existence(reply, &asking.mailbox);
+                    self.outputs.push_back(Output::Answer(existence, reply.to_string()));
                 }
                 asking.awaited = Command::Rset;
             }
@@ -367,8 +370,8 @@ impl CallForward {
 }
 
 impl Asking {
-    const fn new(to_send: VecDeque<Vec<u8>>) -> Self {
-        Self { to_send, awaited: Command::Mail, refused: false }
+    const fn new(mailbox: Mailbox, to_send: VecDeque<Vec<u8>>) -> Self {
+        Self { to_send, mailbox, awaited: Command::Mail, refused: false }
     }
 }
 

@@ -1,26 +1,36 @@
 //! What a reply to RCPT says about the recipient.
 
 use crate::session::smtp_server::Existence;
+use crate::wire::smtp::path::Mailbox;
 use crate::wire::smtp::reply::Reply;
 use crate::wire::smtp::status::EnhancedStatus;
 
-/// What a reply to RCPT says about the recipient.
+/// What a reply to RCPT says about the recipient, which was asked for in these words.
 ///
 /// *Known*: 250, 251 (will forward). *Unknown*, which becomes a 550 of ours: only what says that this very mailbox is not
 /// there, as a row of [`UNKNOWN`] does. Everything else, 4yz or a block or a wish for TLS or a login, is about ourselves
 /// or about now: *not available*.
-pub(super) fn existence(reply: &Reply) -> Existence {
+///
+/// Words of the recipient's own address tell nothing: it may be relay@blockchain.example.
+pub(super) fn existence(reply: &Reply, asked: &Mailbox) -> Existence {
     // Of whatever class: 550 with a status of class 4 contradicts itself, and is no plain 550.
     let status =
         reply.lines().first().and_then(|line| EnhancedStatus::leading(line)).map(|(status, _)| status);
     let code = reply.code().number();
     if matches!(code, 250 | 251) {
         Existence::Known
-    } else if UNKNOWN.iter().any(|row| row.fits(code, status, reply)) {
+    } else if UNKNOWN.iter().any(|row| row.fits(code, status, &text_without(reply, asked))) {
         Existence::Unknown
     } else {
         Existence::Unavailable
     }
+}
+
+/// What it says in lower case, without the address that was asked for, and without its domain where that stands alone.
+fn text_without(reply: &Reply, asked: &Mailbox) -> String {
+    let text = reply.lines().join("\n").to_ascii_lowercase();
+    let [address, domain] = [asked.as_str(), asked.domain()].map(str::to_ascii_lowercase);
+    text.replace(&address, "…").replace(&domain, "…")
 }
 
 /// A reply that means "no such recipient".
@@ -41,14 +51,14 @@ enum Words {
 }
 
 impl Row {
-    fn fits(&self, code: u16, status: Option<EnhancedStatus>, reply: &Reply) -> bool {
+    fn fits(&self, code: u16, status: Option<EnhancedStatus>, text: &str) -> bool {
         let fits = match self.words {
             Words::Any => true,
-            Words::Saying(words) => reply.mentions(words),
-            Words::Innocent => !OTHER_REASONS.iter().any(|words| reply.mentions(words)),
+            Words::Saying(words) => text.contains(words),
+            Words::Innocent => !OTHER_REASONS.iter().any(|words| text.contains(words)),
         };
         // Postfix may refuse a sender as late as at RCPT (`smtpd_delay_reject`), whatever status its operator wrote.
-        self.codes.contains(&code) && self.status == status && fits && !reply.mentions("sender address")
+        self.codes.contains(&code) && self.status == status && fits && !text.contains("sender address")
     }
 }
 
@@ -108,8 +118,36 @@ mod tests {
     use super::*;
     use crate::wire::smtp::reply::ReplyParser;
 
+    fn of_asked(asked: &str, text: &str) -> Existence {
+        let reply = ReplyParser::new().parse(&mut format!("{text}\r\n").as_bytes()).unwrap().unwrap();
+        existence(&reply, &Mailbox::parse(asked).unwrap())
+    }
+
     fn of(text: &str) -> Existence {
-        existence(&ReplyParser::new().parse(&mut format!("{text}\r\n").as_bytes()).unwrap().unwrap())
+        of_asked("x@corp.example", text)
+    }
+
+    #[test]
+    fn words_of_the_address_that_was_asked_for_are_no_reason() {
+        for (asked, text, existence) in [
+            ("relay@corp.example", "550 no such user <Relay@corp.example>", Unknown),
+            ("ops@dnslab.example", "550 5.1.0 <ops@dnslab.example>: not here", Unknown),
+            ("ops@dnslab.example", "550 nobody of that name at dnslab.example", Unknown),
+            (
+                "\"sender address\"@corp.example",
+                "550 5.1.1 <\"sender address\"@corp.example>: User unknown in virtual mailbox table",
+                Unknown,
+            ),
+            ("relay@corp.example", "550 relay not permitted for relay@corp.example", Unavailable),
+            ("ops@dnslab.example", "550 dnslab.example: your address is listed", Unavailable),
+            (
+                "ops@corp.example",
+                "550 5.1.0 <relay@other.example> is in nobody's list of relays",
+                Unavailable,
+            ),
+        ] {
+            assert_eq!(of_asked(asked, text), existence, "{asked}: {text}");
+        }
     }
 
     #[test]
