@@ -6,7 +6,8 @@
 //!   kernel tells of new files; besides, the directory is looked into every second.
 //! * **The envelope** is read from the file (`message::own_envelope`): X-Sender and X-Receiver, else From, To, Cc, Bcc.
 //! * **All or nothing**: when one recipient may not be sent to, or does not exist, nobody is, and the file goes to
-//!   `badmail` with `NAME.reason.txt` beside it. Whoever mends it puts it back. Nobody but the operator empties `badmail`.
+//!   `badmail` with `NAME.reason.txt` beside it. Whoever mends it puts it back. What the gateway moved to `badmail` goes after
+//!   `badmail_keep`.
 //! * **Removed only once durable.** A full spool, a directory that does not answer or a used-up rate leave the file where it
 //!   is. Killed between the spool's fsync and the removal, the gateway takes the file again; a Message-ID that is added
 //!   is made of the file's identity (device, inode, time, name), so both copies have the same one. The time of a message

@@ -159,23 +159,23 @@ impl Folder {
             }
             free.push(".eml");
             let target = self.path.join(BADMAIL).join(&free);
+            if target.symlink_metadata().is_ok() {
+                continue;
+            }
             free.push(NOTE);
-            let mut note = match File::options()
-                .write(true)
-                .create_new(true)
-                .mode(0o640)
-                .open(target.with_file_name(&free))
-            {
+            let note_path = target.with_file_name(&free);
+            let mut note = match File::options().write(true).create_new(true).mode(0o640).open(&note_path) {
                 Ok(note) => note,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(error),
             };
-            if target.symlink_metadata().is_ok() {
-                continue;
+            let moved =
+                note.write_all(reason.as_bytes()).and_then(|()| fs::rename(self.path_of(name), &target));
+            if moved.is_err() {
+                // One that tells of no file would be taken for that of the next that has its name.
+                remove_if_there(&note_path)?;
             }
-            note.write_all(reason.as_bytes())?;
-            fs::rename(self.path_of(name), &target)?;
-            return Ok(target);
+            return moved.map(|()| target);
         }
         Err(io::ErrorKind::AlreadyExists.into())
     }

@@ -246,6 +246,21 @@ async fn what_was_refused_long_ago_goes_with_its_reason_and_everything_else_in_b
     fixture.stop().await;
 }
 
+#[test]
+fn what_lies_in_badmail_gets_no_note_of_another_file_and_a_move_that_fails_leaves_none() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = Folder::prepare(&scratch.path().join("pickup")).unwrap();
+    let badmail = folder.path().join(BADMAIL);
+    fs::write(badmail.join("x.eml"), "the operator's").unwrap();
+    fs::write(folder.path().join("x.eml"), "refused").unwrap();
+    assert_eq!(folder.set_aside("x.eml".as_ref(), "why").unwrap(), badmail.join("x-1.eml"));
+    folder.set_aside("gone.eml".as_ref(), "why").unwrap_err();
+    let names = fs::read_dir(&badmail).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    assert_eq!(names, ["x-1.eml", "x-1.eml.reason.txt", "x.eml"]);
+}
+
 #[tokio::test]
 async fn what_may_not_be_sent_lies_in_badmail_with_cause_and_fix() {
     let fixture = Fixture::new(None).start();
