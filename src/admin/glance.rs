@@ -59,8 +59,12 @@ impl Glance {
             Ok(figures) => (figures, None),
             Err(error) => (Figures::default(), Some(error)),
         };
-        let refuses = self.spool.accepting(Class::Notice).err().or(unreadable);
         let About { hostname, started_at, datagram, admin, smtp } = &*self.about;
+        let refuses = self.spool.accepting(Class::Notice).err().or(unreadable);
+        let refuses_mail = match (&refuses, smtp.is_empty()) {
+            (None, false) => self.spool.accepting(Class::Mail).err(),
+            (Some(_), _) | (None, true) => None,
+        };
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hostname: hostname.clone(),
@@ -71,7 +75,11 @@ impl Glance {
             admin: *admin,
             smtp: smtp.iter().map(|(listener, address)| self.listener(listener, *address)).collect(),
             mailslots: self.switches.status(Timestamp::now()),
-            spool: SpoolStatus::of(figures, refuses.map(|error| error.to_string())),
+            spool: SpoolStatus::of(
+                figures,
+                refuses.map(|error| error.to_string()),
+                refuses_mail.map(|error| error.to_string()),
+            ),
             destinations: destinations(&self.destinations),
         }
     }

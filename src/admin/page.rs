@@ -80,11 +80,12 @@ fn headline(status: &Status) -> String {
 }
 
 fn stage(status: &Status) -> (Tone, &'static str) {
-    match (status.stage, &status.spool.refuses) {
-        (Stage::Ready, None) => (Tone::Good, "ready"),
-        (Stage::Ready, Some(_)) => (Tone::Bad, "refuses messages"),
-        (Stage::Starting, _) => (Tone::Warning, "starting"),
-        (Stage::Stopping, _) => (Tone::Warning, "stopping"),
+    match (status.stage, &status.spool.refuses, &status.spool.refuses_mail) {
+        (Stage::Ready, None, None) => (Tone::Good, "ready"),
+        (Stage::Ready, Some(_), _) => (Tone::Bad, "refuses messages"),
+        (Stage::Ready, None, Some(_)) => (Tone::Bad, "refuses mail"),
+        (Stage::Starting, ..) => (Tone::Warning, "starting"),
+        (Stage::Stopping, ..) => (Tone::Warning, "stopping"),
     }
 }
 
@@ -104,7 +105,7 @@ fn readiness(facts: &Facts<'_>, html: &mut Html) {
         spell_between(status.started_at, facts.now),
         status.datagram,
     ));
-    if let Some(refuses) = &status.spool.refuses {
+    for refuses in [&status.spool.refuses, &status.spool.refuses_mail].into_iter().flatten() {
         html.markup("<p>").mark(Tone::Bad, refuses).markup("</p>\n");
     }
     html.markup("</header>\n");

@@ -107,7 +107,11 @@ fn switched(switch: &SwitchStatus, now: Timestamp) -> Option<String> {
 fn spool(spool: &SpoolStatus, now: Timestamp) -> String {
     let oldest =
         spool.oldest_waiting.map(|oldest| format!(", the oldest for {}", spell_between(oldest, now)));
-    let refuses = spool.refuses.as_ref().map(|refuses| format!("; it refuses messages: {}", plain(refuses)));
+    let refuses = match (&spool.refuses, &spool.refuses_mail) {
+        (Some(refuses), _) => format!("; it refuses messages: {}", plain(refuses)),
+        (None, Some(refuses)) => format!("; it refuses mail: {}", plain(refuses)),
+        (None, None) => String::new(),
+    };
     format!(
         "Spool: {} messages, {}; {} copies wait{}, {} failed, {} held, {} corrupt{}",
         spool.messages,
@@ -117,7 +121,7 @@ fn spool(spool: &SpoolStatus, now: Timestamp) -> String {
         spool.copies(SpoolState::Failed, None),
         spool.copies(SpoolState::Held, None),
         spool.copies(SpoolState::Corrupt, None),
-        refuses.unwrap_or_default(),
+        refuses,
     )
 }
 
@@ -145,6 +149,13 @@ fn row(destination: &DestinationStatus, spool: &SpoolStatus, now: Timestamp) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_spool_that_refuses_mail_alone_says_so() {
+        let refuses = serde_json::json!({ "messages": 0, "bytes": 0, "copies": [], "refuses_mail": "full" });
+        let line = spool(&serde_json::from_value(refuses).unwrap(), Timestamp::UNIX_EPOCH);
+        assert!(line.ends_with("0 corrupt; it refuses mail: full"), "{line}");
+    }
 
     #[test]
     fn everything_is_seen_at_a_glance_and_what_others_said_moves_no_terminal() {

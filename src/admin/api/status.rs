@@ -46,6 +46,10 @@ pub struct SpoolStatus {
     /// Why it accepts no alarm at present: a limit, a full disk or a fault. Absent while it accepts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refuses: Option<String>,
+    /// Why it accepts no mail at present though it accepts alarms, for which it keeps room. Absent while it accepts mail,
+    /// and where no SMTP client can bring any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refuses_mail: Option<String>,
     /// Messages in it, whatever became of their copies.
     pub messages: u64,
     /// Their bytes.
@@ -69,12 +73,13 @@ pub struct CopyCount {
 }
 
 impl SpoolStatus {
-    /// Of these figures; `refuses` as the field.
+    /// Of these figures; `refuses` and `refuses_mail` as the fields.
     #[must_use]
-    pub fn of(figures: Figures, refuses: Option<String>) -> Self {
+    pub fn of(figures: Figures, refuses: Option<String>, refuses_mail: Option<String>) -> Self {
         let count = |(destination, state, copies)| CopyCount { destination, state, copies };
         Self {
             refuses,
+            refuses_mail,
             messages: figures.messages,
             bytes: figures.bytes,
             oldest_waiting: figures.oldest_waiting,

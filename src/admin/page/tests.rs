@@ -32,6 +32,7 @@ fn status() -> Status {
         mailslots: Vec::new(),
         spool: SpoolStatus {
             refuses: None,
+            refuses_mail: None,
             messages: 5,
             bytes: 2048,
             oldest_waiting: Some(at(-300)),
@@ -133,6 +134,10 @@ fn a_browser_is_told_to_load_and_run_nothing_but_the_style() {
 #[test]
 fn a_gateway_that_refuses_or_stops_says_so_first() {
     let mut status = status();
+    status.spool.refuses_mail = Some("the share of mail is used up".to_owned());
+    let refusing = page(&status, &tarpit());
+    assert!(refusing.contains("<title>gw1.plant.example: refuses mail</title>"), "{refusing}");
+    assert!(refusing.contains("the share of mail is used up"), "{refusing}");
     status.spool.refuses = Some("the disk is full".to_owned());
     assert!(page(&status, &tarpit()).contains("<title>gw1.plant.example: refuses messages</title>"));
     status.stage = Stage::Stopping;
