@@ -18,6 +18,7 @@ use crate::message::id::ListenerName;
 use crate::policy::account::{Accounts, Check, CheckAnswer, DuplicateName, Principal, Refusal, ServerSecret};
 use crate::policy::auth_guard::{Attempt, AuthGuard, AuthGuardPolicy, Failure};
 use crate::policy::client_network::ClientNetwork;
+use crate::telemetry::log::Recurring;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::smtp::AuthOutcome;
 
@@ -66,7 +67,10 @@ struct Shared {
 #[derive(Debug)]
 struct Look {
     at: Instant,
+    /// The content that counts, or that cannot be used.
     seen: Option<Stamp>,
+    /// When the log was told last that a changed file cannot be read.
+    unreadable: Recurring,
 }
 
 /// What tells one content of a file from another without reading it.
@@ -107,7 +111,7 @@ impl Authenticator {
         getrandom::fill(&mut random)
             .map_err(|error| UsersError::Unreadable { path: path.to_owned(), source: error.into() })?;
         let random = ServerSecret::new(random);
-        let look = Look { at: Instant::now(), seen: Stamp::of(path) };
+        let look = Look { at: Instant::now(), seen: Stamp::of(path), unreadable: Recurring::new(TELL_EVERY) };
         let accounts = read(path, &random)?;
         let shared = Shared {
             path: path.to_owned(),
@@ -243,7 +247,8 @@ impl Shared {
         self.look.try_lock().is_ok_and(|look| look.at.elapsed() >= LOOK)
     }
 
-    /// Reads the file again where it has changed; looks once a second.
+    /// Reads the file again where it has changed; looks once a second. One that cannot be read now (there may be no more
+    /// files to be had) is tried again, or a password that was changed meanwhile would count until the next change.
     fn refresh(&self) {
         let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
         if look.at.elapsed() < LOOK {
@@ -254,19 +259,27 @@ impl Shared {
         if seen == look.seen {
             return;
         }
-        look.seen = seen;
-        match read(&self.path, &self.random) {
+        let read = read(&self.path, &self.random);
+        let is_told = if let Err(UsersError::Unreadable { .. }) = &read {
+            let now = look.at;
+            look.unreadable.happened(1, now).is_some()
+        } else {
+            look.seen = seen;
+            true
+        };
+        match read {
             Ok(accounts) => {
                 info!(accounts = accounts.len(), "The users file was read again.");
                 *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
             }
-            Err(error) => {
+            Err(error) if is_told => {
                 error!(
                     file = %self.path.display(),
                     %error,
                     "The changed users file cannot be used; the accounts from before stay."
                 );
             }
+            Err(_) => {}
         }
     }
 
@@ -305,6 +318,8 @@ fn read(path: &Path, random: &ServerSecret) -> Result<Accounts, UsersError> {
 
 /// Of passwords' hashes at once: the machine has other work.
 const COMPUTATIONS: usize = 2;
+/// How often the log is told that the file cannot be read.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 /// How often the file is looked at, at most.
 const LOOK: Duration = Duration::from_secs(1);
 

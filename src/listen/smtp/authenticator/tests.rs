@@ -83,6 +83,25 @@ async fn a_changed_users_file_counts_and_a_broken_one_does_not() {
 }
 
 #[tokio::test]
+async fn a_changed_users_file_that_cannot_be_read_for_a_moment_is_tried_again() {
+    let users = Users::new("a", "old");
+    let authenticator = users.authenticator(AuthGuardPolicy::default());
+    users.write("a", "newer");
+    // As when no more files can be had: it is seen to have changed, and reading it fails.
+    let aside = users.0.path().join("aside");
+    fs::rename(users.path(), &aside).unwrap();
+    fs::create_dir(users.path()).unwrap();
+    look_again(&authenticator);
+    assert!(matches!(login(&authenticator, 1, "a", "old").await, CheckAnswer::Proved(_)));
+    let seen = authenticator.shared.look.lock().unwrap().seen;
+    assert_ne!(seen, Stamp::of(&users.path()), "what was not read does not count as seen");
+    fs::remove_dir(users.path()).unwrap();
+    fs::rename(&aside, users.path()).unwrap();
+    look_again(&authenticator);
+    assert!(matches!(login(&authenticator, 1, "a", "newer").await, CheckAnswer::Proved(_)));
+}
+
+#[tokio::test]
 async fn a_network_that_guesses_is_refused_without_a_computation_and_others_are_not() {
     let users = Users::new("a", "sesame");
     let policy = AuthGuardPolicy { failures: Some(2), ..AuthGuardPolicy::default() };
