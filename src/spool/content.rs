@@ -63,7 +63,8 @@ impl Draft {
     ///
     /// # Errors
     /// [`SpoolError::Full`] past a limit, [`SpoolError::Full`] or [`SpoolError::Io`] when the file cannot be written; the
-    /// draft is then of no further use. Past a limit its file is removed at once, however long its owner keeps it.
+    /// draft is then of no further use. Its file is removed at once, however long its owner keeps it: a disk that is full
+    /// has room again, though the client goes on sending.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), SpoolError> {
         if matches!(self.written, Written::InMemory) {
             if self.keep(bytes, Self::INLINE) == Kept::Yes {
@@ -202,10 +203,23 @@ impl Draft {
             let written = file.write_all(&octets);
             written.map(|()| (file, octets))
         });
-        let written = writing.await.unwrap_or_else(|defect| Err(io::Error::other(defect)));
-        let (file, octets) = written.map_err(|error| SpoolError::file("write", &path, error))?;
-        *place = Some(file);
-        Ok(octets)
+        match writing.await.unwrap_or_else(|defect| Err(io::Error::other(defect))) {
+            Ok((file, octets)) => {
+                *place = Some(file);
+                Ok(octets)
+            }
+            Err(error) => {
+                self.discard();
+                Err(SpoolError::file("write", &path, error))
+            }
+        }
+    }
+
+    /// Has every further write of its file fail, as on a disk that is full.
+    #[cfg(test)]
+    pub(super) fn break_file(&mut self) {
+        let Written::InFile { name, file, .. } = &mut self.written else { panic!("it is in no file") };
+        *file = Some(File::open(self.drafts.path(name)).unwrap());
     }
 
     fn of_no_use(&self) -> SpoolError {

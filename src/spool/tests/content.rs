@@ -99,6 +99,18 @@ async fn what_waits_to_be_written_to_a_file_counts_as_memory_and_without_any_goe
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_written_goes_at_once_though_its_client_goes_on_sending() {
+    let bench = Bench::new();
+    let mut draft = bench.spool.draft();
+    draft.write(&bytes(Draft::INLINE + 1)).await.unwrap();
+    draft.break_file();
+    draft.write(&bytes(Draft::INLINE)).await.unwrap_err();
+    assert_eq!(std::fs::read_dir(bench.dir().join("content")).unwrap().count(), 0);
+    draft.write(b"more").await.unwrap_err();
+    draft.finish().await.unwrap_err();
+}
+
+#[tokio::test]
 async fn a_large_mail_comes_back_as_a_file_after_a_restart_and_its_file_goes_with_it() {
     let bench = Bench::new();
     let (draft, content) = drafted(&bench, LARGE).await;
