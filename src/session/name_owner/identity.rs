@@ -72,7 +72,7 @@ impl Identity {
         let mut identity = Self { names: Vec::new(), by_name: HashMap::new(), scope, askers };
         for name in host.into_iter().chain([group]).chain(messengers) {
             let next = identity.names.len();
-            identity.by_name.entry(name.name).or_insert_with(|| {
+            identity.by_name.entry(folded(&name.name)).or_insert_with(|| {
                 identity.names.push(name);
                 next
             });
@@ -98,9 +98,15 @@ impl Identity {
         &self.askers
     }
 
-    /// Where `name` is among [`Self::names`].
+    /// Where `name` is among [`Self::names`]. ASCII letters are compared without regard to case, as Samba does and TCP
+    /// 139 here: senders that do not convert a name to upper case mean the same.
     pub(super) fn position(&self, name: &NetbiosName) -> Option<usize> {
-        self.by_name.get(name).copied()
+        self.by_name.get(&folded(name)).copied()
+    }
+
+    /// Whether `scope` is ours. Some programs convert it to upper case.
+    pub(super) fn is_own_scope(&self, scope: &Scope) -> bool {
+        scope.text().eq_ignore_ascii_case(self.scope.text())
     }
 
     /// NB_FLAGS of a name: what it is, and which node type has it. With WINS servers an H node, as Windows; else a B
@@ -117,4 +123,9 @@ impl Identity {
     pub(super) fn address_of(&self, name: OwnName, address: Ipv4Addr) -> NbAddress {
         NbAddress { flags: self.flags_of(name), address }
     }
+}
+
+/// A name with its ASCII letters in upper case; the type is none of them.
+fn folded(name: &NetbiosName) -> NetbiosName {
+    NetbiosName::from_bytes(name.as_bytes().map(|byte| byte.to_ascii_uppercase())).with_type(name.name_type())
 }

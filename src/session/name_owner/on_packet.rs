@@ -93,7 +93,7 @@ impl NameOwner {
         let Some(question) = came.packet.questions.first() else {
             return Verdict::Ignored(Ignored::NotOurs);
         };
-        if question.scope != *self.identity.scope() {
+        if !self.identity.is_own_scope(&question.scope) {
             return Verdict::Ignored(Ignored::ForeignScope);
         }
         let Some(on_link) = self.links.get(came.link) else { return Verdict::Ignored(Ignored::NoLink) };
@@ -136,7 +136,7 @@ impl NameOwner {
         let Some((question, claim, name)) = self.claim_of(came.packet) else {
             return Verdict::Ignored(Ignored::NotOurs);
         };
-        if question.scope != *self.identity.scope() {
+        if !self.identity.is_own_scope(&question.scope) {
             return Verdict::Ignored(Ignored::ForeignScope);
         }
         let Some(own) = self.owned(came.link, name) else { return Verdict::Ignored(Ignored::NotOurs) };
@@ -206,7 +206,7 @@ impl NameOwner {
     }
 
     fn position_in_scope(&self, record: &ResourceRecord<'_>) -> Option<usize> {
-        self.identity.position(&record.name).filter(|_| record.scope == *self.identity.scope())
+        self.identity.position(&record.name).filter(|_| self.identity.is_own_scope(&record.scope))
     }
 
     /// A name is another's where our address is `address`; WINS servers reached from there need not know of it.
@@ -221,7 +221,7 @@ impl NameOwner {
         let Some((question, claim, name)) = self.claim_of(came.packet) else {
             return Verdict::Ignored(Ignored::NotOurs);
         };
-        if question.scope != *self.identity.scope() {
+        if !self.identity.is_own_scope(&question.scope) {
             return Verdict::Ignored(Ignored::ForeignScope);
         }
         if self.is_our_address(claim.address) {

@@ -46,9 +46,24 @@ fn to_a_broadcast_for_a_foreign_name_an_end_node_is_silent_and_a_question_to_it_
 }
 
 #[test]
-fn names_are_compared_byte_by_byte() {
-    let mut lab = Lab::settled();
-    assert_eq!(lab.broadcast(7, &query(name("alerts", 3), 0x0110)), Verdict::Ignored(Ignored::NotOurs));
+fn a_sender_that_does_not_convert_to_upper_case_means_the_same_name_and_scope() {
+    let scope = |text: &[u8]| Scope::new(text).unwrap();
+    let identity = Identity::new(
+        name("GW1", 0),
+        &[name("ALERTS", 3)],
+        name("PLANT", 0),
+        scope(b"plant"),
+        NameAskers::default(),
+    );
+    let mut lab = Lab::with(identity).settle();
+    let question = Question { scope: scope(b"PLANT"), ..about(name("alerts", 3)) };
+    assert_eq!(lab.broadcast(7, &Packet::query(1, Flags(0x0110), question.clone())), Verdict::Positive);
+    let packet = Packet::parse(&lab.payloads[0]).unwrap();
+    assert_eq!(
+        (packet.answers[0].name, &packet.answers[0].scope),
+        (question.name, &question.scope),
+        "as asked"
+    );
 }
 
 #[test]
