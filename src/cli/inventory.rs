@@ -109,13 +109,13 @@ pub fn run(args: &Args, global: &Global) -> Exit {
         Err(exit) => return exit,
     };
     if !args.files.is_empty() {
-        return captures(args, settings, format);
+        return captures(args, &settings, format);
     }
     runtime(async {
         let shown = if args.smtp {
             smtp_clients(&settings).await.map(|clients| print_clients(&clients, format))
         } else {
-            snapshot(&settings).await.map(|snapshot| print(snapshot, args, format))
+            snapshot(&settings).await.map(|snapshot| print(snapshot, &settings, args, format))
         };
         match shown {
             Ok(()) => Exit::Done,
@@ -130,8 +130,8 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     })
 }
 
-fn captures(args: &Args, settings: Settings, format: Format) -> Exit {
-    let mut captured = Captured::new(settings.decoding);
+fn captures(args: &Args, settings: &Settings, format: Format) -> Exit {
+    let mut captured = Captured::new(settings.decoding.clone());
     let mut exit = Exit::Done;
     for file in &args.files {
         if let Err(error) = captured.file(file) {
@@ -139,7 +139,7 @@ fn captures(args: &Args, settings: Settings, format: Format) -> Exit {
             exit = Exit::BadInput;
         }
     }
-    print(captured.finish(), args, format);
+    print(captured.finish(), settings, args, format);
     exit
 }
 
@@ -167,13 +167,14 @@ fn contents(settings: &Settings) -> Result<inventory::Contents, InventoryError> 
     Ok(inventory::read(&settings.state_dir.join(inventory::DATABASE))?.unwrap_or_default())
 }
 
-fn print(mut snapshot: Snapshot, args: &Args, format: Format) {
+fn print(mut snapshot: Snapshot, settings: &Settings, args: &Args, format: Format) {
     if let Some(span) = args.quiet_for {
         let now = snapshot.taken_at;
         snapshot.hosts.retain(|host| host.is_quiet_for(span, now));
     }
+    let claimed = names::claimed(settings);
     if args.unanswered {
-        return print_names(&snapshot, format);
+        return print_names(&snapshot, &claimed, format);
     }
     let assessed = hosts::assess(&snapshot);
     match format {
@@ -188,12 +189,12 @@ fn print(mut snapshot: Snapshot, args: &Args, format: Format) {
             hosts: &assessed,
             asked_names: &snapshot.asked_names,
         }),
-        Format::Html => answer(html::report(&assessed, &snapshot).trim_end()),
+        Format::Html => answer(html::report(&assessed, &snapshot, &claimed).trim_end()),
     }
 }
 
-fn print_names(snapshot: &Snapshot, format: Format) {
-    let unanswered = names::unanswered(snapshot);
+fn print_names(snapshot: &Snapshot, claimed: &[String], format: Format) {
+    let unanswered = names::unanswered(snapshot, claimed);
     match format {
         Format::Table if unanswered.is_empty() => {
             answer("No question for a messenger name was heard that stayed unanswered.");

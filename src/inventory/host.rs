@@ -31,7 +31,7 @@ pub struct Host {
     pub channels: Vec<ChannelUse>,
     /// From whom to whom it sent messages; at most [`Host::MOST_MESSAGES`].
     pub messages: Vec<MessagesSent>,
-    /// How many packets and messages were heard of it.
+    /// How many packets and messages were heard of it; copies of one, over several interfaces, count each.
     pub sightings: u64,
     /// When it said that it goes away, where it has not been heard since.
     pub left_at: Option<Timestamp>,

@@ -62,7 +62,8 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Clients that are remembered, and as many hosts; about 5 MB and 20 MB.
+    /// Clients that are remembered, and as many hosts; about 5 MB, and 10 MB where hosts say little, 80 MB were every list
+    /// of every host full.
     pub const MOST: usize = 10_000;
 
     /// Names that are remembered because somebody asks for them.

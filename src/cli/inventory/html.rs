@@ -10,7 +10,7 @@ use super::names::{MEANING, askers, unanswered};
 use crate::inventory::{Dependence, Snapshot};
 
 /// The whole page.
-pub(super) fn report(assessed: &[Assessed<'_>], snapshot: &Snapshot) -> String {
+pub(super) fn report(assessed: &[Assessed<'_>], snapshot: &Snapshot, claimed: &[String]) -> String {
     let mut page = Page(String::from(HEAD));
     page.line(format_args!("<h1>Who still depends on NetBIOS mailslots</h1>"));
     page.line(format_args!(
@@ -31,7 +31,7 @@ pub(super) fn report(assessed: &[Assessed<'_>], snapshot: &Snapshot) -> String {
             Dependence::Quiet | Dependence::Announces => page.table(&of),
         }
     }
-    page.names(snapshot);
+    page.names(snapshot, claimed);
     page.line(format_args!("</main></body></html>"));
     page.0
 }
@@ -117,8 +117,8 @@ impl Page {
         self.line(format_args!("</tbody></table>"));
     }
 
-    fn names(&mut self, snapshot: &Snapshot) {
-        let names = unanswered(snapshot);
+    fn names(&mut self, snapshot: &Snapshot, claimed: &[String]) {
+        let names = unanswered(snapshot, claimed);
         self.line(format_args!("<h2>Names that nobody answers for</h2>"));
         if names.is_empty() {
             self.line(format_args!(
@@ -206,7 +206,7 @@ mod tests {
 
     fn page(hosts: Vec<crate::inventory::Host>) -> String {
         let snapshot = snapshot(hosts);
-        report(&assess(&snapshot), &snapshot)
+        report(&assess(&snapshot), &snapshot, &[])
     }
 
     #[test]

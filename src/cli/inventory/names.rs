@@ -2,12 +2,21 @@
 
 use super::form;
 use super::hosts::minute;
+use crate::config::settings::{Mode, Settings};
 use crate::inventory::{AskedName, Snapshot};
-use crate::wire::netbios_name::NameType;
+use crate::wire::netbios_name::{NameType, NetbiosName};
 
-/// The messenger names that nobody was heard to answer for.
-pub(super) fn unanswered(snapshot: &Snapshot) -> Vec<&AskedName> {
-    snapshot.asked_names.iter().filter(|name| name.name_type == NameType::MESSENGER).collect()
+/// The messenger names that nobody was heard to answer for, and that are not `claimed` by now.
+pub(super) fn unanswered<'a>(snapshot: &'a Snapshot, claimed: &[String]) -> Vec<&'a AskedName> {
+    let is_free = |name: &&AskedName| name.name_type == NameType::MESSENGER && !claimed.contains(&name.name);
+    snapshot.asked_names.iter().filter(is_free).collect()
+}
+
+/// The messenger names that the gateway claims by these settings.
+pub(super) fn claimed(settings: &Settings) -> Vec<String> {
+    let Mode::Answer(claims) = &settings.netbios.mode else { return Vec::new() };
+    let text = |name: &NetbiosName| settings.decoding.code_page.decode(name.text()).text.to_uppercase();
+    claims.names.iter().map(text).collect()
 }
 
 /// The heading and a line for each name, columns aligned, and what they mean.
@@ -89,7 +98,7 @@ mod tests {
     fn messenger_names_are_listed_with_who_asks() {
         let mut snapshot = snapshot(vec![host("SCADA1", r"\MAILSLOT\BROWSE", "2026-02-28T03:04:05Z")]);
         snapshot.asked_names = vec![name("LEITSTAND", 3), name("PLANT", 0x1B)];
-        let lines = rows(&unanswered(&snapshot), &snapshot);
+        let lines = rows(&unanswered(&snapshot, &[]), &snapshot);
         assert_eq!(
             lines[..3],
             [
@@ -99,7 +108,8 @@ mod tests {
             ]
         );
         assert!(lines.last().unwrap().contains("WINS") && lines.last().unwrap().contains("LMHOSTS"));
-        let csv = csv(&unanswered(&snapshot), &snapshot);
+        let csv = csv(&unanswered(&snapshot, &[]), &snapshot);
         assert!(csv[1].starts_with("LEITSTAND,<03>,14,12,"), "{}", csv[1]);
+        assert_eq!(unanswered(&snapshot, &["LEITSTAND".to_owned()]).len(), 0, "once it is claimed");
     }
 }
