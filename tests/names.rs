@@ -68,6 +68,11 @@ fn in_mode_observe_a_question_is_noted_and_not_one_packet_leaves() {
     wait_for(SOON, "the questions are counted", || {
         (gateway.sum("mailslotd_name_queries_total{answer=\"observed\"}") >= 1).then_some(())
     });
+    let name = wait_for(SOON, "the name is in the inventory", || {
+        gateway.inventory()["asked_names"].as_array().unwrap().first().cloned()
+    });
+    assert_eq!((&name["name"], &name["type"]), (&"ALERTS".into(), &3.into()));
+    assert_eq!(name["askers"][0]["address"], "192.0.2.2");
     assert_eq!(gateway.sum("mailslotd_netbios_packets_sent_total"), 0);
     assert_eq!(gateway.host.packets_sent(), 0);
 }
