@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use mailslotd::config::settings::{Decoding, Interfaces};
+use mailslotd::inventory::{HostRecorder, Inventory};
 use mailslotd::listen::backlog::Backlog;
 use mailslotd::listen::datagram::Receiver;
 use mailslotd::listen::intake::Intake;
@@ -40,6 +41,7 @@ use mailslotd::wire::netbios_name::{NameType, NetbiosName};
 use mailslotd::wire::oem_text::{CodePage, SenderText, Utf8};
 use nix::libc::in_pktinfo;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg};
+use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -231,6 +233,8 @@ struct Listening {
     metrics: Arc<Metrics>,
     watched: watch::Receiver<Arc<Hearing>>,
     stop: CancellationToken,
+    /// Of the inventory.
+    _folder: TempDir,
 }
 
 impl Listening {
@@ -251,10 +255,13 @@ impl Listening {
         let (_, watched) = watch::channel(Arc::clone(&hearing));
         let own = Arc::new(Mutex::new(OwnDatagrams::new()));
         let judge = Judge::new(hearing, Arc::new(Shared::default()), Arc::clone(&metrics));
-        let pipeline = Pipeline::new(judge, own, Arc::clone(&metrics));
+        let folder = tempfile::tempdir().unwrap();
+        let inventory = Inventory::open(&folder.path().join("inventory.db"), Arc::clone(&metrics)).unwrap();
+        let hosts = Some(HostRecorder::new(inventory));
+        let pipeline = Pipeline::new(judge, own, Arc::clone(&metrics)).with_hosts(hosts);
         let _inside = runtime.enter();
         let receiver = Receiver::new(socket, pipeline, Arc::clone(&backlog), Arc::clone(&metrics)).unwrap();
-        Self { receiver, backlog, metrics, watched, stop: CancellationToken::new() }
+        Self { receiver, backlog, metrics, watched, stop: CancellationToken::new(), _folder: folder }
     }
 }
 
