@@ -25,6 +25,7 @@ fn checked(file: &str, text: &str) -> Result<Checked, Problems> {
         state_dir: "/var/lib/mailslotd".into(),
         timezone: TimeZone::UTC,
         secrets: Secrets::Offline,
+        routers: Vec::new(),
     };
     check(&[Source { file, text }], &surroundings)
 }
@@ -197,6 +198,7 @@ mod secrets {
             state_dir: "/var/lib/mailslotd".into(),
             timezone: TimeZone::UTC,
             secrets: Secrets::Online { file, variable: &|_| None, now: Timestamp::UNIX_EPOCH },
+            routers: Vec::new(),
         };
         check(&[Source { file: "a.yaml", text: SMARTHOST }], &surroundings)
     }
@@ -235,6 +237,30 @@ mod secrets {
     }
 }
 
+#[test]
+fn a_router_in_a_trusted_network_is_a_warning_until_it_has_an_entry_of_its_own() {
+    let warnings = |networks: &str| {
+        let surroundings = Surroundings {
+            state_dir: "/var/lib/mailslotd".into(),
+            timezone: TimeZone::UTC,
+            secrets: Secrets::Offline,
+            routers: vec!["192.0.2.1".parse().unwrap()],
+        };
+        let text = format!(
+            "hostname: gw1.plant.example\noperator: {{ postmaster: it@corp.example }}\nlisteners:\n  smtp:\n    - name: devices\n      addresses: ['192.0.2.10:25']\n      trusted_networks: [{networks}]\nrelay:\n  accepted_domains: [corp.example]\n  routes: [{{ domain: '*', via: onprem }}]\ndestinations:\n  onprem: {{ submission: {{ host: mail.corp.example, port: 25, auth: none }} }}\n"
+        );
+        let checked = check(&[Source { file: "a.yaml", text: &text }], &surroundings);
+        checked.unwrap_or_else(|problems| panic!("{problems}")).warnings.to_string()
+    };
+    let warned = warnings("198.51.100.7, 192.0.2.0/24");
+    assert!(
+        warned.contains("line 7  listeners.smtp[0] \"devices\" trusted_networks[1]: the router 192.0.2.1 is in 192.0.2.0/24: whoever it lets in under its own address would be trusted\n  fix: write an entry for the router alone before it, bound to what it sends mail as: `{ network: 192.0.2.1, from: [router@example.com] }`"),
+        "{warned}"
+    );
+    let thought_of = warnings("{ network: 192.0.2.1, from: [router@corp.example] }, 192.0.2.0/24");
+    assert!(!thought_of.contains("router"), "{thought_of}");
+}
+
 mod several_files {
     use super::*;
 
@@ -243,6 +269,7 @@ mod several_files {
             state_dir: "/var/lib/mailslotd".into(),
             timezone: TimeZone::UTC,
             secrets: Secrets::Offline,
+            routers: Vec::new(),
         };
         let main = Source { file: "mailslotd.yaml", text: main };
         check(&[main, Source { file: "conf.d/ups.yaml", text: fragment }], &surroundings)

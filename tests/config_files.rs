@@ -79,6 +79,7 @@ impl Files {
             state_dir: "/var/lib/mailslotd".into(),
             timezone: TimeZone::UTC,
             secrets: Secrets::Online { file: &file, variable: &|_| None, now: now() },
+            routers: Vec::new(),
         };
         check(&[Source { file: "a.yaml", text: CONFIG }], &surroundings)
     }

@@ -79,6 +79,7 @@ fn settings(scratch: &Scratch) -> Result<Settings, Problems> {
         state_dir: scratch.path.clone(),
         timezone: TimeZone::system(),
         secrets: Secrets::Offline,
+        routers: Vec::new(),
     };
     Ok(check(&[Source { file: "demo.yaml", text: &text }], &surroundings)?.settings)
 }

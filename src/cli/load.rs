@@ -16,6 +16,7 @@ use super::exit::Exit;
 use super::output::note;
 use crate::config::check::{Checked, Readers, SecretFile, Secrets, Source, Surroundings, check};
 use crate::config::problem::Problems;
+use crate::listen::routers;
 
 /// A configuration without problems, and its files.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub struct Loaded {
 /// Whether secrets are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
-    /// Password and authority files are read.
+    /// Password and authority files are read, and this machine's routers are found out.
     Everything,
     /// They are not, so the configuration can be looked at where they are out of reach.
     WithoutSecrets,
@@ -71,7 +72,12 @@ pub fn load(global: &Global, reading: Reading) -> Result<Loaded, LoadError> {
         }
         Reading::WithoutSecrets => Secrets::Offline,
     };
-    let surroundings = Surroundings { state_dir: state_dir(), timezone: TimeZone::system(), secrets };
+    let routers = match reading {
+        Reading::Everything => routers::of_this_machine(),
+        Reading::WithoutSecrets => Vec::new(),
+    };
+    let surroundings =
+        Surroundings { state_dir: state_dir(), timezone: TimeZone::system(), secrets, routers };
     Ok(Loaded { checked: check(&sources, &surroundings)?, files })
 }
 

@@ -23,6 +23,7 @@ mod shadow;
 mod tarpit;
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,8 @@ pub struct Surroundings<'a> {
     pub timezone: TimeZone,
     /// Where passwords come from.
     pub secrets: Secrets<'a>,
+    /// The routers through which the Internet reaches this machine, as far as it knows them.
+    pub routers: Vec<IpAddr>,
 }
 
 /// Where passwords come from.
@@ -176,7 +179,12 @@ impl Settings {
     /// under `state_dir`, nothing is sent anywhere. Senders' text is taken as CP850.
     #[must_use]
     pub fn built_in(state_dir: &Path, timezone: TimeZone) -> Self {
-        let surroundings = Surroundings { state_dir: state_dir.into(), timezone, secrets: Secrets::Offline };
+        let surroundings = Surroundings {
+            state_dir: state_dir.into(),
+            timezone,
+            secrets: Secrets::Offline,
+            routers: Vec::new(),
+        };
         let mut checking = Checking {
             surroundings: &surroundings,
             problems: Problems::default(),

@@ -22,7 +22,8 @@ pub use self::decide::{
 pub use self::domain::{AcceptedDomains, DomainName, DomainPattern, NotADomain, in_ascii};
 pub use self::explain::{Bearing, Finding, Method, RelayExplanation, RuleFinding, Supposed, explain_relay};
 pub use self::exposure::{
-    OpenRelayFault, TrustedProxy, domains_of_everybody, open_relay_faults, trusted_proxies,
+    OpenRelayFault, TrustedProxy, TrustedRouter, domains_of_everybody, open_relay_faults, trusted_proxies,
+    trusted_routers,
 };
 use crate::message::id::ListenerName;
 use crate::policy::rate::Rate;

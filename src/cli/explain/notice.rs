@@ -281,6 +281,7 @@ rules:
             state_dir: "/var/lib/mailslotd".into(),
             timezone: TimeZone::UTC,
             secrets: Secrets::Offline,
+            routers: Vec::new(),
         };
         check(&[Source { file: "a.yaml", text: RULES }], &surroundings).unwrap().settings
     }

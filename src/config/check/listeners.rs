@@ -16,8 +16,8 @@ use super::{Checking, domain_fault};
 use crate::message::id::ListenerName;
 use crate::policy::account::{Accounts, Cleartext};
 use crate::policy::relay::{
-    AddressPattern, Authentication, ListenerPolicy, TrustedNetwork, TrustedProxy, open_relay_faults,
-    trusted_proxies,
+    AddressPattern, Authentication, ListenerPolicy, TrustedNetwork, TrustedProxy, TrustedRouter,
+    open_relay_faults, trusted_proxies, trusted_routers,
 };
 
 /// A listener and where it was written.
@@ -94,6 +94,7 @@ impl Checking<'_> {
         let policy = ListenerPolicy { name, trusted_networks, authentication };
         self.is_no_open_relay(&policy, &places, open);
         self.proxies(&policy, proxy_protocol_from.as_ref());
+        self.routers(&policy, &places);
         SmtpListener {
             addresses: addresses.into_iter().map(|address| address.value).collect(),
             policy: Arc::new(policy),
@@ -174,6 +175,24 @@ impl Checking<'_> {
                 network.unwrap_or_default()
             );
             let fix = "take it out of `trusted_networks`; clients behind it count under their own addresses";
+            self.problems.warn(Problem::new(place, cause, fix));
+        }
+    }
+
+    /// Warns of routers that are trusted with their network.
+    fn routers(&mut self, policy: &ListenerPolicy, networks: &[Place]) {
+        for TrustedRouter { router, network } in trusted_routers(policy, &self.surroundings.routers) {
+            let (Some(place), Some(trusted)) = (networks.get(network), policy.trusted_networks.get(network))
+            else {
+                continue;
+            };
+            let cause = format!(
+                "the router {router} is in {}: whoever it lets in under its own address would be trusted",
+                trusted.network
+            );
+            let fix = format!(
+                "write an entry for the router alone before it, bound to what it sends mail as: `{{ network: {router}, from: [router@example.com] }}`"
+            );
             self.problems.warn(Problem::new(place, cause, fix));
         }
     }

@@ -1,7 +1,7 @@
 //! Configurations that would make an open relay: refused by `check`, and so at start.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -163,6 +163,28 @@ pub fn trusted_proxies(listener: &ListenerPolicy, proxies: &[IpNet]) -> Vec<Trus
         .enumerate()
         .filter_map(|(proxy, network)| Some(TrustedProxy { proxy, network: first(canonical(*network))? }))
         .collect()
+}
+
+/// A router that is inside a trusted network: what it lets in under its own address, as one does that translates
+/// addresses, would be trusted wherever it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrustedRouter {
+    /// Its address.
+    pub router: IpAddr,
+    /// The trusted network's place in `trusted_networks`.
+    pub network: usize,
+}
+
+/// The routers that are in a listener's trusted networks: worth a warning. One whose entry is for it alone was thought
+/// of.
+#[must_use]
+pub fn trusted_routers(listener: &ListenerPolicy, routers: &[IpAddr]) -> Vec<TrustedRouter> {
+    let deciding = |router: IpAddr| {
+        let networks = listener.trusted_networks.iter().map(|trusted| canonical(trusted.network));
+        let (network, found) = networks.enumerate().find(|(_, found)| found.contains(&router))?;
+        (found.prefix_len() < found.max_prefix_len()).then_some(TrustedRouter { router, network })
+    };
+    routers.iter().filter_map(|router| deciding(router.to_canonical())).collect()
 }
 
 /// The shortest prefix of a public network that one organisation may have.
@@ -342,5 +364,18 @@ mod tests {
             trusted_proxies(&listener, &proxies),
             [TrustedProxy { proxy: 1, network: 1 }, TrustedProxy { proxy: 2, network: 0 }]
         );
+    }
+
+    #[test]
+    fn a_router_inside_a_trusted_network_is_pointed_out_unless_it_has_an_entry_of_its_own() {
+        let routers = ["192.0.2.1", "2001:db8:7::1", "203.0.113.1"];
+        let routers: Vec<IpAddr> = routers.iter().map(|text| text.parse().unwrap()).collect();
+        let pointed_out = |networks: &[&str]| trusted_routers(&listener(networks), &routers);
+        let [v4, v6] =
+            [(routers[0], 0), (routers[1], 1)].map(|(router, network)| TrustedRouter { router, network });
+        assert_eq!(pointed_out(&["192.0.2.0/24", "2001:db8:7::/64"]), [v4, v6]);
+        assert_eq!(pointed_out(&["::ffff:192.0.2.0/120", "198.51.100.0/24"]), [v4]);
+        assert_eq!(pointed_out(&["192.0.2.1/32", "192.0.2.0/24", "2001:db8:7::1/128"]), []);
+        assert_eq!(pointed_out(&["192.0.2.0/24", "192.0.2.1/32"]), [v4], "the first decides");
     }
 }
