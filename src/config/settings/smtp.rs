@@ -9,7 +9,9 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::{CertificateFiles, Mechanism, Tls, TlsMode};
+use crate::message::mail::Reports;
 use crate::policy::account::Cleartext;
+use crate::policy::admission::Acquaintance;
 use crate::policy::auth_guard::AuthGuardPolicy;
 use crate::policy::rate::Rate;
 use crate::policy::relay::{ListenerPolicy, RelayPolicy};
@@ -209,6 +211,20 @@ pub enum Bounces {
     Off,
 }
 
+impl Bounces {
+    /// Whether the sender of a mail is owed reports; decided when the mail is accepted. `acquaintance`: of who brought it;
+    /// whoever has authenticated, or dropped it on this host, is trusted.
+    #[must_use]
+    pub const fn reports(self, acquaintance: Acquaintance) -> Reports {
+        match (self, acquaintance) {
+            (Self::Everyone, Acquaintance::Trusted | Acquaintance::Stranger)
+            | (Self::OwnUsers, Acquaintance::Trusted) => Reports::Owed,
+            (Self::OwnUsers, Acquaintance::Stranger)
+            | (Self::Off, Acquaintance::Trusted | Acquaintance::Stranger) => Reports::None,
+        }
+    }
+}
+
 /// A directory that applications drop mail into, and `mailslotd sendmail`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pickup {
@@ -265,6 +281,23 @@ impl Default for SmtpLimits {
             messages: Some(Rate { count: 600, period: Duration::from_secs(60) }),
             connections: None,
             connections_in_all: 12_000,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mode_of_bounces_owes_reports_to_those_whom_it_names() {
+        for (bounces, to_our_own, to_strangers) in [
+            (Bounces::OwnUsers, Reports::Owed, Reports::None),
+            (Bounces::Everyone, Reports::Owed, Reports::Owed),
+            (Bounces::Off, Reports::None, Reports::None),
+        ] {
+            assert_eq!(bounces.reports(Acquaintance::Trusted), to_our_own, "{bounces:?}");
+            assert_eq!(bounces.reports(Acquaintance::Stranger), to_strangers, "{bounces:?}");
         }
     }
 }

@@ -20,10 +20,11 @@ use crate::config::settings::{Bounces, Pickup, Settings};
 use crate::directory::{Asker, Directory};
 use crate::message::id::QueueId;
 use crate::message::intake::{Intake, IntakeFault, MAX_HEADER, Missing};
-use crate::message::mail::{Body, Client, Message, Priority, Reports, Submitted};
+use crate::message::mail::{Body, Client, Message, Priority, Submitted};
 use crate::message::own_envelope::{EnvelopeFault, OwnEnvelope, envelope_of};
 use crate::message::recipient::Recipient;
 use crate::message::trace::{Origin, Trace};
+use crate::policy::admission::Acquaintance;
 use crate::policy::relay::{ListenerPolicy, RelayPolicy};
 use crate::policy::route::route_of;
 use crate::session::smtp_server::Existence;
@@ -238,10 +239,7 @@ impl Taker {
             envid: None,
             smtputf8: envelope.reverse_path.needs_smtputf8()
                 || envelope.recipients.iter().any(ForwardPath::needs_smtputf8),
-            reports: match self.bounces {
-                Bounces::OwnUsers | Bounces::Everyone => Reports::Owed,
-                Bounces::Off => Reports::None,
-            },
+            reports: self.bounces.reports(Acquaintance::Trusted),
             client: Some(Client {
                 listener: self.listener.name.clone(),
                 address: THIS_HOST,

@@ -4,12 +4,12 @@ use jiff::Timestamp;
 
 use super::client::Client;
 use super::shared::Shared;
-use crate::config::settings::Bounces;
 use crate::message::id::QueueId;
 use crate::message::intake::{Intake, IntakeFacts, IntakeFault, Missing};
-use crate::message::mail::{self, Body, Message, Priority, Reports, Submitted};
+use crate::message::mail::{self, Body, Message, Priority, Submitted};
 use crate::message::recipient::Recipient;
 use crate::message::trace::{Origin, Trace};
+use crate::policy::admission::Acquaintance;
 use crate::policy::route::route_of;
 use crate::session::smtp_server::{ContentFacts, Stored, Submission};
 use crate::spool::{Draft, SpoolError};
@@ -115,11 +115,12 @@ impl Incoming {
             Err(IntakeFault::HeaderTooLong) => return Stored::HeaderTooLong,
         }
         let Some(recipients) = recipients(shared, &submission) else { return Stored::Failed };
+        let acquaintance = if account.is_some() { Acquaintance::Trusted } else { client.acquaintance() };
         let submitted = Submitted {
             ret: submission.ret,
             envid: submission.envid,
             smtputf8: submission.smtputf8,
-            reports: reports(shared.bounces, client, account.as_deref()),
+            reports: shared.bounces.reports(acquaintance),
             client: Some(mail::Client {
                 listener: client.listener().clone(),
                 address: client.address(),
@@ -160,14 +161,6 @@ fn message(body: Body, recipients: Vec<Recipient>) -> Message {
         rule: None,
         group: None,
         recipients,
-    }
-}
-
-fn reports(bounces: Bounces, client: &Client, account: Option<&str>) -> Reports {
-    match bounces {
-        Bounces::Everyone => Reports::Owed,
-        Bounces::OwnUsers if client.is_trusted() || account.is_some() => Reports::Owed,
-        Bounces::OwnUsers | Bounces::Off => Reports::None,
     }
 }
 

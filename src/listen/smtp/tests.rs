@@ -13,8 +13,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::config::settings::SmtpListener;
+use crate::config::settings::{Bounces, SmtpListener};
 use crate::message::id::DestinationName;
+use crate::message::mail::{Body, Reports};
 use crate::policy::relay::{
     AcceptedDomains, Authentication, DomainName, DomainPattern, ListenerPolicy, RelayPolicy, RelayTo,
     TrustedNetwork,
@@ -206,4 +207,37 @@ async fn strangers_cannot_take_all_connections_from_a_trusted_device() {
     socket.bind("127.0.0.9:0".parse().unwrap()).unwrap();
     let mut device = Client(BufReader::new(socket.connect(bench.address()).await.unwrap()));
     assert!(device.reply().await.unwrap().starts_with("220 "));
+}
+
+#[tokio::test]
+async fn whether_a_sender_is_owed_reports_is_decided_when_its_mail_is_accepted() {
+    for (bounces, network, owed) in [
+        (Bounces::OwnUsers, None, Reports::None),
+        (Bounces::OwnUsers, Some("127.0.0.0/8"), Reports::Owed),
+        (Bounces::Everyone, None, Reports::Owed),
+        (Bounces::Off, Some("127.0.0.0/8"), Reports::None),
+    ] {
+        let mut smtp = SmtpFrontEnd { bounces, ..smtp() };
+        let trusted = network.map(|network| TrustedNetwork {
+            network: network.parse().unwrap(),
+            relay_to: RelayTo::AcceptedDomains,
+            from: None,
+            rate: None,
+        });
+        let policy = Arc::make_mut(&mut smtp.listeners[0].policy);
+        policy.trusted_networks = trusted.into_iter().collect();
+        let bench = Bench::start_with(smtp);
+        let mut client = Client::connect(bench.address()).await;
+        client.reply().await.unwrap();
+        for line in ["HELO client.test", "MAIL FROM:<a@client.test>", "RCPT TO:<ops@corp.example>", "DATA"] {
+            client.say(line).await;
+        }
+        assert!(client.say("hello\r\n.").await.starts_with("250 "));
+        let filter = Filter { limit: Filter::PAGE, ..Filter::default() };
+        let [copy] = bench.spool.list(filter).await.unwrap().try_into().unwrap();
+        let Body::Mail { submitted, .. } = bench.spool.load(copy.id).await.unwrap().unwrap().body else {
+            panic!("it is a mail")
+        };
+        assert_eq!(submitted.reports, owed, "{bounces:?} {network:?}");
+    }
 }
