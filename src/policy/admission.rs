@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::message::id::ListenerName;
 use crate::policy::client_network::ClientNetwork;
 use crate::policy::rate::{Rate, TokenBucket};
+use crate::policy::relay::Facts;
 
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,6 +167,30 @@ impl From<ClientNetwork> for MessageSource {
     fn from(network: ClientNetwork) -> Self {
         Self::Network(network)
     }
+}
+
+/// Counts one message more of a client. Who has proved an account counts by its rate alone, wherever it sends from; a
+/// trusted client by its network's, each address by itself; everybody else by network, at the rate of `strangers`. Where
+/// the rate is none, nothing is counted.
+///
+/// # Errors
+/// When it is one too many: how long until it is not.
+pub fn take_message(
+    rates: &mut Rates<MessageSource>,
+    facts: Facts<'_>,
+    network: ClientNetwork,
+    strangers: Option<Rate>,
+    now: Instant,
+) -> Result<(), Duration> {
+    let Facts { listener, client, principal } = facts;
+    let (source, rate) = match (principal, listener.trusted_network_of(client)) {
+        (Some(account), _) => (MessageSource::Account(account.name().to_owned()), account.rate()),
+        (None, Some(trusted)) => (MessageSource::TrustedClient(listener.name.clone(), client), trusted.rate),
+        (None, None) => {
+            return strangers.map_or(Ok(()), |rate| take_of_network(rates, network, rate, now));
+        }
+    };
+    rate.map_or(Ok(()), |rate| rates.take(source, rate, now))
 }
 
 /// Takes one token of the network's bucket, and one of its site's, which has [`SITE_SHARE`] times as many: of the latter

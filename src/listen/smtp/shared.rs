@@ -18,10 +18,10 @@ use crate::directory::Directory;
 use crate::inventory::Inventory;
 use crate::policy::account::{Check, CheckAnswer, Principal};
 use crate::policy::admission::{
-    Acquaintance, ConnectionLimits, ConnectionVerdict, Connections, MessageSource, Rates, take_of_network,
+    Acquaintance, ConnectionLimits, ConnectionVerdict, Connections, MessageSource, Rates, take_message,
 };
 use crate::policy::client_network::ClientNetwork;
-use crate::policy::relay::RelayPolicy;
+use crate::policy::relay::{Facts, RelayPolicy};
 use crate::policy::tarpit::TarpitPolicy;
 use crate::session::smtp_server::{Admission, Limits, Standing};
 use crate::spool::{Spool, SpoolError};
@@ -182,22 +182,11 @@ impl Shared {
 
     /// Whether a client, with the account that it has proved, may send one more message now.
     pub(super) fn admit_message(&self, client: &Client, account: Option<&Principal>) -> Admission {
-        let (now, mut messages) = (Instant::now(), locked(&self.messages));
-        let taken = match (account, client.trusted_network()) {
-            (Some(account), _) => account
-                .rate()
-                .map(|rate| messages.take(MessageSource::Account(account.name().to_owned()), rate, now)),
-            (None, Some(trusted)) => trusted.rate.map(|rate| {
-                let source = MessageSource::TrustedClient(client.listener().clone(), client.address());
-                messages.take(source, rate, now)
-            }),
-            (None, None) => {
-                self.limits.messages.map(|rate| take_of_network(&mut messages, client.network(), rate, now))
-            }
-        };
-        match taken {
-            None | Some(Ok(())) => Admission::Granted,
-            Some(Err(_)) => Admission::OverRate,
+        let facts = Facts { listener: client.policy(), client: client.address(), principal: account };
+        let mut messages = locked(&self.messages);
+        match take_message(&mut messages, facts, client.network(), self.limits.messages, Instant::now()) {
+            Ok(()) => Admission::Granted,
+            Err(_) => Admission::OverRate,
         }
     }
 
