@@ -1,21 +1,13 @@
 //! The player of server transcripts: a client, a kernel buffer, and answers, all on virtual time.
-#![expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use mailslotd::message::id::{DestinationName, ListenerName, QueueId};
-use mailslotd::policy::account::{
-    Account, AccountName, AccountState, Accounts, Check, CheckAnswer, Cleartext, Cost, CramMd5Secret,
-    PasswordHash, ScramVerifier, ServerSecret,
-};
-use mailslotd::policy::relay::{
-    AcceptedDomains, AddressPattern, Authentication, DomainPattern, ListenerPolicy, RelayPolicy, RelayTo,
-    TrustedNetwork,
-};
-use mailslotd::policy::route::{Route, RouteDomain, RouteTo};
+use mailslotd::message::id::{ListenerName, QueueId};
+use mailslotd::policy::account::{CheckAnswer, Cleartext};
+use mailslotd::policy::relay::{AddressPattern, Authentication, ListenerPolicy, RelayTo, TrustedNetwork};
 use mailslotd::session::sasl::Nonces;
 use mailslotd::session::smtp_server::{
     Admission, Answer, Behind, ContentFacts, Existence, Hold, Input, Limits, Offence, Offers, Output,
@@ -25,9 +17,12 @@ use mailslotd::wire::smtp::dsn::RecipientDsn;
 use mailslotd::wire::smtp::mechanism::Mechanism;
 use mailslotd::wire::smtp::tolerance::Tolerance;
 use transcript::{duration, unescape};
+use world::World;
 
 #[path = "transcript.rs"]
 mod transcript;
+#[path = "server_world.rs"]
+mod world;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Pieces {
@@ -54,13 +49,19 @@ pub(crate) fn scripts() -> Vec<(String, String)> {
 /// The first difference.
 pub(crate) fn play(script: &str, pieces: Pieces) -> Result<(), String> {
     let mut lines = script.lines().enumerate().map(|(n, line)| (n + 1, line.trim_end())).peekable();
-    let mut player = None;
+    let mut player: Option<Player> = None;
     while let Some((number, line)) = lines.next() {
         if line.is_empty() || line.starts_with('#') || line == "WHOLE" {
             continue;
         }
         if let Some(words) = line.strip_prefix("PROFILE") {
-            player = Some(Player::new(&words_of(words), pieces));
+            if let Some(before) = &mut player {
+                before.collect();
+                before.expect_nothing(number)?;
+            }
+            let words = words_of(words);
+            let world = player.take().map_or_else(|| World::new(&words), |before| before.world);
+            player = Some(Player::new(&words, pieces, world));
             continue;
         }
         let player: &mut Player = player.as_mut().expect("PROFILE comes first");
@@ -87,13 +88,14 @@ pub(crate) fn play(script: &str, pieces: Pieces) -> Result<(), String> {
             }
         } else {
             let (expected, answer) = line.split_once(" -> ").map_or((line, None), |(e, a)| (e, Some(a)));
-            match player.done.pop_front() {
-                Some(did) if did == expected => {}
-                Some(did) => {
-                    return Err(format!("line {number}: expected {expected:?}, the machine does {did:?}"));
-                }
-                None => {
-                    return Err(format!("line {number}: expected {expected:?}, the machine does nothing"));
+            let (times, expected) = repeated(expected);
+            for _ in 0..times {
+                match player.done.pop_front() {
+                    Some(did) if did == expected => {}
+                    did => {
+                        let did = did.map_or_else(|| "nothing".to_owned(), |did| format!("{did:?}"));
+                        return Err(format!("line {number}: expected {expected:?}, the machine does {did}"));
+                    }
                 }
             }
             if let Some(answer) = answer {
@@ -108,7 +110,10 @@ pub(crate) fn play(script: &str, pieces: Pieces) -> Result<(), String> {
 struct Player {
     machine: SmtpServer,
     pieces: Pieces,
-    now: Instant,
+    /// What is the same for all sessions of a transcript.
+    world: World,
+    /// As the machine was told it.
+    profile: Profile,
     /// What the client has sent and the machine has not read.
     kernel: VecDeque<u8>,
     /// The question that is open.
@@ -118,10 +123,10 @@ struct Player {
 }
 
 impl Player {
-    fn new(words: &BTreeMap<String, String>, pieces: Pieces) -> Self {
-        let now = Instant::now();
-        let machine = SmtpServer::new(now, profile(words));
-        Self { machine, pieces, now, kernel: VecDeque::new(), asked: None, done: VecDeque::new() }
+    fn new(words: &BTreeMap<String, String>, pieces: Pieces, world: World) -> Self {
+        let profile = profile(words);
+        let machine = SmtpServer::new(world.now, profile.clone());
+        Self { machine, pieces, world, profile, kernel: VecDeque::new(), asked: None, done: VecDeque::new() }
     }
 
     /// Feeds what the machine is willing to read of what is there.
@@ -132,7 +137,7 @@ impl Player {
             if octets.is_empty() {
                 break;
             }
-            self.machine.handle_input(self.now, Input::Bytes(&octets));
+            self.machine.handle_input(self.world.now, Input::Bytes(&octets));
             self.collect();
         }
     }
@@ -149,9 +154,9 @@ impl Player {
             "SHUTDOWN" => self.handle(Input::Shutdown),
             "ANSWER" => self.answer(rest),
             "TIME" => {
-                self.now += duration(rest.strip_prefix('+').unwrap());
+                self.world.now += duration(rest.strip_prefix('+').unwrap());
                 // Calls before the deadline must change nothing.
-                self.machine.handle_timeout(self.now);
+                self.machine.handle_timeout(self.world.now);
                 self.collect();
                 self.read();
             }
@@ -160,13 +165,26 @@ impl Player {
     }
 
     fn handle(&mut self, input: Input<'_>) {
-        self.machine.handle_input(self.now, input);
+        self.machine.handle_input(self.world.now, input);
         self.collect();
         self.read();
     }
 
     fn answer(&mut self, text: &str) {
-        let answer = answer(&self.asked.take().expect("no question is open"), text);
+        let question = self.asked.take().expect("no question is open");
+        let answer = match (&question, text) {
+            (Question::Authenticate(check), "checked") => {
+                Answer::Authenticate(self.world.authenticate(self.profile.client, check))
+            }
+            (Question::Admit, "by rate") => {
+                let principal = self.machine.principal();
+                Answer::Admit(self.world.admit(&self.profile.listener, self.profile.client, principal))
+            }
+            (Question::Hold(Offence::FailedAuth), "by the pit") => {
+                Answer::Hold(self.world.hold_failed_auth(self.profile.client))
+            }
+            (question, text) => answer(question, text),
+        };
         self.handle(Input::Answer(answer));
     }
 
@@ -182,7 +200,7 @@ impl Player {
                 Output::Denied { .. } => {}
                 Output::Ask(Question::Behind) => {
                     let behind = if self.kernel.is_empty() { Behind::Nothing } else { Behind::Input };
-                    self.machine.handle_input(self.now, Input::Answer(Answer::Behind(behind)));
+                    self.machine.handle_input(self.world.now, Input::Answer(Answer::Behind(behind)));
                 }
                 Output::TurnOver => self.done.push_back("TURN OVER".to_owned()),
                 Output::Ask(question) => {
@@ -199,6 +217,7 @@ impl Player {
         assert!(text.ends_with("\r\n") && octets.len() <= 4096, "{text:?}");
         for line in text.split_terminator("\r\n") {
             assert!(line.starts_with(&code.to_string()) && line.len() <= 510, "{line:?}");
+            assert!(has_status(code, line) || names_us(text), "without an enhanced status code: {line:?}");
             self.done.push_back(format!("S: {line}").trim_end().to_owned());
         }
     }
@@ -233,9 +252,29 @@ pub(crate) fn client_octets(line: &str) -> Option<Vec<u8>> {
     }
     if let Some(times) = line.strip_prefix("C* ") {
         let (times, text) = times.split_once(' ').unwrap();
-        return Some(unescape(text).repeat(times.parse().unwrap()));
+        let numbered = (1..=times.parse().unwrap()).map(|number: usize| number.to_string());
+        return Some(numbered.flat_map(|number| unescape(&text.replace("{n}", &number))).collect());
     }
     line.strip_prefix("C> ").map(unescape)
+}
+
+/// How often a line is expected, and the line.
+fn repeated(line: &str) -> (usize, String) {
+    match line.strip_prefix("S* ").and_then(|rest| rest.split_once(' ')) {
+        Some((times, text)) => (times.parse().unwrap(), format!("S: {text}")),
+        None => (1, line.to_owned()),
+    }
+}
+
+/// Whether a reply's line has a status of the class that its code has (RFC 2034 §4), where it must have one.
+fn has_status(code: u16, line: &str) -> bool {
+    let class = code / 100;
+    class == 3 || line.get(4..).is_some_and(|text| text.starts_with(&format!("{class}.")))
+}
+
+/// The greeting, and the replies to EHLO and HELO.
+fn names_us(reply: &str) -> bool {
+    reply.get(4..).is_some_and(|text| text.starts_with("gw.example"))
 }
 
 fn is_input(line: &str) -> bool {
@@ -311,7 +350,6 @@ fn answer(question: &Question, text: &str) -> Answer {
         (Question::Hold(_), "full") => Answer::Hold(Hold::Full),
         (Question::Hold(_), wait) => Answer::Hold(Hold::For(duration(wait))),
         (Question::Authenticate(_), "unavailable") => Answer::Authenticate(CheckAnswer::Unavailable),
-        (Question::Authenticate(check), "checked") => Answer::Authenticate(checked(check)),
         (Question::Store(_), "full") => Answer::Store(Stored::Full),
         (Question::Store(_), "failed") => Answer::Store(Stored::Failed),
         (Question::Store(_), "loop") => Answer::Store(Stored::Loop),
@@ -321,38 +359,23 @@ fn answer(question: &Question, text: &str) -> Answer {
     }
 }
 
-/// The accounts answer; what they computed once they need not compute again.
-fn checked(check: &Check) -> CheckAnswer {
-    ACCOUNTS.answer(check)
-}
-
-static ACCOUNTS: LazyLock<Accounts> = LazyLock::new(|| {
-    let password = "tanstaaftanstaaf";
-    let account = |name: &str, may_send_as: Option<&str>| Account {
-        name: AccountName::new(name).unwrap(),
-        state: AccountState::Enabled,
-        password: PasswordHash::of(password, [7; 16], Cost::new(7168, 5, 1).unwrap()).unwrap(),
-        scram: Some(ScramVerifier::of(password, [7; 16])),
-        cram_md5: Some(CramMd5Secret::of(password)),
-        may_send_as: may_send_as.map(|pattern| vec![AddressPattern::parse(pattern).unwrap()]),
-        rate: None,
-        may_act_for: Vec::new(),
-    };
-    let accounts = vec![account("tim", None), account("scanner", Some("scanner@corp.example"))];
-    Accounts::new(accounts, ServerSecret::new([9; 32])).unwrap()
-});
-
 const TLS: TlsSession = TlsSession { version: "TLSv1.3", cipher: "TLS_AES_128_GCM_SHA256" };
 
 /// The profile that these words describe.
 pub(crate) fn profile(words: &BTreeMap<String, String>) -> Profile {
     let word = |key: &str| words.get(key).map(String::as_str);
     let list = |key: &str| word(key).map(|text| text.split(',').map(str::to_owned).collect::<Vec<_>>());
-    let trusted = word("trusted").map(|relay_to| TrustedNetwork {
-        network: "192.0.2.0/24".parse().unwrap(),
-        relay_to: if relay_to == "any" { RelayTo::Any } else { RelayTo::AcceptedDomains },
-        from: word("from").map(|pattern| vec![AddressPattern::parse(pattern).unwrap()]),
-        rate: None,
+    // `accepted`, or with a network of its own: `any@192.0.2.200/32`.
+    let trusted = list("trusted").unwrap_or_default().into_iter().map(|text| {
+        let (relay_to, network) = text.split_once('@').unwrap_or((&text, "192.0.2.0/24"));
+        TrustedNetwork {
+            network: network.parse().unwrap(),
+            relay_to: if relay_to == "any" { RelayTo::Any } else { RelayTo::AcceptedDomains },
+            from: list("from").map(|patterns| {
+                patterns.iter().map(|pattern| AddressPattern::parse(pattern).unwrap()).collect()
+            }),
+            rate: word("rate").map(world::per_minute),
+        }
     });
     let authentication = match word("authentication") {
         Some("required") => Authentication::Required,
@@ -369,13 +392,13 @@ pub(crate) fn profile(words: &BTreeMap<String, String>) -> Profile {
     };
     Profile {
         hostname: "gw.example".into(),
-        client: IpAddr::from([192, 0, 2, 31]),
+        client: word("client").map_or(IpAddr::from([192, 0, 2, 31]), |text| text.parse().unwrap()),
         listener: Arc::new(ListenerPolicy {
             name: ListenerName::new("mx").unwrap(),
-            trusted_networks: trusted.into_iter().collect(),
+            trusted_networks: trusted.collect(),
             authentication,
         }),
-        relay: Arc::new(relay()),
+        relay: Arc::new(world::relay()),
         tolerance: if word("tolerance") == Some("device") { Tolerance::Device } else { Tolerance::Strict },
         offers: Offers {
             starttls: word("tls") != Some("none"),
@@ -401,16 +424,6 @@ pub(crate) fn profile(words: &BTreeMap<String, String>) -> Profile {
 
 fn all_mechanisms() -> Vec<Mechanism> {
     vec![Mechanism::Plain, Mechanism::Login, Mechanism::ScramSha256]
-}
-
-fn relay() -> RelayPolicy {
-    let route =
-        |domain| Route { domain, via: DestinationName::new("smarthost").unwrap(), to: RouteTo::Recipient };
-    RelayPolicy {
-        accepted_domains: AcceptedDomains::new(vec![DomainPattern::parse("corp.example").unwrap()]),
-        routes: vec![route(RouteDomain::Any)],
-        hostname: None,
-    }
 }
 
 /// `key=value` words; underscores in a value stand for spaces where a key wants them.
