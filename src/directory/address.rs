@@ -22,7 +22,7 @@ pub(super) struct Address(Arc<str>);
 
 impl Address {
     pub(super) fn of(mailbox: &Mailbox) -> Self {
-        let local_part = folded(&without_needless_quotes(mailbox));
+        let local_part = folded(&mailbox.bare_local_part());
         let domain = DomainName::parse(mailbox.domain())
             .map_or_else(|_| folded(mailbox.domain()), |domain| domain.as_str().to_owned());
         Self(format!("{local_part}@{domain}").into())
@@ -60,24 +60,6 @@ impl fmt::Debug for Address {
 
 fn folded(text: &str) -> String {
     text.nfc().flat_map(char::to_lowercase).collect()
-}
-
-/// The local part; without its quotes where it is a dot-string inside them.
-fn without_needless_quotes(mailbox: &Mailbox) -> String {
-    let quoted = mailbox.local_part();
-    let Some(inner) = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
-        return quoted.to_owned();
-    };
-    let mut bare = String::with_capacity(inner.len());
-    let mut characters = inner.chars();
-    while let Some(character) = characters.next() {
-        bare.extend(if character == '\\' { characters.next() } else { Some(character) });
-    }
-    // What is a mailbox without quotes needs none.
-    match Mailbox::parse(&format!("{bare}@{}", mailbox.domain())) {
-        Ok(same) if same.local_part() == bare && !bare.starts_with('"') => bare,
-        Ok(_) | Err(_) => quoted.to_owned(),
-    }
 }
 
 /// Addresses, and domains of which every address counts.

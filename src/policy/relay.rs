@@ -109,6 +109,16 @@ impl RelayPolicy {
             && self.accepted_domains.matching(hostname).is_none()
     }
 
+    /// Whether two forward-paths are spellings of one: with the domain in another case or in A-labels, with quotes that
+    /// the local part does not need, or both the operator's postmaster.
+    #[must_use]
+    pub fn is_one(&self, one: &ForwardPath, other: &ForwardPath) -> bool {
+        match (one, other) {
+            (ForwardPath::Mailbox(one), ForwardPath::Mailbox(other)) if is_one_mailbox(one, other) => true,
+            _ => self.is_own_postmaster(one) && self.is_own_postmaster(other),
+        }
+    }
+
     /// The mailbox that a forward-path means, where the operator's postmaster is this one.
     #[must_use]
     pub fn mailbox_of<'p>(
@@ -121,6 +131,16 @@ impl RelayPolicy {
             ForwardPath::Mailbox(_) | ForwardPath::Postmaster => postmaster,
         }
     }
+}
+
+/// The same local part, to the letter (RFC 5321 §2.4), at the same domain.
+fn is_one_mailbox(one: &Mailbox, other: &Mailbox) -> bool {
+    if one.bare_local_part() != other.bare_local_part() {
+        return false;
+    }
+    let (one, other) = (one.domain(), other.domain());
+    one.eq_ignore_ascii_case(other)
+        || DomainName::parse(one).is_ok_and(|one| DomainName::parse(other).is_ok_and(|other| one == other))
 }
 
 /// A network of IPv4 addresses mapped into IPv6 (`::ffff:192.0.2.0/120`) as the IPv4 network that it is.

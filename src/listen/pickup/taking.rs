@@ -262,9 +262,16 @@ impl Taker {
         self.spool.accept(message).await.map_err(spool_fault)
     }
 
-    /// Where each recipient's copy goes. The policy has seen to it that there is a route, but for the postmaster.
+    /// Where each recipient's copy goes; one that is named in several spellings gets one. The policy has seen to it that
+    /// there is a route, but for the postmaster.
     fn recipients(&self, envelope: &OwnEnvelope) -> Result<Vec<Recipient>, Fault> {
-        let copies = envelope.recipients.iter().map(|path| {
+        let mut paths: Vec<&ForwardPath> = Vec::new();
+        for path in &envelope.recipients {
+            if !paths.iter().any(|known| self.relay.is_one(known, path)) {
+                paths.push(path);
+            }
+        }
+        let copies = paths.into_iter().map(|path| {
             let mailbox = self.relay.mailbox_of(path, self.postmaster.as_ref())?;
             let route = route_of(&self.relay.routes, mailbox)?;
             Some(Recipient::new(route.via.clone(), route.address(mailbox)))

@@ -205,6 +205,19 @@ async fn a_file_that_is_written_in_place_is_taken_when_it_is_whole_and_what_is_n
 }
 
 #[tokio::test]
+async fn a_recipient_in_several_spellings_gets_one_copy() {
+    let fixture = Fixture::new(None).start();
+    let receivers =
+        "X-Receiver: ops@corp.example\nX-Receiver: ops@CORP.example\nX-Receiver: \"ops\"@corp.example\n";
+    fixture.drop_renamed("twice.eml", &format!("X-Sender:\n{receivers}\nhello\n"));
+    fixture.until_gone("twice.eml").await;
+    let mail = fixture.mail().await;
+    assert_eq!(mail.len(), 1);
+    assert_eq!(mail[0].1, ["ops@corp.example"]);
+    fixture.stop().await;
+}
+
+#[tokio::test]
 async fn what_was_refused_long_ago_goes_with_its_reason_and_everything_else_in_badmail_stays() {
     let fixture = Fixture::new(None);
     let badmail = fixture.path().join(BADMAIL);

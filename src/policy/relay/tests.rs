@@ -348,6 +348,27 @@ fn without_accepted_domains_and_trusted_networks_nobody_reaches_anyone() {
 }
 
 #[test]
+fn spellings_of_one_forward_path_are_one_and_others_are_not() {
+    for (one, other, is_one) in [
+        ("ops@corp.example", "ops@CORP.Example", true),
+        ("\"ops\"@corp.example", "ops@corp.example", true),
+        ("ops@bücher.example", "ops@xn--bcher-kva.example", true),
+        ("x@[IPv6:2001:DB8::1]", "x@[ipv6:2001:db8::1]", true),
+        ("postmaster", "PostMaster@GW1.Plant.Example", true),
+        // The case of a local part is the receiving host's business.
+        ("ops@corp.example", "Ops@corp.example", false),
+        ("ops@corp.example", "ops@mail.corp.example", false),
+        ("\"night shift\"@corp.example", "night@corp.example", false),
+        ("postmaster", "postmaster@corp.example", false),
+        ("ops@ｃorp.example", "ops@corp.example", false),
+    ] {
+        let (one, other) = (forward_path(one), forward_path(other));
+        assert_eq!(policy().is_one(&one, &other), is_one, "{one} {other}");
+        assert_eq!(policy().is_one(&other, &one), is_one, "{other} {one}");
+    }
+}
+
+#[test]
 fn an_accepted_domain_has_a_postmaster_of_its_own_also_where_our_host_has_its_name() {
     let operator = Mailbox::parse("it@corp.example").unwrap();
     let of = |policy: &RelayPolicy, to: &str| {

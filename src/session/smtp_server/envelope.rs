@@ -185,8 +185,9 @@ impl SmtpServer {
 
     fn accept_recipient(&mut self, candidate: Candidate) {
         let Candidate { mut submission, rcpt } = candidate;
-        // Named twice, it gets the message once.
-        if submission.recipients.iter().any(|(known, _)| *known == rcpt.forward_path) {
+        // Named twice, in whatever spelling, it gets the message once.
+        let relay = &self.profile.relay;
+        if submission.recipients.iter().any(|(known, _)| relay.is_one(known, &rcpt.forward_path)) {
             self.accept_idle(&reply::RECIPIENT_OK, State::Transaction(submission));
         } else {
             submission.recipients.push((rcpt.forward_path, rcpt.dsn));

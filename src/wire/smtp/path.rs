@@ -2,6 +2,7 @@
 
 mod envelope;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -58,6 +59,25 @@ impl Mailbox {
     #[must_use]
     pub fn local_part(&self) -> &str {
         self.text.get(..self.at).unwrap_or_default()
+    }
+
+    /// What is before the `@`; without its quotes where it needs none, since both spellings are one mailbox (§4.1.2).
+    #[must_use]
+    pub fn bare_local_part(&self) -> Cow<'_, str> {
+        let quoted = self.local_part();
+        let Some(inner) = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+            return quoted.into();
+        };
+        let mut bare = String::with_capacity(inner.len());
+        let mut characters = inner.chars();
+        while let Some(character) = characters.next() {
+            bare.extend(if character == '\\' { characters.next() } else { Some(character) });
+        }
+        // What is a mailbox without quotes needs none.
+        match Self::parse(&format!("{bare}@{}", self.domain())) {
+            Ok(same) if same.local_part() == bare && !bare.starts_with('"') => bare.into(),
+            Ok(_) | Err(_) => quoted.into(),
+        }
     }
 
     /// What is behind the `@`, with the brackets of an address literal.
