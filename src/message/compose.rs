@@ -149,8 +149,12 @@ fn headers<'a>(
     identity: &'a Identity,
 ) -> Result<HeaderFields<'a>, ComposeError> {
     let notice = &gathered.first;
-    let loss = if notice.encoding.lossy { " (lossy)" } else { "" };
-    let code_page = format!("{}{loss}", AsConfigured(notice.encoding.code_page));
+    let doubt = match (notice.encoding.lossy, notice.encoding.is_recognised()) {
+        (true, _) => " (lossy)",
+        (false, true) => " (recognised)",
+        (false, false) => "",
+    };
+    let code_page = format!("{}{doubt}", AsConfigured(notice.encoding.code_page));
     let mut fields: HeaderFields<'a> = vec![
         ("From".into(), from(&notice.originator, identity)?),
         ("To".into(), to(addressees)?),

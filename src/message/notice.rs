@@ -100,6 +100,15 @@ pub struct Encoding {
     pub lossy: bool,
 }
 
+impl Encoding {
+    /// Whether the text was taken as UTF-8 because it is valid as such: it may mean something else in the code page of
+    /// its sender.
+    #[must_use]
+    pub fn is_recognised(&self) -> bool {
+        self.code_page == CodePage::Utf8
+    }
+}
+
 /// What the data of a mailslot write turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -31,9 +31,12 @@ pub(super) fn body<'a>(message: &Spooled, gathered: &'a Gathered, identity: &Ide
     )
 }
 
-/// A text that lost characters, or none at all, is no record of what was sent.
+/// A text that lost characters, or none at all, is no record of what was sent; one that was recognised as UTF-8 may be
+/// a wrong one.
 fn attaches_data(notice: &Notice<'_>) -> bool {
-    !notice.data.is_empty() && (notice.encoding.lossy || matches!(notice.kind, Kind::Binary))
+    let recognised = notice.encoding.is_recognised() && !notice.text.is_ascii();
+    let in_doubt = notice.encoding.lossy || recognised;
+    !notice.data.is_empty() && (in_doubt || matches!(notice.kind, Kind::Binary))
 }
 
 fn text(message: &Spooled, gathered: &Gathered, identity: &Identity) -> String {

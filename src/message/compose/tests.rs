@@ -416,6 +416,19 @@ fn a_group_says_how_often_and_shows_the_last_text_where_it_differs() {
 }
 
 #[test]
+fn a_text_that_was_only_recognised_as_utf8_keeps_its_bytes_beside_it() {
+    let mut sent = notice("UPS-07", "5 €");
+    sent.encoding.code_page = CodePage::Utf8;
+    sent.data = "5 €".as_bytes().into();
+    let mail = mail_of(sent);
+    assert_eq!(mail.raw("X-Mailslot-Code-Page"), "utf-8 (recognised)");
+    let parts = mail.parts();
+    let [text, data] = parts.as_slice() else { panic!("{} parts", parts.len()) };
+    assert!(text.bytes.starts_with("5 €\r\n".as_bytes()), "{:?}", text.bytes);
+    assert_eq!(data.bytes, "5 €".as_bytes());
+}
+
+#[test]
 fn messages_of_the_same_source_that_were_dropped_before_it_are_told_of() {
     let gathered = Gathered { held_back: 95, ..Gathered::one(notice("UPS-07", "Load 40 %")) };
     let mail = mail(&spooled(gathered), TO_ONCALL, None);
