@@ -27,7 +27,7 @@ pub(super) fn tarpit(facts: &Facts<'_>, html: &mut Html) {
                 Tone::Warning,
                 format_args!("{} networks that were delayed proved good later.", pit.proved_good),
             )
-            .text(" The log names them; tarpit.exempt spares them.")
+            .text(" The log names them, and by what: AUTH or a message. tarpit.exempt spares those that are wanted.")
             .markup("</p>\n");
     }
     if !pit.most_responsible.is_empty() {

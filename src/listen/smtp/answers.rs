@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::content::Incoming;
 use super::session::{Session, Stop};
 use super::stream::Stream;
-use super::tarpit::{Entry, Held, TurnCome, Waiting};
+use super::tarpit::{Entry, Held, Proof, TurnCome, Waiting};
 use crate::directory::Asker;
 use crate::message::mail::Class;
 use crate::policy::account::{Check, CheckAnswer, Principal};
@@ -121,7 +121,7 @@ impl Session {
         let mechanism = check.mechanism();
         let answer = shared.authenticate(check, &self.client).await;
         if matches!(answer, CheckAnswer::Proved(_) | CheckAnswer::ProvedWithSignature(..)) {
-            shared.tarpit.proved_good(self.client.network());
+            shared.tarpit.proved_good(self.client.network(), Proof::Authentication);
             self.mechanism = Some(mechanism);
         }
         answer
@@ -142,7 +142,7 @@ impl Session {
         match stored {
             Stored::Accepted(id) => {
                 if self.is_subject() {
-                    shared.tarpit.proved_good(self.client.network());
+                    shared.tarpit.proved_good(self.client.network(), Proof::Message);
                 }
                 tracing::info!(
                     %id,

@@ -99,6 +99,15 @@ enum SeatState {
     GivenBack,
 }
 
+/// What speaks for a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// A client of it has authenticated.
+    Authentication,
+    /// A message of it was accepted.
+    Message,
+}
+
 /// What a RCPT finds that wants to be decided.
 #[derive(Debug)]
 pub(super) enum Entry {
@@ -233,16 +242,26 @@ impl SharedTarpit {
         self.change(|inner, now| inner.tarpit.turns_mail_away(network, now)).0
     }
 
-    /// A client of this network has authenticated, or a message of it was accepted.
-    pub(super) fn proved_good(&self, network: ClientNetwork) {
+    /// What a client of this network did speaks for it.
+    pub(super) fn proved_good(&self, network: ClientNetwork, by: Proof) {
         let (delayed, _) = self.change(|inner, _| inner.tarpit.proved_good(network));
-        if let Some(delayed) = delayed {
-            tracing::warn!(
+        let Some(delayed) = delayed else { return };
+        let (replies, seconds) = (delayed.replies, delayed.delay.as_secs());
+        match by {
+            Proof::Authentication => tracing::warn!(
                 %network,
-                replies = delayed.replies,
-                seconds = delayed.delay.as_secs(),
-                "A client that the tar pit has delayed proved to be an honest one; `tarpit.exempt` spares its network."
-            );
+                replies,
+                seconds,
+                "The tar pit has delayed a network from which a client authenticated now; `tarpit.exempt` spares it."
+            ),
+            // Who sends to lists of guessed names delivers to some of them, too.
+            Proof::Message => tracing::warn!(
+                %network,
+                replies,
+                seconds,
+                "The tar pit has delayed a network from which a message was accepted now; if its mail is wanted, \
+                 `tarpit.exempt` spares it."
+            ),
         }
     }
 
