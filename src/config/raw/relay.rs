@@ -203,7 +203,7 @@ section! {
     pub(in crate::config) struct Prefix {
         /// Of public IPv4 addresses. Default: 24.
         ipv4: PrefixLength,
-        /// Of public IPv6 addresses; in the tar pit the /48 where more than 256 of its networks owe time. Default: 64.
+        /// Of public IPv6 addresses; in the tar pit the /48 where more than 16 of its networks are remembered. Default: 64.
         ipv6: PrefixLength,
         /// Of private (RFC 1918), loopback and link-local IPv4 addresses. Default: 32.
         private: PrefixLength,

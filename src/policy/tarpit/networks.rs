@@ -15,8 +15,8 @@ pub(super) struct Networks {
 
 impl Networks {
     /// Under which line a client network goes: its own, or that of its site once [`MAX_OF_SITE`] others of it are
-    /// remembered, and for as long as the site's is remembered then. So who has a whole /48 cannot fill the memory, in
-    /// which everybody's debts must be kept, with the 65 536 networks that it consists of.
+    /// remembered, and for as long as the site's is remembered then. So who has a whole /48 learns little more by the
+    /// 65 536 networks that it consists of, and cannot fill the memory, in which everybody's debts must be kept, with them.
     pub(super) fn counted_under(&self, network: ClientNetwork) -> ClientNetwork {
         let Some(site) = network.site() else { return network };
         if self.lines.contains_key(&network) {
@@ -68,5 +68,6 @@ impl Networks {
     }
 }
 
-/// Networks of one site that have lines of their own.
-const MAX_OF_SITE: usize = 256;
+/// Networks of one site that have lines of their own: more than honest senders have that are refused something within an
+/// hour, and few enough for one who asks from all of them.
+const MAX_OF_SITE: usize = 16;
