@@ -15,6 +15,7 @@
 
 pub mod call_forward;
 pub mod name_owner;
+pub mod name_query;
 pub mod name_questions;
 pub mod netbios_client;
 pub mod netbios_session;
