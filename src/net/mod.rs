@@ -1,8 +1,9 @@
 //! How other hosts are reached: names and addresses to TCP connections, TLS, one question for many who ask it.
 //!
-//! Shared by what asks (the recipient filter, DNS block lists) and what delivers.
+//! Shared by what asks (the recipient filter, DNS block lists), what delivers, and what listens on each interface.
 
 pub mod connect;
+pub mod link;
 pub mod question;
 pub mod stream;
 pub mod tls;
