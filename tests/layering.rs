@@ -382,7 +382,7 @@ const LAYERS: &[(&str, &[&str], World)] = &[
     ("directory", &["wire", "message", "policy", "session", "config", "telemetry", "net"], Touched),
     (
         "delivery",
-        &["wire", "message", "decode", "policy", "session", "config", "spool", "telemetry", "net"],
+        &["wire", "message", "decode", "policy", "session", "config", "spool", "switch", "telemetry", "net"],
         Touched,
     ),
     (

@@ -1,45 +1,48 @@
-//! `mailslotd send`: a message to a person's screen or to another gateway, as `net send` sent it over UDP 138.
+//! `mailslotd send`: a message to a person's screen or to another gateway, as `net send` sent it.
 
 mod permission;
+mod told;
+
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
-use std::str::FromStr;
-
-use nix::ifaddrs::getifaddrs;
-use nix::net::if_::InterfaceFlags;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use super::Global;
 use super::exit::Exit;
+use super::load::{self, LoadError, Reading};
 use super::output;
-use crate::wire::datagram::{Flags, Header, MsgType};
-use crate::wire::messenger::Text;
-use crate::wire::netbios_name::{NameType, NetbiosName};
-use crate::wire::oem_text::{CodePage, Unencodable};
-use crate::wire::reader::WireError;
+use crate::config::settings::{Interfaces, Mode, Settings};
+use crate::delivery::net_send::{Address, Lengths, NetSender, Network, Way};
+use crate::message::net_send::{Addressee, NetSend};
+use crate::wire::netbios_name::Scope;
+use crate::wire::oem_text::CodePage;
 
-/// Send a message as `net send` did, over UDP 138
+/// Send a message as `net send` did: to the owner of a name, who confirms it, else to mailslots over UDP
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The NetBIOS name to send from, at most 15 characters; else the name of this host
     #[arg(long, value_name = "NAME")]
     from: Option<String>,
-    /// How to send it: to the mailslot \MAILSLOT\MESSNGR over UDP, which is what `auto` means too
+    /// How to send it
     #[arg(long, value_enum, default_value_t = Via::Auto)]
     via: Via,
-    /// Where to send it, else the broadcast address of every interface; repeatable
+    /// Where to send it, else to the owner of the name, else to everybody; repeatable. A port is the session's (TCP) with
+    /// `--via session`, else the mailslot's (UDP)
     #[arg(long, value_name = "IP[:PORT]", value_parser = parse_address)]
-    address: Vec<SocketAddrV4>,
-    /// The OEM code page that the receivers read
-    #[arg(long, value_name = "CP", default_value_t = CodePage::Cp437)]
-    code_page: CodePage,
+    address: Vec<Address>,
+    /// A WINS server to ask for the name's owner, before everybody is asked; repeatable. Else those of the configuration
+    #[arg(long, value_name = "IP")]
+    wins: Vec<Ipv4Addr>,
+    /// The OEM code page that the receivers read; else that of the configuration, else cp437
+    #[arg(long, value_name = "CP")]
+    code_page: Option<CodePage>,
     /// A computer or user, `*` for everyone who hears it, or /domain:NAME for a workgroup
     #[arg(value_name = "TO")]
-    to: To,
+    to: Addressee,
     /// The message; several words are joined by blanks
     #[arg(value_name = "TEXT", required = true)]
     text: Vec<String>,
@@ -48,228 +51,92 @@ pub struct Args {
 /// How a message travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Via {
-    /// The mailslot.
+    /// A session with the owner of the name; where there is none, the mailslot
     Auto,
-    /// The mailslot `\MAILSLOT\MESSNGR`, over UDP 138.
+    /// A session on TCP 139 alone: the receiver confirms the message
+    Session,
+    /// The mailslot `\MAILSLOT\MESSNGR` over UDP 138 alone: nobody confirms anything
     Mailslot,
 }
 
-/// Whom a message is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum To {
-    /// A computer or user: the unique name `NAME<03>`.
-    Name(String),
-    /// Whoever hears it.
-    Everyone,
-    /// A workgroup or domain: the group name `NAME<00>`.
-    Workgroup(String),
-}
-
-impl FromStr for To {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let prefix = text.get(..8).filter(|prefix| prefix.eq_ignore_ascii_case("/domain:"));
-        match (prefix, text) {
-            (Some(prefix), _) => match text.strip_prefix(prefix) {
-                Some(name) if !name.is_empty() => Ok(Self::Workgroup(name.to_owned())),
-                _ => Err("write the workgroup behind the colon, for example /domain:PLANT"),
-            },
-            (None, "") => Err("a name has at least one character"),
-            (None, "*") => Ok(Self::Everyone),
-            (None, name) if name.starts_with('/') => {
-                Err("a workgroup is written /domain:NAME, everyone is written *")
-            }
-            (None, name) => Ok(Self::Name(name.to_owned())),
+impl From<Via> for Way {
+    fn from(via: Via) -> Self {
+        match via {
+            Via::Auto => Self::SessionElseMailslot,
+            Via::Session => Self::Session,
+            Via::Mailslot => Self::Mailslot,
         }
     }
 }
 
-/// Sends the message and says where to.
+/// Sends the message and says what became of it.
 #[must_use]
 pub fn run(args: Args, global: &Global) -> Exit {
-    let refuse = |error: &dyn fmt::Display, exit| {
-        output::note(format_args!("nothing was sent: {error}"));
-        exit
+    // One with problems says nothing; whether anything may be sent at all is asked later, and tells of them.
+    let configured = configured(global).ok().flatten();
+    let from = match args.from.clone().map_or_else(host_name, Ok) {
+        Ok(name) => name,
+        Err(error) => {
+            let error = format_args!("the name of this host cannot be read ({error}); give one with --from");
+            return refuse(&error, Exit::Usage);
+        }
     };
-    let from = match &args.from {
-        Some(name) => name.clone(),
-        None => match host_name() {
-            Ok(name) => name,
-            Err(error) => {
-                let error =
-                    format_args!("the name of this host cannot be read ({error}); give one with --from");
-                return refuse(&error, Exit::Usage);
-            }
-        },
-    };
-    let message = match Outgoing::new(&from, &args.to, &args.text.join(" "), args.code_page) {
+    let code_page =
+        args.code_page.or_else(|| configured.as_ref().map(|settings| settings.decoding.code_page.code_page));
+    let code_page = code_page.unwrap_or(CodePage::Cp437);
+    let message = match NetSend::new(&from, &args.to, &args.text.join(" "), code_page) {
         Ok(message) => message,
         Err(error) => return refuse(&error, Exit::Usage),
     };
-    let targets = match targets(&args.address) {
-        Ok(targets) if targets.is_empty() => {
-            let error = "no interface of this host has a broadcast address; give one with --address";
-            return refuse(&error, Exit::Unavailable);
-        }
+    if args.via == Via::Session && !matches!(args.to, Addressee::Name(_)) {
+        let error = "a session is with one host; leave --via out, and it goes to the mailslot of everybody";
+        return refuse(&error, Exit::Usage);
+    }
+    super::runtime(send(args, message, network(configured.as_ref()), global))
+}
+
+async fn send(args: Args, message: NetSend, mut network: Network, global: &Global) -> Exit {
+    let Args { via, address, wins, to, .. } = args;
+    if !wins.is_empty() {
+        network.servers = wins;
+    }
+    let way = via.into();
+    let sender = NetSender::new(network, None);
+    let targets = match sender.locate(&to, message.destination_name(), way, &address).await {
         Ok(targets) => targets,
         Err(error) => return refuse(&error, Exit::Unavailable),
     };
-    if let Err(forbidden) = permission::may_send(&targets, global) {
+    let everywhere: Vec<SocketAddrV4> = targets.all().collect();
+    if let Err(forbidden) = permission::may_send(&everywhere, global) {
         return refuse(&forbidden, forbidden.exit());
     }
-    let socket = match open() {
-        Ok(socket) => socket,
-        Err(error) => return refuse(&error, Exit::Unavailable),
-    };
-    send_all(&socket, &message, &targets, global)
+    let lengths = Lengths { session: &message, mailslot: &message };
+    told::tell(&to, &sender.send(lengths, &targets, way).await, global)
 }
 
-fn send_all(socket: &UdpSocket, message: &Outgoing, targets: &[SocketAddrV4], global: &Global) -> Exit {
-    let mut exit = Exit::Done;
-    let mut sent = Vec::new();
-    for target in targets {
-        match send_to(socket, message, *target) {
-            Ok(()) => sent.push(target.to_string()),
-            Err(error) => {
-                output::note(format_args!("not sent to {target}: {error}"));
-                exit = Exit::Unavailable;
-            }
-        }
-    }
-    if sent.is_empty() {
-        return Exit::Unavailable;
-    }
-    if global.json {
-        output::answer(serde_json::json!({ "sent_to": sent, "receipt": false }));
-    } else {
-        output::answer(format_args!("sent to {}", sent.join(", ")));
-        if !global.quiet {
-            output::note(
-                "UDP gives no receipt: nothing tells whether anyone heard it, or showed it to a person",
-            );
-        }
-    }
+fn refuse(error: &dyn fmt::Display, exit: Exit) -> Exit {
+    output::note(format_args!("nothing was sent: {error}"));
     exit
 }
 
-/// A message whose parts are in the code page and fit into one datagram.
-#[derive(Debug)]
-struct Outgoing {
-    from: Vec<u8>,
-    to: Vec<u8>,
-    text: Vec<u8>,
-    msg_type: MsgType,
-    source_name: NetbiosName,
-    destination_name: NetbiosName,
+/// The configuration that is in force, where there is a file of one.
+fn configured(global: &Global) -> Result<Option<Settings>, LoadError> {
+    let loaded = load::load(global, Reading::WithoutSecrets)?;
+    Ok(Some(loaded.checked.settings).filter(|_| !loaded.files.is_empty()))
 }
 
-/// Why a message cannot be sent as it is.
-#[derive(Debug, thiserror::Error)]
-enum Unsendable {
-    #[error("{part}: {error}; leave it out, or give the receivers' code page with --code-page")]
-    Character { part: &'static str, error: Unencodable },
-    #[error("the name {name:?} takes {bytes} bytes in {code_page}; a NetBIOS name has at most 15")]
-    LongName { name: String, bytes: usize, code_page: CodePage },
-    #[error("the text takes {bytes} bytes in {code_page}; beside these names {limit} fit into one datagram")]
-    LongText { bytes: usize, limit: usize, code_page: CodePage },
-    #[error("the name {0:?} is empty or has a control character, which receivers would not show")]
-    UnfitName(String),
-    #[error("the text has a NUL, which would end it for the receivers")]
-    Nul,
-    #[error(transparent)]
-    Wire(#[from] WireError),
-    #[error("no random number can be had from the system: {0}")]
-    Random(getrandom::Error),
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
-impl Outgoing {
-    fn new(from: &str, to: &To, text: &str, code_page: CodePage) -> Result<Self, Unsendable> {
-        let (from, source_name) = name(from, NameType::MESSENGER, code_page)?;
-        let (msg_type, (to, destination_name)) = match to {
-            To::Name(to) => (MsgType::DirectUnique, name(to, NameType::MESSENGER, code_page)?),
-            To::Workgroup(to) => (MsgType::DirectGroup, name(to, NameType::WORKSTATION, code_page)?),
-            To::Everyone => (MsgType::Broadcast, name("*", NameType::WORKSTATION, code_page)?),
-        };
-        if text.contains('\0') {
-            return Err(Unsendable::Nul);
-        }
-        let lines = text.replace("\r\n", "\n").replace('\n', "\r\n");
-        let text =
-            code_page.encode(&lines).map_err(|error| Unsendable::Character { part: "the text", error })?;
-        let limit = MAX_DATA.saturating_sub(from.len() + to.len() + 3);
-        if text.len() > limit {
-            return Err(Unsendable::LongText { bytes: text.len(), limit, code_page });
-        }
-        Ok(Self { from, to, text, msg_type, source_name, destination_name })
+fn network(configured: Option<&Settings>) -> Network {
+    let Some(settings) = configured else {
+        return Network { interfaces: Interfaces::All, servers: Vec::new(), scope: Scope::default() };
+    };
+    Network {
+        interfaces: settings.netbios.interfaces.clone(),
+        servers: match &settings.netbios.mode {
+            Mode::Observe => Vec::new(),
+            Mode::Answer(claims) => claims.wins.clone(),
+        },
+        scope: Scope::new(&settings.decoding.scope).unwrap_or_default(),
     }
-
-    fn datagram(&self, dgm_id: u16, source: SocketAddrV4) -> Result<Vec<u8>, WireError> {
-        let header =
-            Header { flags: Flags::FIRST, dgm_id, source_ip: *source.ip(), source_port: source.port() };
-        let text = Text { from: &self.from, to: &self.to, text: &self.text };
-        text.datagram(header, self.msg_type, self.source_name, self.destination_name)
-    }
-}
-
-/// A name in upper case, as NetBIOS names are compared, in bytes and as the header has it.
-fn name(text: &str, kind: NameType, code_page: CodePage) -> Result<(Vec<u8>, NetbiosName), Unsendable> {
-    if text.trim().is_empty() || text.chars().any(char::is_control) {
-        return Err(Unsendable::UnfitName(text.to_owned()));
-    }
-    let upper = text.to_uppercase();
-    let bytes =
-        code_page.encode(&upper).map_err(|error| Unsendable::Character { part: "the name", error })?;
-    let name = NetbiosName::new(&bytes, kind).map_err(|_| Unsendable::LongName {
-        name: upper,
-        bytes: bytes.len(),
-        code_page,
-    })?;
-    Ok((bytes, name))
-}
-
-fn send_to(socket: &UdpSocket, message: &Outgoing, target: SocketAddrV4) -> Result<(), Unsendable> {
-    let dgm_id = u16::try_from(getrandom::u32().map_err(Unsendable::Random)? & 0xFFFF).unwrap_or_default();
-    let port = socket.local_addr()?.port();
-    let source = SocketAddrV4::new(source_address(target)?, port);
-    socket.send_to(&message.datagram(dgm_id, source)?, target)?;
-    Ok(())
-}
-
-/// The address that packets to `target` leave from.
-fn source_address(target: SocketAddrV4) -> io::Result<Ipv4Addr> {
-    let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    probe.set_broadcast(true)?;
-    probe.connect(target)?;
-    Ok(match probe.local_addr()?.ip() {
-        IpAddr::V4(address) => address,
-        IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
-    })
-}
-
-/// A socket from port 138, as senders have it, where that is permitted and free; else from any.
-fn open() -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT))
-        .or_else(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
-    socket.set_broadcast(true)?;
-    Ok(socket)
-}
-
-/// The addresses that were asked for, else the broadcast address of every interface that is up.
-fn targets(asked: &[SocketAddrV4]) -> io::Result<Vec<SocketAddrV4>> {
-    if !asked.is_empty() {
-        return Ok(asked.to_vec());
-    }
-    let mut found: Vec<SocketAddrV4> = getifaddrs()?
-        .filter(|interface| interface.flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_BROADCAST))
-        .filter_map(|interface| Some(interface.broadcast?.as_sockaddr_in()?.ip()))
-        .map(|address| SocketAddrV4::new(address, PORT))
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    Ok(found)
 }
 
 /// The first label of the host's name, as much of it as a NetBIOS name holds.
@@ -279,20 +146,13 @@ fn host_name() -> io::Result<String> {
     Ok(label.chars().take(15).collect())
 }
 
-fn parse_address(text: &str) -> Result<SocketAddrV4, String> {
-    let address = text
-        .parse::<SocketAddr>()
-        .or_else(|_| text.parse::<IpAddr>().map(|address| SocketAddr::new(address, PORT)))
+fn parse_address(text: &str) -> Result<Address, String> {
+    let whole = text.parse::<SocketAddr>().map(|address| (address.ip(), Some(address.port())));
+    let (host, port) = whole
+        .or_else(|_| text.parse::<IpAddr>().map(|address| (address, None)))
         .map_err(|_| "write an IPv4 address, for example 192.0.2.255 or 192.0.2.255:138".to_owned())?;
-    match address {
-        SocketAddr::V4(address) => Ok(address),
-        SocketAddr::V6(_) => Err("NetBIOS has no IPv6; write an IPv4 address".to_owned()),
+    match host {
+        IpAddr::V4(host) => Ok(Address { host, port }),
+        IpAddr::V6(_) => Err("NetBIOS has no IPv6; write an IPv4 address".to_owned()),
     }
 }
-
-/// RFC 1002 §4.4.
-const PORT: u16 = 138;
-
-/// Bytes of From, To and Text with their NULs. A datagram carries one more, but Windows reads no mailslot message
-/// between computers of over 424 bytes.
-const MAX_DATA: usize = 424;
