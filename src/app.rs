@@ -27,6 +27,7 @@ use crate::admin::health;
 use crate::admin::limit::Limited;
 use crate::admin::readiness::{Readiness, Stage};
 use crate::config::settings::{Settings, SpoolLimits};
+use crate::delivery::netbios::LegacySide;
 use crate::delivery::scheduler::{Scheduler, SchedulerError};
 use crate::inventory::{self, HostRecorder, Inventory};
 use crate::listen::backlog::Backlog;
@@ -152,12 +153,13 @@ impl Gateway {
         let commands = control::bind(&settings.state_dir)?;
         let inventory = open_inventory(&settings, &metrics);
         let switches = open_switches(&settings, &metrics, started_at)?;
-        let scheduler = Scheduler::start(&settings, spool.clone(), Arc::clone(&metrics)).await?;
+        let own = Arc::new(Mutex::new(OwnDatagrams::new()));
+        let legacy = LegacySide { own: Arc::clone(&own), outbound: switches.outbound() };
+        let scheduler = Scheduler::start(&settings, spool.clone(), Arc::clone(&metrics), &legacy).await?;
         tell_stranded(&spool, &scheduler).await?;
 
         let backlog = Arc::new(Backlog::new(Backlog::LIMIT, Arc::clone(&metrics)));
         let (hearing, heard) = watch::channel(Arc::new(Hearing::of(&settings)));
-        let own = Arc::new(Mutex::new(OwnDatagrams::new()));
         let shared = Arc::new(Shared::new(switches.inbound()));
         let judge = || Judge::new(Arc::clone(&heard.borrow()), Arc::clone(&shared), Arc::clone(&metrics));
         let hosts = inventory.clone().map(HostRecorder::new);

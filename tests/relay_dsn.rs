@@ -14,6 +14,7 @@ use jiff::tz::TimeZone;
 use mailslotd::config::settings::{
     self, Credentials, Destination, DestinationKind, Mechanism, Settings, Tls, TlsMode,
 };
+use mailslotd::delivery::netbios::LegacySide;
 use mailslotd::delivery::scheduler::{Plan, Scheduler};
 use mailslotd::message::id::{DestinationName, QueueId};
 use mailslotd::message::mail::{Body, Content, Message, Priority, Reports, Ret, Submitted};
@@ -227,7 +228,7 @@ impl World {
         std::fs::create_dir_all(settings.spool_dir()).unwrap();
         let expire = Duration::from_secs(86_400);
         let spool = Spool::open(&settings.spool_dir(), limits, expire, Arc::clone(&metrics)).unwrap();
-        let mut plan = Plan::of(&settings, &metrics).unwrap();
+        let mut plan = Plan::of(&settings, &metrics, &LegacySide::default()).unwrap();
         plan.sweep = Duration::from_millis(200);
         plan.retry.first = Duration::from_millis(500);
         let scheduler = Scheduler::launch(plan, &spool, &metrics);

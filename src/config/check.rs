@@ -8,6 +8,7 @@ mod auth_guard;
 mod certificates;
 mod destinations;
 mod directory;
+mod displays;
 mod front_end;
 mod hearing;
 mod keeping;
@@ -258,6 +259,7 @@ impl Checking<'_> {
         }
         let hearing::Addresses { datagram, name_service, messenger, admin } = self.listeners(file.listeners);
         let (decoding, netbios) = self.hearing(file.netbios, hostname.as_deref());
+        self.displays_are_others(&destinations, &rules.set, &context, &netbios);
         Settings {
             decoding,
             netbios,

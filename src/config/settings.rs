@@ -1,5 +1,6 @@
 //! What the configuration means: only valid values, every default filled in.
 
+mod displays;
 mod netbios;
 mod sender;
 mod smtp;
@@ -20,6 +21,7 @@ use crate::policy::retry::Retry;
 pub use crate::policy::route::{FolderName, Route, RouteDomain, RouteTo};
 use crate::wire::oem_text::SenderText;
 pub use crate::wire::smtp::mechanism::Mechanism;
+pub use displays::{Displays, Unconfirmed};
 pub use netbios::{Claims, Interfaces, Mailslots, Mode, Netbios};
 pub use sender::{DisplayName, DisplayNameError, Sender};
 pub use smtp::{
@@ -112,6 +114,8 @@ pub enum DestinationKind {
     Submission(Box<Submission>),
     /// Files in a Maildir.
     Maildir(Maildir),
+    /// Messages on legacy displays.
+    Netbios(Displays),
 }
 
 /// An SMTP next hop.

@@ -7,6 +7,7 @@
 mod lane;
 pub mod maildir;
 pub mod net_send;
+pub mod netbios;
 pub mod outcome;
 pub mod reports;
 pub mod scheduler;

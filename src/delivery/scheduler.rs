@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::lane::{Lane, Parts};
+use super::netbios::LegacySide;
 use super::reports::Reporter;
 use super::submission::SetupError;
 use super::sweep::Sweep;
@@ -72,9 +73,13 @@ impl Plan {
     ///
     /// # Errors
     /// The first destination that cannot be set up, for example one whose `ca_file` cannot be read.
-    pub fn of(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Self, SchedulerError> {
+    pub fn of(
+        settings: &Settings,
+        metrics: &Arc<Metrics>,
+        legacy: &LegacySide,
+    ) -> Result<Self, SchedulerError> {
         let built = settings.destinations.iter().map(|destination| {
-            let transport = Transport::new(destination, settings, metrics)
+            let transport = Transport::new(destination, settings, metrics, legacy)
                 .map_err(|source| SchedulerError { name: destination.name.clone(), source })?;
             Ok((destination.name.clone(), transport, Limits::of(&destination.kind)))
         });
@@ -98,8 +103,9 @@ impl Scheduler {
         settings: &Settings,
         spool: Spool,
         metrics: Arc<Metrics>,
+        legacy: &LegacySide,
     ) -> Result<Self, SchedulerError> {
-        Ok(Self::launch(Plan::of(settings, &metrics)?, &spool, &metrics))
+        Ok(Self::launch(Plan::of(settings, &metrics, legacy)?, &spool, &metrics))
     }
 
     /// Starts the deliveries of a plan. Must be called within the runtime.

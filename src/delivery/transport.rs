@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::maildir::Maildir;
+use super::netbios::{LegacySide, Netbios};
 use super::outcome::{Attempt, Report};
 use super::submission::{SetupError, Submission};
 use crate::config::settings::{Destination, DestinationKind, Settings};
@@ -18,6 +19,8 @@ pub enum Transport {
     Submission(Submission),
     /// Files in a Maildir.
     Maildir(Maildir),
+    /// Messages on legacy displays.
+    Netbios(Netbios),
 }
 
 /// How much may be asked of a transport.
@@ -40,6 +43,7 @@ impl Transport {
         destination: &Destination,
         settings: &Settings,
         metrics: &Arc<Metrics>,
+        legacy: &LegacySide,
     ) -> Result<Self, SetupError> {
         let identity = |from: Option<&str>| {
             Identity::new(settings.hostname.as_deref(), &settings.site, from, settings.timezone.clone())
@@ -48,6 +52,9 @@ impl Transport {
         match &destination.kind {
             DestinationKind::Maildir(maildir) => {
                 Ok(Self::Maildir(Maildir::new(name, maildir, identity(None), Arc::clone(metrics))))
+            }
+            DestinationKind::Netbios(displays) => {
+                Ok(Self::Netbios(Netbios::new(name, displays, settings, legacy, metrics)))
             }
             DestinationKind::Submission(submission) => {
                 let identity = identity(submission.from.as_ref().map(|sender| sender.address.as_str()));
@@ -61,6 +68,7 @@ impl Transport {
         match self {
             Self::Submission(submission) => submission.deliver(attempt).await,
             Self::Maildir(maildir) => maildir.deliver(attempt).await,
+            Self::Netbios(netbios) => netbios.deliver(attempt).await,
         }
     }
 
@@ -69,7 +77,7 @@ impl Transport {
     pub fn host(&self) -> Option<&str> {
         match self {
             Self::Submission(submission) => Some(submission.host()),
-            Self::Maildir(_) => None,
+            Self::Maildir(_) | Self::Netbios(_) => None,
         }
     }
 
@@ -78,6 +86,7 @@ impl Transport {
         match self {
             Self::Submission(submission) => submission.tend().await,
             Self::Maildir(maildir) => maildir.tend().await,
+            Self::Netbios(_) => {}
         }
     }
 
@@ -85,7 +94,7 @@ impl Transport {
     pub async fn close(&self) {
         match self {
             Self::Submission(submission) => submission.close().await,
-            Self::Maildir(_) => {}
+            Self::Maildir(_) | Self::Netbios(_) => {}
         }
     }
 }
@@ -102,6 +111,8 @@ impl Limits {
                 rate: submission.rate,
             },
             // So that fsyncs overlap and share; one message in one attempt, as its copies in a folder are one file.
+            // One that is switched off and is waited for holds up few others.
+            DestinationKind::Netbios(displays) => Self { concurrency: 8, recipients: 1, rate: displays.rate },
             DestinationKind::Maildir(_) => Self { concurrency: 32, recipients: usize::MAX, rate: None },
         }
     }

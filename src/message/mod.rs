@@ -7,6 +7,7 @@ pub mod host;
 pub mod id;
 pub mod intake;
 pub mod mail;
+pub mod mail_text;
 pub mod net_send;
 pub mod notice;
 pub mod own_envelope;

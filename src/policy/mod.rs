@@ -19,6 +19,7 @@ pub mod availability;
 pub mod called_name;
 pub mod client_network;
 pub mod dedup;
+pub mod display_loop;
 pub mod heard;
 pub mod mailslot_switch;
 pub mod mapping;

@@ -35,6 +35,7 @@ struct Inner {
     path: PathBuf,
     both: Mutex<Both>,
     inbound: Arc<Passage>,
+    outbound: Arc<Passage>,
     metrics: Arc<Metrics>,
     ordered: Notify,
 }
@@ -115,6 +116,7 @@ impl Switches {
             path,
             both: Mutex::new(Both::new(configured, record)),
             inbound: Arc::default(),
+            outbound: Arc::default(),
             metrics,
             ordered: Notify::new(),
         };
@@ -126,6 +128,12 @@ impl Switches {
     #[must_use]
     pub fn inbound(&self) -> Arc<Passage> {
         Arc::clone(&self.0.inbound)
+    }
+
+    /// Whether messages to legacy displays pass; asked for each.
+    #[must_use]
+    pub fn outbound(&self) -> Arc<Passage> {
+        Arc::clone(&self.0.outbound)
     }
 
     /// How both stand.
@@ -198,10 +206,12 @@ impl Inner {
 
     /// Tells the listeners and the metrics how both stand.
     fn apply(&self, both: &Both, now: Timestamp) {
-        match both.inbound.switch.passing(now) {
-            Passing::On => self.inbound.open_until(None),
-            Passing::Until { end } => self.inbound.open_until(Some(end)),
-            Passing::Off => self.inbound.close(),
+        for (side, passage) in [(&both.inbound, &self.inbound), (&both.outbound, &self.outbound)] {
+            match side.switch.passing(now) {
+                Passing::On => passage.open_until(None),
+                Passing::Until { end } => passage.open_until(Some(end)),
+                Passing::Off => passage.close(),
+            }
         }
         for status in both.status(now) {
             let end = match status.state {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use mailslotd::config::settings::{Destination, DestinationKind, Settings, Submission, Tls, TlsMode};
+use mailslotd::delivery::netbios::LegacySide;
 use mailslotd::delivery::scheduler::{Plan, Scheduler};
 use mailslotd::message::id::{DestinationName, QueueId};
 use mailslotd::message::mail::{Body, Content, Message, Reports, Submitted};
@@ -57,7 +58,11 @@ fn fail_until_killed(dir: &Path, round: &str) {
         tokio::spawn(refuse_every_recipient(hop));
         let metrics = Arc::new(Metrics::new());
         let spool = open(&settings.spool_dir());
-        let _scheduler = Scheduler::launch(Plan::of(&settings, &metrics).unwrap(), &spool, &metrics);
+        let _scheduler = Scheduler::launch(
+            Plan::of(&settings, &metrics, &LegacySide::default()).unwrap(),
+            &spool,
+            &metrics,
+        );
         for number in 0_u64.. {
             let name = format!("{round}-{number}");
             let id = spool.accept(mail(&name)).await.unwrap();

@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 
+pub(crate) mod display;
 pub(crate) mod fixtures;
 pub(crate) mod gateway;
 pub(crate) mod lan_gateway;

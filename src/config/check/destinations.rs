@@ -44,29 +44,36 @@ impl Checking<'_> {
         let mut first_submission = None;
         let mut senderless = Vec::new();
         for (name, At { value, place }) in named {
-            let kind = match (value.submission, value.maildir) {
-                (Some(submission), None) => {
+            let kind = match (value.submission, value.maildir, value.netbios) {
+                (Some(submission), None, None) => {
                     first_submission.get_or_insert_with(|| place.clone());
                     if submission.value.from.is_none() && !submission.value.lost.has("from") {
                         senderless.push((name.clone(), submission.place.clone()));
                     }
                     DestinationKind::Submission(Box::new(self.submission(&name, submission.value)))
                 }
-                (None, Some(maildir)) => {
+                (None, Some(maildir), None) => {
                     DestinationKind::Maildir(self.maildir(&name, maildir.value, state_dir))
                 }
-                (Some(_), Some(maildir)) => {
-                    let cause = "is a submission destination already";
+                (None, None, Some(displays)) => DestinationKind::Netbios(self.displays(displays.value)),
+                (submission, maildir, netbios) if submission.is_some() || maildir.is_some() => {
+                    let cause = match submission {
+                        Some(_) => "is a submission destination already",
+                        None => "is a Maildir already",
+                    };
+                    let second = maildir.map(|maildir| maildir.place).filter(|_| submission.is_some());
+                    let second = second.or(netbios.map(|netbios| netbios.place));
                     self.problem(Problem::subject(
-                        &maildir.place,
+                        second.as_ref().unwrap_or(&place),
                         cause,
                         "give each destination a name of its own",
                     ));
                     continue;
                 }
-                (None, None) => {
+                (_, _, _) => {
                     if value.lost.is_empty() && name.as_str() != INBOX {
-                        let fix = "add `submission:` with its host, or `maildir:` with its path";
+                        let fix =
+                            "add `submission:` with its host, `maildir:` with its path, or `netbios: {}`";
                         self.incomplete(&place, "does not say what it is", fix);
                     }
                     // Rules may name it all the same; one complaint is enough.

@@ -141,6 +141,8 @@ pub(super) fn code_page_reason(
 ) -> Option<(RuleName, &'static str)> {
     if kinds.iter().any(|kind| matches!(kind, DestinationKind::Submission(_))) {
         Some((name.clone(), "mails its text: nothing on the wire says what the bytes mean"))
+    } else if kinds.iter().any(|kind| matches!(kind, DestinationKind::Netbios(_))) {
+        Some((name.clone(), "sends its text to displays: nothing on the wire says what the bytes mean"))
     } else if compares == Compares::BeyondAscii {
         Some((name.clone(), "compares letters outside ASCII: nothing on the wire says what the bytes mean"))
     } else {

@@ -45,9 +45,15 @@ impl Checking<'_> {
         }
         let destination = self.destination(&via?, destinations)?;
         let to = match (&destination.kind, folder) {
-            (DestinationKind::Submission(_), None) => RouteTo::Recipient,
-            (DestinationKind::Submission(_), Some(folder)) => {
-                let cause = format!("{} is a next hop and has no folders", destination.name);
+            // Of a recipient a display sees the local part.
+            (DestinationKind::Submission(_) | DestinationKind::Netbios(_), None) => RouteTo::Recipient,
+            (kind @ (DestinationKind::Submission(_) | DestinationKind::Netbios(_)), Some(folder)) => {
+                let is = if matches!(kind, DestinationKind::Netbios(_)) {
+                    "goes to displays"
+                } else {
+                    "is a next hop"
+                };
+                let cause = format!("{} {is} and has no folders", destination.name);
                 self.problem(folder.problem(cause, "remove it, or name a Maildir in `via`"));
                 RouteTo::Recipient
             }

@@ -207,7 +207,8 @@ impl Checking<'_> {
             self.missing(place, lost, "via", "add the name of a destination, for example `via: inbox`");
         }
         if to.is_none() {
-            let fix = "add `to:` with a mail address for submission, a folder for a Maildir";
+            let fix =
+                "add `to:` with a mail address for submission, a folder for a Maildir, a name for displays";
             self.missing(place, lost, "to", fix);
         }
         let destination = self.destination(&via?, frame.destinations)?;
@@ -215,6 +216,7 @@ impl Checking<'_> {
         match destination.kind {
             DestinationKind::Submission(_) => self.mailbox(&to, rule, frame.context),
             DestinationKind::Maildir(_) => self.folder(&to, rule, frame.context),
+            DestinationKind::Netbios(_) => self.addressee(&to, rule, frame.context),
         }
         Some((destination.name.clone(), to.value))
     }

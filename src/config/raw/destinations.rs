@@ -6,12 +6,13 @@ use std::time::Duration;
 use super::super::document::{Node, Value};
 use super::super::problem::{Place, Problem, Problems};
 use super::super::settings::DisplayName;
-pub(in crate::config) use super::super::settings::{Mechanism, TlsMode};
+pub(in crate::config) use super::super::settings::{Mechanism, TlsMode, Unconfirmed};
 use super::read::{At, Lost, Many, OneOrMany, Read, entries, section, shown};
 use super::scalar::{OrOff, Size};
 use crate::message::id::DestinationName;
 use crate::policy::rate::Rate;
 use crate::policy::relay::AddressPattern;
+use crate::wire::oem_text::CodePage;
 
 /// Destinations by name, in the order they were written.
 #[derive(Debug, Default)]
@@ -28,6 +29,8 @@ section! {
         submission: Submission,
         /// Mail as files.
         maildir: Maildir,
+        /// Messages on legacy displays.
+        netbios: Displays,
     }
     later: ["nats", "amqp", "mqtt", "redis", "webhook"]
 }
@@ -133,6 +136,24 @@ section! {
         max_size: OrOff<Size>,
         /// Mail older than this goes. Default: `90d`.
         keep: OrOff<Duration>,
+    }
+    later: []
+}
+
+section! {
+    /// Messages on legacy displays; `to` is a name, `*` for everyone, or `/domain:NAME` for a workgroup.
+    pub(in crate::config) struct Displays {
+        /// The NetBIOS name that messages come from, at most 15 bytes in the code page. Default: `netbios.host_name`.
+        from: String,
+        /// The OEM code page of the displays. Default: `netbios.code_page`.
+        code_page: CodePage,
+        /// `never`: a message is delivered when a display confirms it over TCP 139. `accept`: where none does, it goes to
+        /// the mailslot over UDP, which nobody confirms, and counts as delivered. Default: `never`.
+        unconfirmed: Unconfirmed,
+        /// Bytes of text that are sent at most; the rest is cut. A datagram carries about 400. Default: `1KiB`.
+        max_text: Size,
+        /// Messages in a time. Default: `30/min`.
+        rate: OrOff<Rate>,
     }
     later: []
 }

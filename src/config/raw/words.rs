@@ -6,7 +6,7 @@ use super::read::{Read, quoted, shown};
 use super::scalar::text_value;
 use super::{
     CallForwardTlsMode, Enabled, GroupField, Keyword, LogFormat, Mechanism, Mode, RequireTls, Required,
-    TlsMode,
+    TlsMode, Unconfirmed,
 };
 use crate::config::settings::{Bounces, DisplayName, OnFailure};
 use crate::message::id::{DiscardReason, ListenerName, NotAName, RuleName};
@@ -55,6 +55,10 @@ words! {
     Utf8 {
         "never" => Self::Never,
         "auto" => Self::Auto,
+    }
+    Unconfirmed {
+        "accept" => Self::Accept,
+        "never" => Self::Never,
     }
     TlsMode {
         "starttls" => Self::StartTls,

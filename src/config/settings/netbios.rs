@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::policy::allowed_sources::AllowedSources;
 use crate::policy::mailslot_switch::Configured;
 use crate::policy::source_rate::SourceRate;
-use crate::wire::netbios_name::NetbiosName;
+use crate::wire::netbios_name::{NameType, NetbiosName};
 
 /// How the gateway takes part in NetBIOS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,15 @@ pub struct Claims {
     pub workgroup: NetbiosName,
     /// WINS servers to register with, beside the broadcasts; each once.
     pub wins: Vec<Ipv4Addr>,
+}
+
+impl Claims {
+    /// Whether messages for this name come to the gateway itself.
+    #[must_use]
+    pub fn has(&self, name: NetbiosName) -> bool {
+        let host = self.host_name.with_type(NameType::MESSENGER);
+        name == host || self.names.contains(&name)
+    }
 }
 
 /// Where NetBIOS is heard and answered.

@@ -6,10 +6,11 @@ use serde::{Serialize, Serializer};
 
 use super::super::check::{SecretOrigin, SecretOwner, spelled};
 use super::super::settings::{
-    Destination, DestinationKind, Maildir, Mechanism, Sender, Submission, Tls, TlsMode,
+    Destination, DestinationKind, Displays, Maildir, Mechanism, Sender, Submission, Tls, TlsMode, Unconfirmed,
 };
 use super::smtp::patterns;
 use super::{limit, rate, size};
+use crate::wire::oem_text::CodePage;
 
 /// A map in the order it has.
 pub(super) struct Named<'s>(pub(super) Vec<(&'s str, ShownDestination<'s>)>);
@@ -25,6 +26,7 @@ impl Serialize for Named<'_> {
 pub(super) enum ShownDestination<'s> {
     Submission(Box<ShownSubmission<'s>>),
     Maildir(ShownMaildir<'s>),
+    Netbios(ShownDisplays<'s>),
 }
 
 #[derive(Serialize)]
@@ -99,6 +101,17 @@ pub(super) struct ShownMaildir<'s> {
     keep: String,
 }
 
+#[derive(Serialize)]
+pub(super) struct ShownDisplays<'s> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'s str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code_page: Option<CodePage>,
+    unconfirmed: &'static str,
+    max_text: String,
+    rate: String,
+}
+
 pub(super) fn named<'s>(
     destination: &'s Destination,
     secrets: &'s [(SecretOwner, SecretOrigin)],
@@ -116,8 +129,24 @@ pub(super) fn named<'s>(
                 keep: limit(*keep, spelled),
             })
         }
+        DestinationKind::Netbios(displays) => ShownDestination::Netbios(ShownDisplays::of(displays)),
     };
     (destination.name.as_str(), shown)
+}
+
+impl<'s> ShownDisplays<'s> {
+    fn of(displays: &'s Displays) -> Self {
+        Self {
+            from: displays.from.as_deref(),
+            code_page: displays.code_page,
+            unconfirmed: match displays.unconfirmed {
+                Unconfirmed::Accept => "accept",
+                Unconfirmed::Never => "never",
+            },
+            max_text: size(u64::try_from(displays.max_text).unwrap_or(u64::MAX)),
+            rate: limit(displays.rate, rate),
+        }
+    }
 }
 
 impl<'s> From<'s> {
