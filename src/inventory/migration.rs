@@ -95,7 +95,7 @@ pub fn advice(host: &Host) -> Vec<String> {
     let mut advice = Vec::new();
     let generation = Generation::of(host);
     if host.uses(&[Purpose::Messenger]) > 0 {
-        advice.push(about_messages(generation).to_owned());
+        advice.push(about_messages(host, generation).to_owned());
     }
     let vendor = host.channels.iter().filter(|used| used.channel.purpose() == Purpose::Vendor);
     let mailslots: Vec<String> = vendor.map(|used| used.channel.to_string()).collect();
@@ -108,6 +108,9 @@ pub fn advice(host: &Host) -> Vec<String> {
     }
     if host.last_logon().is_some() {
         advice.push(about_logon(generation).to_owned());
+    }
+    if host.roles.contains(Role::DomainController) && host.uses(&[Purpose::Logon]) > 0 {
+        advice.push(ANSWERS_LOGONS.to_owned());
     }
     advice
 }
@@ -155,7 +158,7 @@ impl Generation {
     }
 }
 
-const fn about_messages(generation: Generation) -> &'static str {
+const fn about_messages(host: &Host, generation: Generation) -> &'static str {
     match generation {
         Generation::WithMessenger => {
             "Find out which program sends its messages (UPS, backup, antivirus and control software use `net send`) and ask \
@@ -172,6 +175,10 @@ const fn about_messages(generation: Generation) -> &'static str {
         Generation::Other => {
             "The system itself cannot do better: ask the vendor of what runs on it how it reports alarms elsewhere (serial \
              line, SNMP, relay contact), or keep this gateway in its segment."
+        }
+        Generation::Unknown if host.roles.contains(Role::PrintServer) => {
+            "It shares printers and announces no system: turn on alerts by SMTP in the printer's or print server's own pages, or \
+             ask the vendor for firmware that has them."
         }
         Generation::Unknown => {
             "It announces no system: often a UPS card, a NAS, a printer or a controller. Ask the vendor for firmware with \
@@ -192,6 +199,9 @@ const fn about_logon(generation: Generation) -> &'static str {
         }
     }
 }
+
+const ANSWERS_LOGONS: &str = "It answers searches for a domain controller by mailslot: before they are switched off there, \
+     see to the hosts that are listed as searching.";
 
 /// What somebody would miss: texts for people, and what programs tell each other.
 const MESSAGES: [Purpose; 2] = [Purpose::Messenger, Purpose::Vendor];
@@ -243,7 +253,7 @@ mod tests {
         let mut host = with(r"\MAILSLOT\NET\GETDC042", 100);
         host.roles = [Role::DomainController].into_iter().collect();
         assert_eq!(Dependence::of(&host, at(100)), Dependence::Announces);
-        assert_eq!(advice(&host).len(), 0);
+        assert_eq!(advice(&host), [ANSWERS_LOGONS]);
     }
 
     #[test]
@@ -259,6 +269,8 @@ mod tests {
     fn the_advice_fits_the_system_and_what_is_sent() {
         let mut host = Host::new(messenger("PC01", "192.0.2.7", 0), 1);
         assert!(advice(&host)[0].starts_with("It announces no system"));
+        host.roles = [Role::PrintServer].into_iter().collect();
+        assert!(advice(&host)[0].starts_with("It shares printers"));
         let guess = |system| Some(SystemGuess { system, certainty: Certainty::High });
         for (system, word) in [
             (System::WindowsNt4, "net send"),
