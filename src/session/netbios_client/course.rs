@@ -19,6 +19,12 @@ impl Course {
         Self { target, framing: Framing::WholeWhereItFits, retargets: 0 }
     }
 
+    /// The same, but cut into blocks from the beginning: for a receiver that is known to want them.
+    #[must_use]
+    pub const fn in_blocks(self) -> Self {
+        Self { framing: Framing::Blocks, ..self }
+    }
+
     /// Where to connect.
     #[must_use]
     pub const fn target(&self) -> SocketAddrV4 {
