@@ -161,6 +161,16 @@ fn a_repeat_is_answered_as_delivered_and_an_over_eager_source_is_refused() {
 }
 
 #[test]
+fn while_messages_are_switched_off_their_senders_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start(&answering(dir.path(), "mailslots: { inbound: { enabled: false } }\n"));
+    let mut sender = Sender::open(gateway.messenger.unwrap(), "ALERTS");
+    let refused = Response::Refused(Status::REQUEST_NOT_ACCEPTED);
+    assert_eq!(sender.single("UPS1", "on battery"), refused);
+    assert_eq!((messages(&gateway, "switched_off"), messages(&gateway, "durable")), (1, 0));
+}
+
+#[test]
 fn a_name_of_others_and_a_file_server_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(&answering(dir.path(), ""));
