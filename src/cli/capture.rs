@@ -5,6 +5,7 @@
 
 pub mod clock;
 mod network;
+pub mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption
 use pcap_file::{Endianness, PcapError, TsResolution};
 
 use self::network::Network;
+use crate::message::notice::{Arrival, Listener};
 use crate::wire::reader::{Reader, WireError};
 
 /// One UDP datagram or TCP segment of a capture.
@@ -37,6 +39,20 @@ pub struct Packet {
     pub sequence: Option<u32>,
     /// What the transport carried.
     pub payload: Vec<u8>,
+}
+
+impl Packet {
+    /// As if a listener had heard it.
+    #[must_use]
+    pub const fn arrival(&self, listener: Listener) -> Arrival {
+        Arrival {
+            at: self.at,
+            source: self.source,
+            destination: Some(self.destination.ip()),
+            interface: None,
+            listener,
+        }
+    }
 }
 
 /// The transport of a packet.

@@ -9,7 +9,6 @@ mod form;
 mod hosts;
 mod html;
 mod names;
-mod sessions;
 mod table;
 
 use std::path::PathBuf;

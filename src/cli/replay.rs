@@ -1,6 +1,7 @@
 //! `mailslotd replay`: what these rules would have done with recorded traffic. Nothing is sent, nothing is kept.
 //!
-//! Every datagram goes through the very pipeline of the listener, on the clock of the capture.
+//! Every datagram goes through the very pipeline of the listener, and what senders said over TCP 139 through its very
+//! machine, on the clock of the capture.
 
 #[cfg(test)]
 mod tests;
@@ -17,16 +18,19 @@ use serde_json::json;
 
 use super::Global;
 use super::capture::clock::Clock;
+use super::capture::sessions::Sessions;
 use super::capture::{Capture, CaptureError, Packet, Skipped, Transport};
 use super::decode::skipped_lines;
 use super::exit::Exit;
 use super::load::{self, Reading};
 use super::output;
 use crate::config::settings::Settings;
-use crate::listen::judge::{Hearing, HearingLimits, Judge, Shared};
+use crate::decode::decode_session;
+use crate::listen::judge::{self, Hearing, HearingLimits, Judge, Shared};
 use crate::listen::pipeline::{Pipeline, Verdict};
-use crate::message::notice::{Arrival, Listener, Notice};
+use crate::message::notice::{Listener, Notice};
 use crate::message::recipient::Recipient;
+use crate::message::session_message::SessionMessage;
 use crate::policy::mapping::{Action, Rule};
 use crate::telemetry::metrics::{DropReason, Metrics, Withheld};
 
@@ -36,6 +40,9 @@ pub struct Args {
     /// The UDP port that mailslot datagrams were sent to
     #[arg(long, default_value_t = 138)]
     port: u16,
+    /// The TCP port that sessions of `net send` were opened to
+    #[arg(long, value_name = "PORT", default_value_t = 139)]
+    session_port: u16,
     /// pcap or pcapng files, in the order in which they were recorded
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
@@ -58,7 +65,7 @@ fn hearing(settings: &Settings) -> Hearing {
 
 fn replay(args: &Args, hearing: Arc<Hearing>, global: &Global) -> Exit {
     let zone = hearing.context.timezone.clone();
-    let mut replay = Replay::new(hearing, args.port);
+    let mut replay = Replay::new(hearing, args.port, args.session_port);
     let mut exit = Exit::Done;
     for file in &args.files {
         if let Err(error) = replay_file(&mut replay, file, &zone, global) {
@@ -95,12 +102,13 @@ fn replay_file(
     for item in &mut capture {
         match item {
             Ok(packet) => {
-                let Some(line) = replay.take(&packet) else { continue };
-                let dropped = matches!(line.fate, Fate::Dropped(_) | Fate::Withheld(_));
-                if global.json {
-                    output::answer(line.json());
-                } else if !global.quiet && (!dropped || global.verbose > 0) {
-                    output::answer(line.text(zone));
+                for line in replay.take(&packet) {
+                    let dropped = matches!(line.fate, Fate::Dropped(_) | Fate::Withheld(_));
+                    if global.json {
+                        output::answer(line.json());
+                    } else if !global.quiet && (!dropped || global.verbose > 0) {
+                        output::answer(line.text(zone));
+                    }
                 }
             }
             Err(error) => result = Err(error.into()),
@@ -110,16 +118,20 @@ fn replay_file(
     result
 }
 
-/// Recorded datagrams, a pipeline, and what came of them.
+/// Recorded datagrams and sessions, who decides about them, and what came of them.
 struct Replay {
     pipeline: Pipeline,
+    sessions: Sessions,
+    /// Of the messages of sessions.
+    judge: Judge,
     metrics: Arc<Metrics>,
     port: u16,
+    session_port: u16,
     clock: Clock,
     summary: Summary,
 }
 
-/// One datagram and what the rules make of it.
+/// One datagram or message and what the rules make of it.
 #[derive(Debug, PartialEq, Eq)]
 struct Line {
     frame: u64,
@@ -148,28 +160,37 @@ enum Fate {
 }
 
 impl Replay {
-    fn new(hearing: Arc<Hearing>, port: u16) -> Self {
-        let metrics = Arc::new(Metrics::new());
-        let judge = Judge::new(hearing, Arc::new(Shared::default()), Arc::clone(&metrics));
-        let pipeline = Pipeline::new(judge, Arc::default(), Arc::clone(&metrics));
-        Self { pipeline, metrics, port, clock: Clock::new(), summary: Summary::default() }
+    fn new(hearing: Arc<Hearing>, port: u16, session_port: u16) -> Self {
+        let (metrics, shared) = (Arc::new(Metrics::new()), Arc::new(Shared::default()));
+        let judge = || Judge::new(Arc::clone(&hearing), Arc::clone(&shared), Arc::clone(&metrics));
+        Self {
+            pipeline: Pipeline::new(judge(), Arc::default(), Arc::clone(&metrics)),
+            sessions: Sessions::new(),
+            judge: judge(),
+            metrics,
+            port,
+            session_port,
+            clock: Clock::new(),
+            summary: Summary::default(),
+        }
     }
 
-    /// What becomes of a packet; `None` for one of another port, and for a fragment that waits for others.
-    fn take(&mut self, packet: &Packet) -> Option<Line> {
-        if packet.transport != Transport::Udp || packet.destination.port() != self.port {
-            self.summary.other_packets += 1;
-            return None;
+    /// What becomes of a packet; nothing of one of another port, and of a part that waits for others.
+    fn take(&mut self, packet: &Packet) -> Vec<Line> {
+        match (packet.transport, packet.destination.port()) {
+            (Transport::Udp, port) if port == self.port => self.take_datagram(packet).into_iter().collect(),
+            (Transport::Tcp, port) if port == self.session_port => self.take_segment(packet),
+            (Transport::Udp | Transport::Tcp, _) => {
+                self.summary.other_packets += 1;
+                Vec::new()
+            }
         }
+    }
+
+    fn take_datagram(&mut self, packet: &Packet) -> Option<Line> {
         self.summary.datagrams += 1;
         self.advance_to(packet.at);
-        let arrival = Arrival {
-            at: packet.at,
-            source: packet.source,
-            destination: Some(packet.destination.ip()),
-            interface: None,
-            listener: Listener::Datagram,
-        };
+        let arrival = packet.arrival(Listener::Datagram);
         let mut heard = None;
         let verdict = self.pipeline.take_with(&packet.payload, arrival, self.clock.now(), |notice, rule| {
             heard = Some(Heard::new(notice, rule));
@@ -181,9 +202,38 @@ impl Replay {
             Verdict::Dropped(reason) => Fate::Dropped(reason),
             Verdict::Incomplete => return None,
         };
+        Some(self.line(packet, heard, fate))
+    }
+
+    fn take_segment(&mut self, packet: &Packet) -> Vec<Line> {
+        self.summary.segments += 1;
+        self.advance_to(packet.at);
+        let messages = self.sessions.take(packet, self.clock.now());
+        messages.iter().map(|message| self.take_message(packet, message)).collect()
+    }
+
+    fn take_message(&mut self, packet: &Packet, message: &SessionMessage) -> Line {
+        let sender = self.judge.hearing().decoding.of(packet.source.ip());
+        let notice = decode_session(message, packet.arrival(Listener::Messenger), sender);
+        let (mut heard, now) = (None, self.clock.now());
+        let verdict = self.judge.decide(notice, now, |notice, rule| {
+            heard = Some(Heard::new(notice, rule));
+        });
+        let fate = match verdict {
+            judge::Verdict::Deliver(message, claim) => {
+                self.judge.durable(claim, now);
+                Fate::Delivered(message.recipients)
+            }
+            judge::Verdict::Discarded => Fate::Discarded,
+            judge::Verdict::Withheld(withheld) => Fate::Withheld(withheld),
+        };
+        self.line(packet, heard, fate)
+    }
+
+    fn line(&mut self, packet: &Packet, heard: Option<Heard>, fate: Fate) -> Line {
         self.summary.count(heard.as_ref(), &fate);
         let source = packet.source.ip().to_string();
-        Some(Line { frame: packet.frame, at: packet.at, source, heard, fate })
+        Line { frame: packet.frame, at: packet.at, source, heard, fate }
     }
 
     /// Moves the clock forward to a packet's time.
@@ -291,6 +341,7 @@ fn printable(name: &str) -> String {
 struct Summary {
     frames: u64,
     datagrams: u64,
+    segments: u64,
     other_packets: u64,
     delivered: u64,
     copies: u64,
@@ -322,9 +373,13 @@ impl Summary {
         let dropped: u64 = self.dropped.values().sum();
         let Self { frames, datagrams, other_packets, delivered, copies, discarded, .. } = self;
         let mut text = String::new();
+        let segments = match self.segments {
+            0 => String::new(),
+            segments => format!("{segments} packets of senders of sessions, "),
+        };
         writeln!(
             text,
-            "{frames} frames, {datagrams} mailslot datagrams, {other_packets} packets of other services"
+            "{frames} frames, {datagrams} mailslot datagrams, {segments}{other_packets} packets of other services"
         )
         .ok();
         writeln!(text, "{delivered} messages would be delivered in {copies} copies, {discarded} discarded")
@@ -353,7 +408,7 @@ impl Summary {
 
     fn json(&self) -> serde_json::Value {
         json!({
-            "frames": self.frames, "datagrams": self.datagrams, "other_packets": self.other_packets,
+            "frames": self.frames, "datagrams": self.datagrams, "session_packets": self.segments, "other_packets": self.other_packets,
             "delivered": self.delivered, "copies": self.copies, "discarded": self.discarded,
             "rules": self.rules, "withheld": self.withheld, "dropped": self.dropped, "skipped": self.skipped,
         })

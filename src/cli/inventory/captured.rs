@@ -6,14 +6,14 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::sessions::Sessions;
 use crate::cli::capture::clock::Clock;
+use crate::cli::capture::sessions::Sessions;
 use crate::cli::capture::{Capture, CaptureError, Packet, Transport};
 use crate::config::settings::Decoding;
 use crate::decode::{decode, decode_session};
 use crate::inventory::{Gathering, Snapshot};
 use crate::message::host::{HostSighting, NameQuerySeen};
-use crate::message::notice::{Arrival, Listener};
+use crate::message::notice::Listener;
 use crate::session::name_questions::NameQuestions;
 use crate::session::reassembly::{Reassembly, Verdict};
 use crate::wire::datagram::{Datagram, Direct};
@@ -106,7 +106,7 @@ impl Captured {
 
     fn direct(&mut self, direct: &Direct<'_>, packet: &Packet) {
         let sender = self.decoding.of(packet.source.ip());
-        if let Ok(notice) = decode(direct, arrival(packet, Listener::Datagram), sender) {
+        if let Ok(notice) = decode(direct, packet.arrival(Listener::Datagram), sender) {
             self.gathering.host(HostSighting::of(&notice));
         }
     }
@@ -114,7 +114,7 @@ impl Captured {
     fn session(&mut self, packet: &Packet) {
         let sender = self.decoding.of(packet.source.ip());
         for message in self.sessions.take(packet, self.clock.now()) {
-            let notice = decode_session(&message, arrival(packet, Listener::Messenger), sender);
+            let notice = decode_session(&message, packet.arrival(Listener::Messenger), sender);
             self.gathering.host(HostSighting::of(&notice));
         }
     }
@@ -145,11 +145,6 @@ impl Captured {
             self.gathering.name(&seen);
         }
     }
-}
-
-fn arrival(packet: &Packet, listener: Listener) -> Arrival {
-    let (source, destination) = (packet.source, Some(packet.destination.ip()));
-    Arrival { at: packet.at, source, destination, interface: None, listener }
 }
 
 /// Some old systems set the flag towards their WINS server, others leave it out; the address tells more, where it can.

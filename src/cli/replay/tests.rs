@@ -36,7 +36,7 @@ fn hearing() -> Arc<Hearing> {
 fn replayed(file: &str) -> (Vec<Line>, Summary) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pcap").join(file);
     let mut capture = Capture::new(File::open(path).unwrap()).unwrap();
-    let mut replay = Replay::new(hearing(), 138);
+    let mut replay = Replay::new(hearing(), 138, 139);
     let mut lines = Vec::new();
     for packet in &mut capture {
         lines.extend(replay.take(&packet.unwrap()));
@@ -89,9 +89,9 @@ fn fragments_are_joined_on_the_clock_of_the_capture_and_those_left_over_are_coun
 #[test]
 fn another_port_hears_nothing_of_it() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pcap/12-crafted-fragments.pcap");
-    let mut replay = Replay::new(hearing(), 10138);
+    let mut replay = Replay::new(hearing(), 10138, 139);
     for packet in Capture::new(File::open(path).unwrap()).unwrap() {
-        assert_eq!(replay.take(&packet.unwrap()), None);
+        assert_eq!(replay.take(&packet.unwrap()), []);
     }
     let summary = replay.finish();
     assert_eq!((summary.datagrams, summary.other_packets), (0, 19));
@@ -112,4 +112,18 @@ fn names_that_a_sender_makes_up_cannot_move_the_terminals_cursor() {
     let text = line.text(&TimeZone::UTC);
     assert!(!text.contains(char::is_control), "{text:?}");
     assert!(text.contains(r#""A\u{1b}[2J\""  \MAILSLOT\\u{7}X  rest"#), "{text}");
+}
+
+#[test]
+fn messages_of_recorded_sessions_are_judged_like_those_of_datagrams() {
+    let (lines, summary) = replayed("03-messenger-D0-and-session-edge-to-smbd.pcap");
+    let messages: Vec<_> = lines.iter().filter(|line| line.fate != Fate::Discarded).collect();
+    // The other streams are refused, broken off, or were never messages.
+    assert_eq!((messages.len(), summary.delivered), (7, 7));
+    for line in messages {
+        let heard = line.heard.as_ref().unwrap();
+        assert_eq!((heard.originator.as_str(), heard.to.as_str()), ("WIN98PC", "SMBALPHA"));
+        assert_eq!(heard.mailslot, r"\MAILSLOT\MESSNGR");
+    }
+    assert!(summary.segments > 50 && summary.text().contains("packets of senders of sessions"));
 }
