@@ -7,6 +7,7 @@ use support::display::Display;
 use support::lan_gateway::{Gateway, PROGRAM};
 use support::namespace::{Host, Lan, wait_for};
 use support::require;
+use support::samba::Nmbd;
 
 mod support;
 
@@ -164,4 +165,36 @@ fn while_it_is_switched_off_nothing_leaves_and_send_says_what_windows_says() {
         let name = format!("mailslotd_deliveries_total{{destination=\"displays\",outcome=\"{outcome}\"}}");
         assert_eq!(gateway.sum(&name), 0);
     }
+
+    let (_, complaint, code) =
+        said(&gateway.command(&["send", "--from", "UPS7", "NOBODY", "hello"]).output().unwrap());
+    assert_eq!(code, Some(1), "{complaint}");
+    assert!(complaint.contains("system error 3025"), "{complaint}");
+
+    let order = ["mailslots", "enable", "--outbound", "--for", "1h", "--yes"];
+    let (_, complaint, code) = said(&gateway.command(&order).output().unwrap());
+    assert_eq!(code, Some(0), "{complaint}");
+    let delivered = "mailslotd_deliveries_total{destination=\"displays\",outcome=\"delivered\"}";
+    wait_for(Duration::from_secs(30), "what waited goes", || (gateway.sum(delivered) == 1).then_some(()));
+}
+
+#[test]
+fn a_wins_server_tells_the_owner_where_no_broadcast_reaches_it_and_that_there_is_none() {
+    let lan = require!(Lan::new(3));
+    let _wins = require!(Nmbd::start_with(&lan.host(1), "WINSSRV", "wins support = yes\n"));
+    let settings = ANSWERS.replace("workgroup: PLANT", "workgroup: PLANT, wins: [192.0.2.2]");
+    let gateway = Gateway::start_with(lan.host(0), &settings);
+    gateway.wait_until_claimed(4);
+    // This sender has no interface to broadcast by.
+    let folder = tempfile::tempdir().unwrap();
+    let configuration = folder.path().join("mailslotd.yaml");
+    let text = "netbios: { interfaces: [none0] }\nmailslots: { outbound: { enabled: true } }\n";
+    std::fs::write(&configuration, text).unwrap();
+    let by_wins = ["--config", configuration.to_str().unwrap(), "--via", "session", "--wins", "192.0.2.2"];
+    let asked = |to: &'static str| [&by_wins[..], &[to, "on battery"]].concat();
+    let told = send_until_confirmed(&lan.host(2), &asked("ALERTS"));
+    assert_eq!(told, "ALERTS (192.0.2.1) confirmed it\n");
+    let (_, complaint, code) = said(&send(&lan.host(2), &asked("NOBODY")));
+    assert_eq!(code, Some(1));
+    assert!(complaint.contains("the name server 192.0.2.2 does not know it"), "{complaint}");
 }

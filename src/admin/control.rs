@@ -143,6 +143,8 @@ async fn order_mailslots(
     }
     let ordered = control.glance.order_mailslots(&order);
     ordered.map_err(|error| refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
+    // What waited for the switch goes at once.
+    control.scheduler.poke_all();
     Ok(Json(control.glance.mailslots(control.inventory.as_ref()).await))
 }
 
