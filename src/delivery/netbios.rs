@@ -130,6 +130,10 @@ impl Shared {
         if self.claims.as_ref().is_some_and(|claims| claims.has(long.destination_name())) {
             return Err(circle(Circle::OwnName));
         }
+        if let (Addressee::Name(name), Body::Notice(gathered)) = (&to, &message.body) {
+            let senders = [&*gathered.first.originator, &*gathered.first.source_name.text];
+            display_loop::check_names(name, &senders).map_err(circle)?;
+        }
         let way = match self.unconfirmed {
             Unconfirmed::Accept => Way::SessionElseMailslot,
             Unconfirmed::Never if matches!(to, Addressee::Name(_)) => Way::Session,

@@ -50,6 +50,20 @@ impl Journey<'_> {
     }
 }
 
+/// Whether a message may go to `receiver` from somebody who goes by `senders`: where nobody owns a name its mailslot is
+/// written to by broadcast, and the sender would read that as well.
+///
+/// # Errors
+/// [`Circle::ItsSource`].
+pub fn check_names(receiver: &str, senders: &[&str]) -> Result<(), Circle> {
+    let receiver = receiver.to_uppercase();
+    if senders.iter().any(|sender| sender.to_uppercase() == receiver) {
+        Err(Circle::ItsSource)
+    } else {
+        Ok(())
+    }
+}
+
 /// What the gateway with this NetBIOS name writes under a text that it sends to a display.
 #[must_use]
 pub fn mark(host_name: &str) -> String {
@@ -82,6 +96,9 @@ mod tests {
         assert_eq!(check(&[Ipv4Addr::LOCALHOST], None), Err(Circle::OwnHost));
         assert_eq!(check(&[host(8), host(9)], Some(host(9))), Err(Circle::ItsSource));
         assert_eq!(check(&[], Some(host(9))), Ok(()), "a broadcast goes to others as well");
+        assert_eq!(check_names("PC01", &["UPS7", "Müller"]), Ok(()));
+        assert_eq!(check_names("ups7", &["UPS7", "Müller"]), Err(Circle::ItsSource));
+        assert_eq!(check_names("MÜLLER", &["UPS7", "Müller"]), Err(Circle::ItsSource));
     }
 
     #[test]

@@ -21,6 +21,7 @@ fn displays(keys: &str) -> Netbios {
     let surroundings = Surroundings {
         state_dir: Path::new("/var/lib/mailslotd").into(),
         timezone: TimeZone::UTC,
+        routers: Vec::new(),
         secrets: Secrets::Offline,
     };
     let checked = check(&[Source { file: "mailslotd.yaml", text: &text }], &surroundings).unwrap();
@@ -125,6 +126,13 @@ async fn a_recipient_of_a_mail_is_one_display_and_never_everybody() {
     let outcome =
         delivered(&displays, mail("Subject: x\r\n\r\n"), "much.too.long.a.name@displays.example").await;
     assert!(outcome.starts_with("failed: 5.1.3 "), "{outcome}");
+}
+
+#[tokio::test]
+async fn nobody_is_sent_their_own_message() {
+    let displays = displays("unconfirmed: accept");
+    let outcome = delivered(&displays, notice("door open"), "ups7").await;
+    assert_eq!(outcome, "failed: 5.4.6 the message came from the host that it would go to");
 }
 
 #[tokio::test]
