@@ -1,6 +1,7 @@
 //! `mailslotd send` and the `netbios` destination on a LAN: to a genuine smbd, to a gateway of ours, to nobody.
 
-use std::process::Output;
+use std::io::Write as _;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use support::display::Display;
@@ -114,6 +115,32 @@ fn a_legacy_message_goes_on_to_a_legacy_display_which_confirms_it() {
         (gateway.sum(delivered) == 1).then_some(())
     });
     assert_eq!(display.messages().len(), 1);
+}
+
+#[test]
+fn a_mail_is_shown_on_the_display_that_its_recipient_names() {
+    let lan = require!(Lan::new(2));
+    let display = require!(Display::start(&lan.host(1), "NBPEER"));
+    let folder = tempfile::tempdir().unwrap();
+    let mail = format!(
+        "hostname: gw1.plant.example\n\
+         operator: {{ postmaster: it@plant.example }}\n\
+         retry: {{ first: 1s, max: 1s }}\n\
+         destinations: {{ displays: {{ netbios: {{}} }} }}\n\
+         relay:\n  accepted_domains: [displays.plant.example, plant.example]\n  routes:\n  \
+         - {{ domain: displays.plant.example, via: displays }}\n  - {{ domain: '*', via: inbox }}\n\
+         pickup: {{ path: {} }}\n",
+        folder.path().join("pickup").display()
+    );
+    let gateway = Gateway::start_with(lan.host(0), &format!("{ANSWERS}{mail}"));
+    gateway.wait_until_claimed(4);
+    let mut sendmail =
+        gateway.command(&["sendmail", "-f", "press@plant.example", "nbpeer@displays.plant.example"]);
+    let mut sendmail = sendmail.stdin(Stdio::piped()).spawn().unwrap();
+    let text = "From: Press <press@plant.example>\nSubject: =?utf-8?q?Papier_f=C3=A4llt_aus?=\n\nTray 2\n";
+    sendmail.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(sendmail.wait().unwrap().success());
+    assert_eq!(display.message(), "From: Press\nSubject: Papier fällt aus\nTray 2\n[mailslotd GW1]");
 }
 
 #[test]
