@@ -185,6 +185,7 @@ impl Gateway {
         let (stop_receiver, give_up_intake) = (CancellationToken::new(), CancellationToken::new());
         let receiver = spawn_vital(&broke, receiver.run(heard, stop_receiver.clone()));
         let intake = spawn_vital(&broke, intake.run(give_up_intake.clone()));
+        let names = name_service.as_ref().map(|service| tracing::field::display(service.address()));
         let name_service =
             name_service.map(|service| spawn_vital(&broke, service.run(stop_receiver.clone())));
         let pickup = pickup.map(|pickup| spawn_vital(&broke, pickup.run(stop_receiver.clone())));
@@ -210,7 +211,7 @@ impl Gateway {
         serve(&servers, &stop_servers, monitors, commands, glance, control);
         readiness.set(Stage::Ready);
         let sessions = messenger.as_ref().map(|messenger| tracing::field::display(messenger.address()));
-        tracing::info!(%datagram, messenger = sessions, %admin, state_dir = %settings.state_dir.display(), "Ready.");
+        tracing::info!(%datagram, name_service = names, messenger = sessions, %admin, state_dir = %settings.state_dir.display(), "Ready.");
         Ok(Self {
             datagram,
             admin,

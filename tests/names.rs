@@ -209,11 +209,8 @@ fn smbclient(samba: &Smbclient, host: &Host, resolve_order: &str, text: &str) {
 fn on_loopback_names_are_answered_without_any_privilege() {
     let folder = tempfile::tempdir().unwrap();
     let config = write_config(folder.path(), ANSWERS);
-    let mut gateway = gateway::Gateway::start(&config);
-    // It is said before the gateway is ready.
-    let events = gateway.events();
-    let listening = events.iter().find(|event| event["message"] == "Listening for the NetBIOS name service.");
-    let address = listening.unwrap()["address"].as_str().unwrap().to_owned();
+    let gateway = gateway::Gateway::start(&config);
+    let address = gateway.name_service.unwrap().to_string();
     let asker = UdpSocket::bind("127.0.0.1:0").unwrap();
     asker.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let name = NetbiosName::new(b"ALERTS", NameType::MESSENGER).unwrap();

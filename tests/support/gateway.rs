@@ -17,6 +17,8 @@ pub(crate) struct Gateway {
     seen: Vec<String>,
     /// Where it hears UDP 138.
     pub(crate) datagram: SocketAddr,
+    /// Where it hears UDP 137.
+    pub(crate) name_service: Option<SocketAddr>,
     /// Where it takes sessions of `net send`, in mode answer.
     pub(crate) messenger: Option<SocketAddr>,
     /// Where it answers monitors.
@@ -60,11 +62,19 @@ impl Gateway {
             }
         });
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut gateway =
-            Self { child, events, seen: Vec::new(), datagram: nowhere, messenger: None, admin: nowhere };
+        let mut gateway = Self {
+            child,
+            events,
+            seen: Vec::new(),
+            datagram: nowhere,
+            name_service: None,
+            messenger: None,
+            admin: nowhere,
+        };
         let ready = gateway.wait_for("Ready.");
         let address = |field: &str| ready[field].as_str().map(|address| address.parse().unwrap());
         (gateway.datagram, gateway.admin) = (address("datagram").unwrap(), address("admin").unwrap());
+        gateway.name_service = address("name_service");
         gateway.messenger = address("messenger");
         gateway
     }
