@@ -181,6 +181,30 @@ async fn an_opportunity_for_tls_that_comes_to_nothing_costs_no_answer() {
     assert_eq!(existence, Unknown);
 }
 
+#[tokio::test]
+async fn an_address_that_needs_smtputf8_does_not_exist_where_that_is_not_offered_and_spoils_nothing() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let scene = Scene::new(&[next_hop(listener.local_addr().unwrap().port())]);
+    // One connection: what cannot be asked does not end it.
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = tokio::io::BufStream::new(stream);
+        let mut reply = "220 mx";
+        loop {
+            stream.write_all(format!("{reply}\r\n").as_bytes()).await.unwrap();
+            stream.flush().await.unwrap();
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            assert!(line.is_ascii(), "{line}");
+            reply = if line.starts_with("RCPT") { "550 5.1.1 unknown" } else { "250 ok" };
+        }
+    });
+    assert_eq!(scene.look_up("störung@corp.example").await, Unknown);
+    assert_eq!(scene.look_up("guess@corp.example").await, Unknown);
+    assert_eq!(scene.faults("corp.example").await, [""; 0]);
+    assert_eq!(scene.lookups("callforward", "unavailable"), 0);
+}
+
 /// Says the first reply, then the next for each line that comes.
 async fn converse(stream: &mut tokio::net::TcpStream, replies: &[&str]) {
     let mut stream = tokio::io::BufStream::new(stream);

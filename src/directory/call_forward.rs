@@ -80,6 +80,15 @@ impl Filtering {
     }
 }
 
+/// What became of a question.
+#[derive(Debug)]
+enum Answer {
+    /// The next hop said so, with this reply.
+    Replied(Existence, String),
+    /// It was not asked, since it cannot have such a mailbox.
+    NeedsSmtputf8,
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
@@ -119,9 +128,10 @@ impl CallForward {
     /// Whether the next hop takes this recipient.
     ///
     /// The first yes for a domain has a random address of that domain asked as well: a next hop that takes that too
-    /// filters nothing, which the operator must hear. Its yes remains one: that loses no mail.
+    /// filters nothing, which the operator must hear. Its yes remains one: that loses no mail. A mailbox that its
+    /// grammar has no room for does not exist there.
     pub(super) async fn look_up(self: &Arc<Self>, mailbox: &Mailbox) -> Existence {
-        let existence = self.existence(mailbox).await;
+        let Some(existence) = self.existence(mailbox).await else { return Existence::Unknown };
         let domain = mailbox.domain().to_ascii_lowercase();
         match existence {
             Existence::Unknown => self.domains().note(domain, Filtering::Filters, Instant::now()),
@@ -138,7 +148,7 @@ impl CallForward {
     /// Whether it tells the recipients of this domain apart; `None` if it cannot say now.
     pub(super) async fn examine(self: &Arc<Self>, domain: &str) -> Option<Filtering> {
         let mailbox = nobody_at(domain)?;
-        let Some(filtering) = Filtering::told_by(self.existence(&mailbox).await) else {
+        let Some(filtering) = self.existence(&mailbox).await.and_then(Filtering::told_by) else {
             self.domains().forget(domain);
             return None;
         };
@@ -170,26 +180,28 @@ impl CallForward {
         self.domains().recall(domain, Instant::now()).copied()
     }
 
-    async fn existence(self: &Arc<Self>, mailbox: &Mailbox) -> Existence {
+    /// `None`: it cannot be asked about this one, and what it does with others is not known by that.
+    async fn existence(self: &Arc<Self>, mailbox: &Mailbox) -> Option<Existence> {
         match self.ask(mailbox).await {
-            Ok((Existence::Unavailable, reply)) => {
+            Ok(Answer::NeedsSmtputf8) => None,
+            Ok(Answer::Replied(Existence::Unavailable, reply)) => {
                 self.trouble.begun(&format!("{self} neither takes nor refuses recipients: {reply}"));
-                Existence::Unavailable
+                Some(Existence::Unavailable)
             }
-            Ok((existence, _)) => {
+            Ok(Answer::Replied(existence, _)) => {
                 self.trouble.over();
-                existence
+                Some(existence)
             }
-            Err(Fault::Busy) => Existence::Unavailable,
+            Err(Fault::Busy) => Some(Existence::Unavailable),
             Err(fault) => {
                 self.trouble.begun(&format!("{self}: {fault}"));
-                Existence::Unavailable
+                Some(Existence::Unavailable)
             }
         }
     }
 
     /// Waits for its turn, for a connection and for the answer, each no longer than the timeout.
-    async fn ask(self: &Arc<Self>, mailbox: &Mailbox) -> Result<(Existence, String), Fault> {
+    async fn ask(self: &Arc<Self>, mailbox: &Mailbox) -> Result<Answer, Fault> {
         let Ok(Ok(_permit)) = timeout(self.settings.timeout, self.permits.acquire()).await else {
             return Err(Fault::Busy);
         };
@@ -255,7 +267,7 @@ impl CallForward {
         self: &Arc<Self>,
         mut connection: Connection,
         mailbox: &Mailbox,
-    ) -> Result<(Existence, String), Fault> {
+    ) -> Result<Answer, Fault> {
         let mut answer = None;
         let ended = connection.ask(mailbox, &mut answer).await;
         match (answer, ended) {

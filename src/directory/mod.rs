@@ -7,7 +7,8 @@
 //! - *Known* takes a message for an accepted domain, as would happen without a filter. It opens no door: where mail may
 //!   go was decided by the relay policy before, and by nothing here.
 //! - *Unknown* is a 550, for good, and needs a clear "no" of every source: a search that succeeded and found nothing, a
-//!   reply that says of this very mailbox that it is not there, a list or a file that was read whole.
+//!   reply that says of this very mailbox that it is not there, a next hop without the SMTPUTF8 that it needs, a list or
+//!   a file that was read whole.
 //! - *Unavailable* is everything else: no answer, a refusal to answer, a limit, an answer that could mean something else,
 //!   too many questions. The client keeps the message and tries again (451), so nothing is lost and nothing is let in.
 //!

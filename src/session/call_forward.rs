@@ -44,6 +44,9 @@ pub enum Output {
     StartTls,
     /// The answer to [`Input::Ask`], and the reply that says so, escaped.
     Answer(Existence, String),
+    /// The answer to [`Input::Ask`] without a question: the next hop offers no SMTPUTF8, which this recipient needs
+    /// (RFC 6531 §3.2), so it has no such mailbox. That says nothing of its others.
+    NeedsSmtputf8,
     /// Ready for a question.
     Idle,
     /// Close the connection. A question without an answer was not decided.
@@ -213,9 +216,7 @@ impl CallForward {
 
     fn on_ask(&mut self, now: Instant, mailbox: &Mailbox) {
         let Some(mailbox) = self.spelled(mailbox) else {
-            let why = "it does not offer SMTPUTF8 (RFC 6531), which this address needs".to_owned();
-            self.outputs.push_back(Output::Answer(Existence::Unavailable, why));
-            self.outputs.push_back(Output::Idle);
+            self.outputs.extend([Output::NeedsSmtputf8, Output::Idle]);
             return;
         };
         let parameter = if mailbox.needs_smtputf8() { " SMTPUTF8" } else { "" };

@@ -8,7 +8,7 @@ use rustls::pki_types::ServerName;
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::Fault;
+use super::{Answer, Fault};
 use crate::net::connect::connect;
 use crate::net::stream::Stream;
 use crate::net::tls::HandshakeFault;
@@ -55,18 +55,14 @@ impl Connection {
     }
 
     /// Asks about a recipient; gives why the session ended, if it did.
-    pub(super) async fn ask(
-        &mut self,
-        mailbox: &Mailbox,
-        answer: &mut Option<(Existence, String)>,
-    ) -> Option<Ending> {
+    pub(super) async fn ask(&mut self, mailbox: &Mailbox, answer: &mut Option<Answer>) -> Option<Ending> {
         if let Some(ending) = self.overhear().await {
             return Some(ending);
         }
         self.questions = self.questions.saturating_add(1);
         self.machine.handle_input(Instant::now(), Input::Ask(mailbox));
         let ended = self.run(None, answer).await.unwrap_or(Some(Ending::NotSmtp));
-        if !matches!(answer, Some((Existence::Known, _))) {
+        if !matches!(answer, Some(Answer::Replied(Existence::Known, _) | Answer::NeedsSmtputf8)) {
             self.refusals = self.refusals.saturating_add(1);
         }
         ended
@@ -83,7 +79,7 @@ impl Connection {
     async fn run(
         &mut self,
         tls: Option<&Tls>,
-        answer: &mut Option<(Existence, String)>,
+        answer: &mut Option<Answer>,
     ) -> Result<Option<Ending>, HandshakeFault> {
         loop {
             while let Some(output) = self.machine.poll_output() {
@@ -93,7 +89,8 @@ impl Connection {
                         self.start_tls(tls).await?;
                         self.machine.handle_input(Instant::now(), Input::TlsEstablished);
                     }
-                    Output::Answer(existence, reply) => *answer = Some((existence, reply)),
+                    Output::Answer(existence, reply) => *answer = Some(Answer::Replied(existence, reply)),
+                    Output::NeedsSmtputf8 => *answer = Some(Answer::NeedsSmtputf8),
                     Output::Idle => return Ok(None),
                     Output::Closed(ending) => {
                         self.stream = None;
@@ -142,7 +139,14 @@ impl Connection {
         }
         match self.machine.poll_output() {
             Some(Output::Closed(ending)) => Some(ending),
-            Some(Output::Send(_) | Output::StartTls | Output::Answer(..) | Output::Idle) | None => None,
+            Some(
+                Output::Send(_)
+                | Output::StartTls
+                | Output::Answer(..)
+                | Output::NeedsSmtputf8
+                | Output::Idle,
+            )
+            | None => None,
         }
     }
 
