@@ -69,6 +69,30 @@ fn far_more_recipients_than_fit_are_put_off_before_the_session_ends() {
 }
 
 #[test]
+fn recipients_of_a_stranger_past_its_room_are_put_off_and_the_next_transaction_has_it_again() {
+    // Each takes 160 octets and its own 577, and a transaction has 4096 for itself.
+    let rcpt = |number: usize| {
+        let mailbox = format!("{number:064}@corp.example");
+        (format!("C: RCPT TO:<{mailbox}> ORCPT=rfc822;{}\n", "x".repeat(493)), mailbox)
+    };
+    let taken = |number| {
+        let (command, mailbox) = rcpt(number);
+        format!("{command}ASK recipient {mailbox} -> known\nS: 250 2.1.5 Recipient ok\n")
+    };
+    let put_off = format!("{}S: 452 4.5.3 Too many recipients\n", rcpt(100).0);
+    let begin = "C: MAIL FROM:<a@client.example>\nASK admit -> granted\nS: 250 2.1.0 Sender ok\n";
+    let reset = "C: RSET\nS: 250 2.0.0 Ok\n";
+    for (room, fitting) in [(0, 5), (1474, 7), (1 << 20, 91)] {
+        let all: String = (0..fitting).map(taken).collect();
+        let hello = format!(
+            "PROFILE room={room} tarpit=exempt\nS: 220 gw.example ESMTP\nC: HELO client.example\nS: 250 gw.example\n"
+        );
+        let script = [hello.as_str(), begin, &all, &put_off, reset, begin, &all, &put_off].concat();
+        assert_eq!(play(&script, Pieces::AsWritten), Ok(()), "room={room}");
+    }
+}
+
+#[test]
 fn splices_of_two_never_panic_and_keep_the_rules() {
     let scripts = server_player::scripts();
     let mut dice = Dice(0x9E37_79B9_7F4A_7C15);

@@ -18,6 +18,7 @@ mod opening;
 mod profile;
 mod questions;
 mod reply;
+mod room;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -37,6 +38,8 @@ pub use questions::{
     Admission, Answer, Behind, ContentFacts, Existence, Hold, Offence, Question, Stored, Submission, Turn,
 };
 use reply::Reply;
+pub use room::RecipientRoom;
+use room::Share;
 
 /// One session with one client.
 #[derive(Debug)]
@@ -60,6 +63,8 @@ pub struct SmtpServer {
     idle_commands: u16,
     /// Commands that found no room.
     overshoot: u16,
+    /// What the recipients of the open transaction take.
+    share: Share,
     /// What the client was borne with.
     quirks: Quirks,
     /// The gateway stops: the session ends when no transaction is open.
@@ -133,6 +138,7 @@ impl SmtpServer {
             faults: 0,
             idle_commands: 0,
             overshoot: 0,
+            share: Share::of(profile.room.clone()),
             quirks: Quirks::NONE,
             stopping: false,
             profile,
@@ -149,6 +155,9 @@ impl SmtpServer {
         if output.is_none() {
             // A session that waits keeps no memory for what it has said.
             self.outputs = VecDeque::new();
+            if let State::Idle | State::Closed = &self.state {
+                self.share.give_back();
+            }
         }
         output
     }

@@ -10,8 +10,9 @@ use mailslotd::policy::account::{CheckAnswer, Cleartext};
 use mailslotd::policy::relay::{AddressPattern, Authentication, ListenerPolicy, RelayTo, TrustedNetwork};
 use mailslotd::session::sasl::Nonces;
 use mailslotd::session::smtp_server::{
-    Admission, Answer, Behind, ContentFacts, Existence, Hold, Input, Limits, Offence, Offers, Output,
-    Profile, Question, SmtpServer, Standing, Stored, Submission, Timeouts, TlsSession, Turn,
+    Abandonment, Admission, Answer, Behind, ContentFacts, Existence, Hold, Input, Limits, Offence, Offers,
+    Output, Profile, Question, RecipientRoom, SmtpServer, Standing, Stored, Submission, Timeouts, TlsSession,
+    Turn,
 };
 use mailslotd::wire::smtp::dsn::RecipientDsn;
 use mailslotd::wire::smtp::mechanism::Mechanism;
@@ -415,6 +416,7 @@ pub(crate) fn profile(words: &BTreeMap<String, String>) -> Profile {
         tls: (word("tls") == Some("implicit")).then_some(TLS),
         limits,
         proved_limits: Limits { message_size: None, recipients: 1000 },
+        room: Some(RecipientRoom::new(word("room").map_or(32 << 20, |text| text.parse().unwrap()))),
         nonces: Nonces::new([5; 32]),
         tarpit: if word("tarpit") == Some("exempt") { Standing::Exempt } else { Standing::Subject },
         listed: word("listed").map(|text| text.replace('_', " ").into()),

@@ -289,6 +289,7 @@ impl Listener {
             tls,
             limits: shared.limits_of(client),
             proved_limits: shared.proved_limits(),
+            room: shared.room_of(client),
             nonces,
             tarpit: shared.standing_of(client),
             listed,

@@ -23,7 +23,7 @@ use crate::policy::admission::{
 use crate::policy::client_network::ClientNetwork;
 use crate::policy::relay::{Facts, RelayPolicy};
 use crate::policy::tarpit::TarpitPolicy;
-use crate::session::smtp_server::{Admission, Limits, Standing};
+use crate::session::smtp_server::{Admission, Limits, RecipientRoom, Standing};
 use crate::spool::{Spool, SpoolError};
 use crate::telemetry::log::Recurring;
 use crate::telemetry::metrics::Metrics;
@@ -44,6 +44,7 @@ pub(super) struct Shared {
     pub(super) spool: Spool,
     pub(super) inventory: Option<Inventory>,
     pub(super) metrics: Arc<Metrics>,
+    room: RecipientRoom,
     tarpit_policy: TarpitPolicy,
     authenticator: Option<Authenticator>,
     connections: Mutex<Connections>,
@@ -100,6 +101,7 @@ impl Shared {
             spool,
             inventory,
             metrics,
+            room: RecipientRoom::new(ROOM_OF_STRANGERS),
             tarpit_policy: smtp.tarpit.clone(),
             authenticator,
             connections: Mutex::new(Connections::new(connection_limits(&smtp.limits))),
@@ -142,6 +144,11 @@ impl Shared {
             return self.proved_limits();
         }
         Limits { message_size: self.limits.message_size, recipients: self.limits.recipients }
+    }
+
+    /// Where the recipients of a client are kept that is not trusted.
+    pub(super) fn room_of(&self, client: &Client) -> Option<RecipientRoom> {
+        (!client.is_trusted()).then(|| self.room.clone())
     }
 
     /// How much a client may send that is trusted or has authenticated.
@@ -219,4 +226,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Octets that recipients of strangers' open transactions may take beyond the little that each has for itself.
+const ROOM_OF_STRANGERS: usize = 32 << 20;
 const TELL_EVERY: Duration = Duration::from_secs(60);

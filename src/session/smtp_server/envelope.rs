@@ -112,7 +112,9 @@ impl SmtpServer {
             self.refuse_fault(reply::UNSUPPORTED_PARAMETER, State::Transaction(submission));
         } else if rcpt.forward_path.needs_smtputf8() && !submission.smtputf8 {
             self.refuse_fault(reply::NEEDS_SMTPUTF8, State::Transaction(submission));
-        } else if submission.recipients.len() >= self.limits().recipients {
+        } else if submission.recipients.len() >= self.limits().recipients
+            || self.has_no_room_for(&submission, &rcpt)
+        {
             // Who has more than fit sends to those that did, and to the others later (RFC 5321 §4.5.3.1.10).
             self.refuse_overshoot(reply::TOO_MANY_RECIPIENTS, State::Transaction(submission));
         } else if self.is_subject() {
@@ -121,6 +123,11 @@ impl SmtpServer {
         } else {
             self.decide(Box::new(Candidate { submission, rcpt }));
         }
+    }
+
+    fn has_no_room_for(&self, submission: &Submission, Rcpt { forward_path, dsn }: &Rcpt) -> bool {
+        let recipients = self.limits().recipients;
+        self.principal.is_none() && !self.share.has_room(submission, (forward_path, dsn), recipients)
     }
 
     pub(super) fn on_turn(&mut self, candidate: Box<Candidate>, turn: Turn) {
@@ -191,6 +198,9 @@ impl SmtpServer {
             self.accept_idle(&reply::RECIPIENT_OK, State::Transaction(submission));
         } else {
             submission.recipients.push((rcpt.forward_path, rcpt.dsn));
+            if self.principal.is_none() {
+                self.share.keep(&submission);
+            }
             self.accept(&reply::RECIPIENT_OK, State::Transaction(submission));
         }
         self.pass_turn();

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::room::RecipientRoom;
 use crate::policy::account::Cleartext;
 use crate::policy::relay::{ListenerPolicy, RelayPolicy};
 use crate::session::sasl::Nonces;
@@ -31,6 +32,8 @@ pub struct Profile {
     pub limits: Limits,
     /// How much it may send once it has authenticated.
     pub proved_limits: Limits,
+    /// Where recipients are kept before AUTH; `None`: as many as `limits` has, whatever that takes.
+    pub room: Option<RecipientRoom>,
     /// For the challenges of AUTH.
     pub nonces: Nonces,
     /// Whether replies to it are held.
