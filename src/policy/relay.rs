@@ -109,6 +109,18 @@ impl RelayPolicy {
             && self.accepted_domains.matching(hostname).is_none()
     }
 
+    /// Whether a forward-path is the postmaster of this host or of an accepted domain, whom everybody must be able to
+    /// reach (RFC 5321 §4.5.1).
+    #[must_use]
+    pub fn is_postmaster(&self, path: &ForwardPath) -> bool {
+        let ForwardPath::Mailbox(mailbox) = path else { return true };
+        let is_accepted = |domain: DomainName| {
+            self.accepted_domains.matching(&domain).is_some() || self.is_own_postmaster(path)
+        };
+        mailbox.bare_local_part().eq_ignore_ascii_case(POSTMASTER)
+            && DomainName::parse(mailbox.domain()).is_ok_and(is_accepted)
+    }
+
     /// Whether two forward-paths are spellings of one: with the domain in another case or in A-labels, with quotes that
     /// the local part does not need, or both the operator's postmaster.
     #[must_use]

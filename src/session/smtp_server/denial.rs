@@ -9,7 +9,7 @@ pub enum Denial {
     Sender(SenderRefusal),
     /// A forward-path, by the relay policy.
     Relay(RelayRefusal),
-    /// Every forward-path, for the client is on a DNS block list.
+    /// Every forward-path but a postmaster's, for the client is on a DNS block list.
     Listed,
     /// A recipient that no directory knows.
     UnknownRecipient,

@@ -148,7 +148,10 @@ impl SmtpServer {
             self.deny(Denial::Relay(refusal), path);
             return self.refuse_idle(reply, State::Transaction(candidate.submission));
         }
-        if let (Some(text), None) = (&self.profile.listed, &self.principal) {
+        // Who is listed by mistake must be able to say so (RFC 5321 §4.5.1).
+        if let (Some(text), None, false) =
+            (&self.profile.listed, &self.principal, self.profile.relay.is_postmaster(path))
+        {
             let refusal = Reply::new(550, EnhancedStatus::new(5, 7, 1), text);
             let path = path.to_string();
             self.deny(Denial::Listed, path);

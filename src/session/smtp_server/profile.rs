@@ -38,7 +38,8 @@ pub struct Profile {
     pub nonces: Nonces,
     /// Whether replies to it are held.
     pub tarpit: Standing,
-    /// What a DNS block list says of the client: every RCPT before AUTH gets 550 5.7.1 with this text.
+    /// What a DNS block list says of the client: every RCPT before AUTH gets 550 5.7.1 with this text, but for those to
+    /// a postmaster.
     pub listed: Option<Arc<str>>,
     /// How long the client may be silent.
     pub timeouts: Timeouts,
