@@ -2,11 +2,12 @@
 
 use super::questions::Question;
 use super::reply::{self, Reply};
-use super::{Asked, Behind, SmtpServer, State};
+use super::{Asked, Behind, Hello, SmtpServer, State};
 use crate::policy::account::CheckAnswer;
 use crate::session::sasl::server::{Exchange, Outcome, Step};
 use crate::wire::smtp::command::Auth;
 use crate::wire::smtp::command_line::LineFault;
+use crate::wire::smtp::tolerance::Tolerance;
 
 impl SmtpServer {
     pub(super) fn on_auth(&mut self, auth: &Auth, behind: Behind) {
@@ -34,14 +35,23 @@ impl SmtpServer {
     fn objection_to_auth(&self, state: &State) -> Option<Reply> {
         if self.hides("AUTH") || self.profile.offers.mechanisms.is_empty() {
             Some(reply::NOT_IMPLEMENTED)
-        } else if self.hello.is_none() {
-            Some(reply::SAY_HELLO)
+        } else if !self.may_know_of_auth() {
+            Some(reply::SAY_EHLO)
         } else if self.principal.is_some() {
             Some(reply::AUTH_ALREADY)
         } else if !matches!(state, State::Idle) {
             Some(reply::IN_TRANSACTION)
         } else {
             None
+        }
+    }
+
+    /// Whether EHLO could have told the client of AUTH: an extension counts only behind it (RFC 5321 §2.2.1). Some devices
+    /// say HELO and authenticate all the same.
+    fn may_know_of_auth(&self) -> bool {
+        match (&self.hello, self.profile.tolerance) {
+            (Some(Hello::Esmtp(_)), _) | (Some(Hello::Smtp(_)), Tolerance::Device) => true,
+            (Some(Hello::Smtp(_)), Tolerance::Strict) | (None, _) => false,
         }
     }
 

@@ -105,6 +105,7 @@ pub(super) const AUTH_CANCELLED: Reply = Reply::fixed(501, "5.7.0 Authentication
 pub(super) const BAD_BASE64: Reply = Reply::fixed(501, "5.5.2 Cannot decode base64");
 pub(super) const NOT_IMPLEMENTED: Reply = Reply::fixed(502, "5.5.1 Command not implemented");
 pub(super) const SAY_HELLO: Reply = Reply::fixed(503, "5.5.1 Send EHLO or HELO first");
+pub(super) const SAY_EHLO: Reply = Reply::fixed(503, "5.5.1 Send EHLO first");
 pub(super) const NEED_MAIL: Reply = Reply::fixed(503, "5.5.1 Send MAIL first");
 pub(super) const IN_TRANSACTION: Reply = Reply::fixed(503, "5.5.1 Not while a mail transaction is open");
 pub(super) const TLS_ALREADY: Reply = Reply::fixed(503, "5.5.1 TLS is active already");
