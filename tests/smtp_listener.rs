@@ -78,6 +78,20 @@ fn a_client_that_vanishes_in_mid_data_leaves_nothing() {
 }
 
 #[test]
+fn a_message_that_is_refused_for_its_content_counts_apart_from_those_that_were_given_up() {
+    let mut front_end = mx();
+    let address = front_end.address("mx");
+    let mut client = in_mid_data(address);
+    client.send(b"a\0b\r\n").unwrap();
+    assert_eq!(client.say(".").code, 554);
+    let count = |outcome| {
+        let series = format!("mailslotd_smtp_messages_total{{listener=\"mx\",outcome=\"{outcome}\"}}");
+        front_end.gateway.metric(&series)
+    };
+    assert_eq!((count("refused"), count("abandoned")), (1, 0));
+}
+
+#[test]
 fn thirty_megabytes_stream_through_while_memory_stays_flat() {
     let mut front_end = devices();
     let address = front_end.address("devices");

@@ -10,7 +10,7 @@
 //! * `TLS OK`, `LOST`, `TIME +5s`, `SHUTDOWN`, `ANSWER …`
 //!
 //! What the machine must do, in this order and nothing else: `S: line`, `STARTTLS`, `BEGIN facts`, `CONTENT text`,
-//! `ABANDON`, `TURN OVER`, `ASK question`, `CLOSED ending`. `ASK question -> answer` answers it too. `READ n` and
+//! `ABANDON why`, `TURN OVER`, `ASK question`, `CLOSED ending`. `ASK question -> answer` answers it too. `READ n` and
 //! `READ none` say what it is willing to read. Whether octets are behind DATA, the kernel of the test answers.
 //!
 //! Each transcript is played with the octets as written, and again octet by octet; `WHOLE` leaves out the second, where

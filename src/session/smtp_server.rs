@@ -28,7 +28,7 @@ use crate::session::sasl::server::Exchange;
 use crate::wire::smtp::command::{ClientName, Command, CommandFault};
 use crate::wire::smtp::command_line::{LineFault, LineKind, LineReader};
 use crate::wire::smtp::quirk::{Quirk, Quirks};
-pub use border::{Ending, Input, Output};
+pub use border::{Abandonment, Ending, Input, Output};
 use content::{Receiving, Unwanted};
 pub use denial::Denial;
 use envelope::Candidate;

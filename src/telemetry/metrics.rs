@@ -312,7 +312,7 @@ metrics! {
     smtp_replies: IntCounterVec, "mailslotd_smtp_replies_total", ["listener", "class"],
         "Replies to SMTP clients, by the first digit of their code.";
     smtp_messages: IntCounterVec, "mailslotd_smtp_messages_total", ["listener", "outcome"],
-        "Messages whose content SMTP clients began to send, by what became of them.";
+        "Messages whose content SMTP clients began to send, by what became of them; `refused` ones were too large or malformed, of `abandoned` ones the end did not come.";
     smtp_denied: IntCounterVec, "mailslotd_smtp_denied_total", ["listener", "reason"],
         "Senders and recipients of SMTP clients that the policy refused, by reason: `relay_access_denied`, `unknown_recipient` and so on.";
     smtp_auth: IntCounterVec, "mailslotd_smtp_auth_total", ["listener", "mechanism", "outcome"],

@@ -173,7 +173,7 @@ impl Session {
                     assert_eq!(self.content, Content::Begun);
                     self.given_out += octets.len();
                 }
-                Output::AbandonContent => {
+                Output::AbandonContent(_) => {
                     assert_eq!(std::mem::replace(&mut self.content, Content::None), Content::Begun);
                 }
                 Output::Denied { .. } => {}

@@ -196,7 +196,7 @@ impl Player {
                 Output::StartTls => self.done.push_back("STARTTLS".to_owned()),
                 Output::BeginContent(facts) => self.done.push_back(describe_facts(&facts)),
                 Output::Content(octets) => self.content(&octets),
-                Output::AbandonContent => self.abandoned(),
+                Output::AbandonContent(why) => self.abandoned(why),
                 // Its reply tells enough.
                 Output::Denied { .. } => {}
                 Output::Ask(Question::Behind) => {
@@ -233,9 +233,12 @@ impl Player {
     }
 
     /// How much of it was given out before the fault hangs on how the octets came, and is thrown away.
-    fn abandoned(&mut self) {
+    fn abandoned(&mut self, why: Abandonment) {
         self.done.pop_back_if(|did| did.starts_with("CONTENT "));
-        self.done.push_back("ABANDON".to_owned());
+        self.done.push_back(match why {
+            Abandonment::Refused => "ABANDON REFUSED".to_owned(),
+            Abandonment::Incomplete => "ABANDON INCOMPLETE".to_owned(),
+        });
     }
 
     fn expect_nothing(&self, number: usize) -> Result<(), String> {

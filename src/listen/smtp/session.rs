@@ -13,7 +13,7 @@ use super::content::Incoming;
 use super::listener::Listener;
 use super::stream::Stream;
 use super::tarpit::Seat;
-use crate::session::smtp_server::{Behind, Ending, Input, Output, SmtpServer, Standing};
+use crate::session::smtp_server::{Abandonment, Behind, Ending, Input, Output, SmtpServer, Standing};
 use crate::telemetry::metrics::smtp::MessageOutcome;
 use crate::wire::smtp::mechanism::Mechanism;
 
@@ -164,9 +164,12 @@ impl Session {
                         Box::pin(incoming.take(&octets)).await;
                     }
                 }
-                Output::AbandonContent => {
+                Output::AbandonContent(why) => {
                     self.incoming = None;
-                    self.listener.metrics.message(MessageOutcome::Abandoned);
+                    self.listener.metrics.message(match why {
+                        Abandonment::Refused => MessageOutcome::Refused,
+                        Abandonment::Incomplete => MessageOutcome::Abandoned,
+                    });
                 }
                 Output::Denied { denial, path } => self.listener.denied(&self.client, denial, &path),
                 Output::TurnOver => {

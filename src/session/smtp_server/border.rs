@@ -38,7 +38,7 @@ pub enum Output {
     /// Octets of the content: dots undone, line ends CRLF.
     Content(Vec<u8>),
     /// The transaction whose content was begun is over without [`Question::Store`]: nothing of it stays.
-    AbandonContent,
+    AbandonContent(Abandonment),
     /// A sender or a recipient was refused by policy: for the metrics and the log. Its reply comes by itself.
     Denied {
         /// What was refused, and why.
@@ -50,6 +50,15 @@ pub enum Output {
     TurnOver,
     /// Close the connection; the session is over.
     Closed(Ending),
+}
+
+/// Why the content of a transaction is thrown away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Abandonment {
+    /// It is larger than the client may send, or has what no message may have: 552 or 554 at its end.
+    Refused,
+    /// Its end did not come: the client went away, began anew or was silent for too long, or the session had to end.
+    Incomplete,
 }
 
 /// Why a session ended.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::holding::After;
 use super::questions::{ContentFacts, Question, Stored, Submission};
 use super::reply::{self, Reply};
-use super::{Asked, Behind, Ending, Hello, Output, SmtpServer, State};
+use super::{Abandonment, Asked, Behind, Ending, Hello, Output, SmtpServer, State};
 use crate::wire::smtp::command::{Chunk, Place};
 use crate::wire::smtp::data::{ContentDecoder, ContentFault, Framing, HeaderOctets, Progress};
 use crate::wire::smtp::tolerance::Tolerance;
@@ -210,7 +210,7 @@ impl SmtpServer {
             if is_too_large { Some(reply::TOO_LARGE) } else { receiving.decoder.fault().map(refusal_of) };
         if refusal.is_some() {
             receiving.refusal = refusal;
-            self.outputs.push_back(Output::AbandonContent);
+            self.outputs.push_back(Output::AbandonContent(Abandonment::Refused));
         } else if !out.is_empty() {
             self.outputs.push_back(Output::Content(out));
         }
@@ -224,7 +224,7 @@ impl SmtpServer {
         let mut out = Vec::new();
         if let (Err(fault), None) = (receiving.decoder.finish(&mut out), &receiving.refusal) {
             receiving.refusal = Some(refusal_of(fault));
-            self.outputs.push_back(Output::AbandonContent);
+            self.outputs.push_back(Output::AbandonContent(Abandonment::Refused));
         }
         self.give_out(&mut receiving, out);
         match receiving.refusal {

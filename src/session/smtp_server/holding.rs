@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::questions::{Hold, Offence, Question};
 use super::reply::{self, Reply};
-use super::{Asked, Ending, Output, SmtpServer, Standing, State};
+use super::{Abandonment, Asked, Ending, Output, SmtpServer, Standing, State};
 use crate::wire::smtp::command_line::LineReader;
 
 /// A reply that is held, or whose time is being asked.
@@ -161,7 +161,7 @@ impl SmtpServer {
     pub(super) fn abandon(&mut self) {
         match std::mem::replace(&mut self.state, State::Idle) {
             State::Content(receiving) | State::Chunks(receiving) if !receiving.is_refused() => {
-                self.outputs.push_back(Output::AbandonContent);
+                self.outputs.push_back(Output::AbandonContent(Abandonment::Incomplete));
             }
             State::Asking(Asked::Hold(withheld)) | State::Held(withheld) => {
                 if let After::Go(state) = withheld.after {

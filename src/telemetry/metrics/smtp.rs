@@ -56,18 +56,21 @@ pub enum MessageOutcome {
     Loop,
     /// Its header had no end: 552.
     HeaderTooLong,
-    /// It was given up before its end: by the client, or because of what it contained.
+    /// It was too large, or contained what no message may: 552 or 554.
+    Refused,
+    /// Its end did not come.
     Abandoned,
 }
 
 impl MessageOutcome {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Accepted,
         Self::SpoolFull,
         Self::SpoolFailed,
         Self::Loop,
         Self::HeaderTooLong,
+        Self::Refused,
         Self::Abandoned,
     ];
 
@@ -80,6 +83,7 @@ impl MessageOutcome {
             Self::SpoolFailed => "spool_failed",
             Self::Loop => "loop",
             Self::HeaderTooLong => "header_too_long",
+            Self::Refused => "refused",
             Self::Abandoned => "abandoned",
         }
     }
