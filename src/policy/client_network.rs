@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::nat64::untranslated;
+
 /// The network that a client is counted under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientNetwork(IpNet);
@@ -56,10 +58,12 @@ impl Default for Prefixes {
 }
 
 impl Prefixes {
-    /// The network that this address counts under. An IPv4 address mapped into IPv6 counts as the IPv4 address.
+    /// The network that this address counts under. An IPv4 address mapped into IPv6 counts as the IPv4 address, and so
+    /// does one translated by NAT64 (RFC 6052), or all of IPv4 would be one client.
     #[must_use]
     pub fn network_of(&self, address: IpAddr) -> ClientNetwork {
-        let network = match address.to_canonical() {
+        let address = untranslated(address.to_canonical());
+        let network = match address {
             IpAddr::V4(address) => {
                 let private = address.is_private() || address.is_loopback() || address.is_link_local();
                 let prefix = if private { self.private } else { self.ipv4 };
@@ -73,7 +77,7 @@ impl Prefixes {
             }
         };
         // A prefix that is too long counts the address alone.
-        ClientNetwork(network.unwrap_or_else(|_| IpNet::from(address.to_canonical())))
+        ClientNetwork(network.unwrap_or_else(|_| IpNet::from(address)))
     }
 }
 
@@ -89,6 +93,8 @@ mod tests {
         let network = |text: &str| Prefixes::default().network_of(text.parse().unwrap()).to_string();
         assert_eq!(network("203.0.113.77"), "203.0.113.0/24");
         assert_eq!(network("::ffff:203.0.113.77"), "203.0.113.0/24");
+        assert_eq!(network("64:ff9b::203.0.113.77"), "203.0.113.0/24");
+        assert_eq!(network("64:ff9b::192.168.7.9"), "192.168.7.9/32");
         assert_eq!(network("2001:db8:1:2:3::4"), "2001:db8:1:2::/64");
         assert_eq!(network("192.168.7.9"), "192.168.7.9/32");
         assert_eq!(network("127.3.4.1"), "127.3.4.1/32");

@@ -24,6 +24,7 @@ pub mod heard;
 pub mod mailslot_switch;
 pub mod mapping;
 pub mod name_askers;
+pub mod nat64;
 pub mod own_datagrams;
 pub mod rate;
 pub mod relay;

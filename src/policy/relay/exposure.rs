@@ -8,6 +8,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::domain::{AcceptedDomains, DomainPattern};
 use super::{ListenerPolicy, canonical};
 use crate::policy::account::Cleartext;
+use crate::policy::nat64::translated_part;
 
 /// Why a listener would relay for strangers. Displays as the cause, without a full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +101,7 @@ pub fn open_relay_faults(listener: &ListenerPolicy, cleartext: Option<Cleartext>
     let public: Vec<(usize, IpNet)> = listener
         .trusted_networks
         .iter()
-        .map(|trusted| canonical(trusted.network).trunc())
+        .map(|trusted| exposed(trusted.network))
         .enumerate()
         .filter(|(_, network)| !is_private(*network))
         .collect();
@@ -185,6 +186,16 @@ pub fn trusted_routers(listener: &ListenerPolicy, routers: &[IpAddr]) -> Vec<Tru
         (found.prefix_len() < found.max_prefix_len()).then_some(TrustedRouter { router, network })
     };
     routers.iter().filter_map(|router| deciding(router.to_canonical())).collect()
+}
+
+/// Who could come from a network: from addresses that NAT64 makes, all IPv4 clients that they stand for.
+fn exposed(network: IpNet) -> IpNet {
+    let network = canonical(network).trunc();
+    match translated_part(network) {
+        // One that is too wide already is told as it is written.
+        Some(part) if network.prefix_len() >= widest(&network) => IpNet::V4(part),
+        Some(_) | None => network,
+    }
 }
 
 /// The shortest prefix of a public network that one organisation may have.
@@ -327,6 +338,18 @@ mod tests {
             words,
             "these networks add up to 203.0.0.0/15, wider than any one organisation's network: strangers could relay"
         );
+    }
+
+    #[test]
+    fn the_ipv4_internet_behind_nat64_is_everybody_too() {
+        let everybody = "0.0.0.0/0 is everybody: this would be an open relay";
+        for network in ["64:ff9b::/96", "64:ff9b::/64", "64:ff9b::/32"] {
+            assert_eq!(told(&[network]), [(vec![0], everybody.to_owned())], "{network}");
+        }
+        assert_eq!(told(&["64:ff9b::/97", "2001:db8::/32", "128.0.0.0/1"])[0].0, [0, 2]);
+        assert_eq!(told(&["64:ff9b::cb00:0/111"])[0].0, [0]);
+        assert_eq!(told(&["64:ff9b::cb00:7100/120", "64:ff9b::10.0.0.0/104", "64:ff9b:1::/48"]), []);
+        assert_eq!(told(&["::/0"])[0].1, "::/0 is everybody: this would be an open relay");
     }
 
     #[test]
