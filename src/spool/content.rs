@@ -311,10 +311,7 @@ impl Drafts {
             Some(Stage::Claimed(seal)) => {
                 all.insert(name.to_owned(), Stage::Sealed(seal));
             }
-            Some(Stage::Orphaned) => {
-                all.remove(name);
-                files::remove(&self.path(name));
-            }
+            Some(Stage::Orphaned) => self.remove(all, name),
             Some(Stage::Open | Stage::Sealed(_)) | None => {}
         }
     }
@@ -345,12 +342,16 @@ impl Drafts {
         let mut all = self.all();
         match all.get_mut(name) {
             Some(stage @ Stage::Claimed(_)) => *stage = Stage::Orphaned,
-            Some(Stage::Open | Stage::Sealed(_)) => {
-                all.remove(name);
-                files::remove(&self.path(name));
-            }
+            Some(Stage::Open | Stage::Sealed(_)) => self.remove(all, name),
             Some(Stage::Orphaned) | None => {}
         }
+    }
+
+    /// Removes a file that nobody owns any more. It may be large and the disk slow: nobody else waits for that.
+    fn remove(&self, mut all: MutexGuard<'_, HashMap<String, Stage>>, name: &str) {
+        all.remove(name);
+        drop(all);
+        files::remove(&self.path(name));
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<String, Stage>> {
