@@ -166,9 +166,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many connections there may be: a sender has one for each message it is sending, and a connection that waits is a few
-/// kilobytes. An eighth of those in all stays unused.
-const LIMITS: ConnectionLimits = ConnectionLimits { per_network: Some(64), rate: None, in_all: 2048 };
+/// How many connections there may be: a sender has one for each message it is sending, some more that are just ending, and
+/// one that waits is a few kilobytes. An eighth of those in all stays unused.
+const LIMITS: ConnectionLimits = ConnectionLimits { per_network: Some(128), rate: None, in_all: 2048 };
 
 /// Sources are counted one by one.
 const EACH_ADDRESS: Prefixes = Prefixes { ipv4: 32, ipv6: 128, private: 32 };
