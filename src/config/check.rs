@@ -16,6 +16,7 @@ mod ldap_filter;
 mod listeners;
 mod mailslots;
 mod netbios;
+mod operator;
 mod relay;
 mod routes;
 mod rules;
@@ -237,6 +238,7 @@ impl Checking<'_> {
                 netbios.value.code_page.is_some() || netbios.value.lost.has("code_page")
             });
         let retry = self.retry(file.retry);
+        let operator = self.operator(file.operator.as_mut(), &destinations);
         let hostname_is_written = if written_hostname { Completeness::Whole } else { Completeness::Partial };
         let written = Written {
             listeners: file.listeners.as_mut().and_then(|listeners| listeners.value.smtp.take()),
@@ -253,7 +255,8 @@ impl Checking<'_> {
         let smtp = self.front_end(written, &destinations);
         let rules = self.rules(file.rules, &destinations, &context, retry.expire);
         self.senders_are_known(&destinations, &rules.set);
-        self.unused(&destinations, &rules.set, &smtp.relay.routes);
+        self.operator_hears(&operator, &smtp, &destinations, &rules.set);
+        self.unused(&destinations, &rules.set, &smtp.relay.routes, &operator.policy);
         if !code_page {
             self.code_page_is_needed(&rules, file.netbios.as_ref(), &file.place);
         }
@@ -276,6 +279,7 @@ impl Checking<'_> {
             rules: Arc::new(rules.set),
             retry,
             spool: self.spool(file.spool),
+            operator: operator.policy,
             log: file.log.and_then(|log| log.value.format).map(|format| format.value).unwrap_or_default(),
             smtp,
         }

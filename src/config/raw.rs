@@ -94,8 +94,25 @@ section! {
         /// A mailbox: gets mail for `<postmaster>` and the reports that have nowhere else to go, and is the one that reports
         /// name. Needed as soon as mail is taken in; no default.
         postmaster: String,
+        /// Who is told of legacy messages that could not be delivered: all of these; an empty list means nobody. Default:
+        /// the postmaster, by its route.
+        notify: Many<Way>,
+        /// Between two such reports about the same destination and kind of cause; the next one counts what was held back.
+        /// Default: `4h`.
+        repeat: OrOff<Duration>,
     }
-    later: ["notify", "repeat"]
+    later: []
+}
+
+section! {
+    /// One way to tell the operator.
+    pub(super) struct Way {
+        /// The name of a destination. No default.
+        via: String,
+        /// A mail address for submission, a folder for a Maildir, a name for displays. No default.
+        to: String,
+    }
+    later: []
 }
 
 section! {

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::message::id::DestinationName;
 use crate::policy::mapping::RuleSet;
+use crate::policy::operator::OperatorPolicy;
 use crate::policy::rate::Rate;
 use crate::policy::retry::Retry;
 pub use crate::policy::route::{FolderName, Route, RouteDomain, RouteTo};
@@ -62,6 +63,8 @@ pub struct Settings {
     pub retry: Retry,
     /// How much the spool may hold.
     pub spool: SpoolLimits,
+    /// How the operator is told of notices that could not be delivered.
+    pub operator: OperatorPolicy,
     /// How the log looks.
     pub log: Log,
     /// Mail from devices, applications and the Internet; without listeners and pickup nothing of it runs.

@@ -3,6 +3,7 @@
 
 mod destinations;
 mod netbios;
+mod operator;
 mod recipients;
 mod rules;
 mod smtp;
@@ -47,7 +48,7 @@ pub fn show<'s>(settings: &'s Settings, secrets: &'s [(SecretOwner, SecretOrigin
         auth: smtp::ShownAuthGuard::of(&settings.smtp.auth_guard),
         dns_server: settings.smtp.dns_server,
         pickup: settings.smtp.pickup.as_ref().map(smtp::ShownPickup::of),
-        operator: settings.smtp.postmaster.as_ref().map(smtp::Operator::of),
+        operator: operator::Operator::of(settings),
         retry: Retry {
             first: spelled(settings.retry.first),
             max: spelled(settings.retry.max),
@@ -90,8 +91,7 @@ struct Shown<'s> {
     dns_server: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pickup: Option<smtp::ShownPickup<'s>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    operator: Option<smtp::Operator<'s>>,
+    operator: operator::Operator<'s>,
     retry: Retry,
     spool: Spool,
     log: ShownLog,

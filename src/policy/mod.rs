@@ -25,6 +25,7 @@ pub mod mailslot_switch;
 pub mod mapping;
 pub mod name_askers;
 pub mod nat64;
+pub mod operator;
 pub mod own_datagrams;
 pub mod rate;
 pub mod relay;

@@ -1,6 +1,6 @@
 //! Destinations of kind `netbios`: messages on legacy displays.
 
-use super::super::problem::Problem;
+use super::super::problem::{Place, Problem};
 use super::super::raw::{self, At};
 use super::super::settings::{DestinationKind, Displays, Mode, Netbios, Unconfirmed};
 use super::Checking;
@@ -54,17 +54,23 @@ impl Checking<'_> {
             self.problem(to.problem(cause, fix));
             return;
         };
+        self.is_addressee(&text, &to.place);
+    }
+
+    /// Whether this names a receiver; what is wrong is noted.
+    pub(super) fn is_addressee(&mut self, text: &str, place: &Place) -> bool {
         let fault = match text.parse::<Addressee>() {
             Err(error) => error.to_string(),
             // What its letters are in the displays' code page is not known here.
             Ok(addressee) if text.is_ascii() => match NetSend::new("X", &addressee, "", CodePage::Cp850) {
-                Ok(_) => return,
+                Ok(_) => return true,
                 Err(error) => error.to_string(),
             },
-            Ok(_) => return,
+            Ok(_) => return true,
         };
         let fix = "write a name of at most 15 characters, `*` for everyone, or /domain:NAME for a workgroup";
-        self.problem(to.problem(format!("{text:?} is no receiver: {fault}"), fix));
+        self.problem(Problem::new(place, format!("{text:?} is no receiver: {fault}"), fix));
+        false
     }
 
     /// Displays are only reached in mode answer, and none of them is this gateway.

@@ -12,6 +12,7 @@ use crate::message::id::{DestinationName, DiscardReason, RuleName};
 use crate::policy::mapping::{
     Action, Context, Delivery, Glob, Grouping, Keys, Match, Otherwise, Rule, RuleSet,
 };
+use crate::policy::operator::{Notify, OperatorPolicy};
 use crate::policy::route::{FolderName, Route};
 use crate::policy::spelling::nearest;
 use crate::policy::template::{Field, Origin, Template};
@@ -289,14 +290,27 @@ impl Checking<'_> {
         None
     }
 
-    /// Warns of destinations that were written and that neither a rule nor a route uses.
-    pub(super) fn unused(&mut self, destinations: &Destinations, rules: &RuleSet, routes: &[Route]) {
+    /// Warns of destinations that were written and that no rule and no route uses, nor tells the operator.
+    pub(super) fn unused(
+        &mut self,
+        destinations: &Destinations,
+        rules: &RuleSet,
+        routes: &[Route],
+        operator: &OperatorPolicy,
+    ) {
         if !self.problems.problems.is_empty() {
             // The rule that uses it may be one of those that could not be read.
             return;
         }
         let of_rules = rules.rules().iter().flat_map(names);
-        let used: Vec<&DestinationName> = of_rules.chain(routes.iter().map(|route| &route.via)).collect();
+        let ways = match &operator.notify {
+            Notify::These(ways) => &ways[..],
+            Notify::Postmaster => &[],
+        };
+        let used: Vec<&DestinationName> = of_rules
+            .chain(routes.iter().map(|route| &route.via))
+            .chain(ways.iter().map(|way| &way.via))
+            .collect();
         for (destination, place) in &destinations.known {
             if let Some(place) = place.as_ref().filter(|_| !used.contains(&&destination.name)) {
                 let fix = "name it in a rule's `deliver` or in `relay.routes`, or remove it";

@@ -18,7 +18,6 @@ use crate::policy::account::Cleartext;
 use crate::policy::auth_guard::AuthGuardPolicy;
 use crate::policy::relay::{AddressPattern, Authentication, RelayTo, TrustedNetwork};
 use crate::policy::tarpit::{TarpitPolicy, Trusted};
-use crate::wire::smtp::path::Mailbox;
 use crate::wire::smtp::tolerance::Tolerance;
 
 #[derive(Serialize)]
@@ -296,17 +295,6 @@ impl<'s> ShownPickup<'s> {
             rate: trusted.map(|trusted| limit(trusted.rate, rate)),
             badmail_keep: limit(pickup.badmail_keep, spelled),
         }
-    }
-}
-
-#[derive(Serialize)]
-pub(super) struct Operator<'s> {
-    postmaster: &'s str,
-}
-
-impl<'s> Operator<'s> {
-    pub(super) fn of(postmaster: &'s Mailbox) -> Self {
-        Self { postmaster: postmaster.as_str() }
     }
 }
 
