@@ -33,7 +33,7 @@ use mailslotd::policy::allowed_sources::AllowedSources;
 use mailslotd::policy::mapping::{Action, Context, Delivery, Match, Rule, RuleSet};
 use mailslotd::policy::own_datagrams::OwnDatagrams;
 use mailslotd::policy::template::Template;
-use mailslotd::spool::{Limits, Spool};
+use mailslotd::spool::{Limits, NoticeFailures, Spool};
 use mailslotd::telemetry::metrics::{DropReason, Metrics};
 use mailslotd::wire::datagram::{Flags, Header, MsgType};
 use mailslotd::wire::messenger::Text;
@@ -221,6 +221,7 @@ fn open_spool(runtime: &tokio::runtime::Runtime, folder: &Path, metrics: &Arc<Me
         reserved_for_notices: 0,
         failed_keep: Duration::from_secs(3600),
         delay_report: None,
+        notice_failures: NoticeFailures::Kept,
     };
     let _inside = runtime.enter();
     Spool::open(folder, limits, Duration::from_secs(3600), Arc::clone(metrics)).unwrap()

@@ -19,7 +19,7 @@ use mailslotd::message::id::DestinationName;
 use mailslotd::message::mail::{Body, Gathered, Message, Priority};
 use mailslotd::message::notice::{Arrival, Encoding, Kind, Listener, Name, Notice};
 use mailslotd::message::recipient::Recipient;
-use mailslotd::spool::{Fate, Limits, Settled, Spool};
+use mailslotd::spool::{Fate, Limits, NoticeFailures, Settled, Spool};
 use mailslotd::telemetry::metrics::Metrics;
 use mailslotd::wire::netbios_name::NameType;
 use mailslotd::wire::oem_text::CodePage;
@@ -214,6 +214,7 @@ fn open(dir: &Path) -> Spool {
         reserved_for_notices: 0,
         failed_keep: Duration::from_secs(86_400),
         delay_report: None,
+        notice_failures: NoticeFailures::Kept,
     };
     Spool::open(dir, limits, Duration::from_secs(432_000), Arc::new(Metrics::new())).unwrap()
 }

@@ -44,8 +44,9 @@ use crate::listen::stream_socket;
 use crate::message::id::ListenerName;
 use crate::message::mail::Class;
 use crate::policy::mailslot_switch::{Direction, Passing};
+use crate::policy::operator::Told;
 use crate::policy::own_datagrams::OwnDatagrams;
-use crate::spool::{Limits, Spool, SpoolError};
+use crate::spool::{Limits, NoticeFailures, Spool, SpoolError};
 use crate::switch::{RecordError, Switches};
 use crate::telemetry::metrics::Metrics;
 
@@ -426,7 +427,13 @@ async fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), St
 pub fn open_spool(settings: &Settings, metrics: Arc<Metrics>) -> Result<Spool, SpoolError> {
     let SpoolLimits { max_size, min_free, reserved_for_notices, failed_keep } = settings.spool;
     let delay_report = settings.smtp.delay_report;
-    let limits = Limits { max_size, min_free, reserved_for_notices, failed_keep, delay_report };
+    let notice_failures =
+        match settings.operator.told(settings.smtp.postmaster.as_ref(), &settings.smtp.relay.routes) {
+            Told::These(_) => NoticeFailures::Told,
+            Told::NoRoute | Told::Nobody => NoticeFailures::Kept,
+        };
+    let limits =
+        Limits { max_size, min_free, reserved_for_notices, failed_keep, delay_report, notice_failures };
     Spool::open(&settings.spool_dir(), limits, settings.retry.expire, metrics)
 }
 

@@ -21,7 +21,7 @@ use mailslotd::message::notice::Notice;
 use mailslotd::policy::mapping::{Action, Context, Delivery, Match, Rule, RuleSet};
 use mailslotd::policy::own_datagrams::OwnDatagrams;
 use mailslotd::policy::template::Template;
-use mailslotd::spool::{Fate, Limits, Settled, Spool};
+use mailslotd::spool::{Fate, Limits, NoticeFailures, Settled, Spool};
 use mailslotd::telemetry::metrics::{DropReason, Metrics};
 use mailslotd::wire::datagram::{Flags, Header, MsgType};
 use mailslotd::wire::messenger::Text;
@@ -245,6 +245,7 @@ impl Gateway {
             reserved_for_notices: 0,
             failed_keep: Duration::from_secs(3600),
             delay_report: None,
+            notice_failures: NoticeFailures::Kept,
         };
         let spool =
             Spool::open(folder.path(), limits, Duration::from_secs(3600), Arc::clone(&metrics)).unwrap();

@@ -21,7 +21,7 @@ use mailslotd::message::mail::{Body, Content, Message, Priority, Reports, Ret, S
 use mailslotd::message::recipient::{Recipient, RecipientDsn};
 use mailslotd::policy::relay::RelayPolicy;
 use mailslotd::policy::route::{Route, RouteDomain, RouteTo};
-use mailslotd::spool::{Filter, Limits, Spool, SpoolState};
+use mailslotd::spool::{Filter, Limits, NoticeFailures, Spool, SpoolState};
 use mailslotd::telemetry::metrics::Metrics;
 use mailslotd::wire::smtp::path::Mailbox;
 use support::postfix::{BUSY, DOMAIN, PASSWORD, Postfix, RELAYED_SENDER, USER};
@@ -224,6 +224,7 @@ impl World {
             reserved_for_notices: 0,
             failed_keep: Duration::from_secs(3600),
             delay_report: Some(Duration::from_secs(4 * 3600)),
+            notice_failures: NoticeFailures::Kept,
         };
         std::fs::create_dir_all(settings.spool_dir()).unwrap();
         let expire = Duration::from_secs(86_400);

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use mailslotd::message::id::{DestinationName, QueueId};
 use mailslotd::message::mail::{Body, Content, Message, Priority};
 use mailslotd::message::recipient::{Recipient, RecipientNumber};
-use mailslotd::spool::{Fate, Filter, Limits, Settled, Spool, SpoolError};
+use mailslotd::spool::{Fate, Filter, Limits, NoticeFailures, Settled, Spool, SpoolError};
 use mailslotd::telemetry::metrics::Metrics;
 
 const ROUNDS: u64 = 14;
@@ -175,6 +175,7 @@ fn open(dir: &Path) -> Spool {
         reserved_for_notices: 0,
         failed_keep: Duration::from_secs(3600),
         delay_report: None,
+        notice_failures: NoticeFailures::Kept,
     };
     Spool::open(dir, limits, Duration::from_secs(3600), Arc::new(Metrics::new())).unwrap()
 }

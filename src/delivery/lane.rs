@@ -27,7 +27,7 @@ use crate::message::recipient::EnhancedStatus;
 use crate::policy::availability::{Availability, Errand, Finding, Pace, Permit, State};
 use crate::policy::rate::TokenBucket;
 use crate::policy::retry::Retry;
-use crate::spool::{Due, Fate, SenderReport, Settled, Spool, SpoolError};
+use crate::spool::{Due, Fate, FateReport, Settled, Spool, SpoolError};
 use crate::telemetry::metrics::{DeliveryResult, Metrics};
 use ledger::Ledger;
 use window::{Extent, Window, copies};
@@ -98,11 +98,11 @@ enum Ended {
     Unreadable(SpoolError),
 }
 
-/// What came of an attempt, and what the sender is told of it.
+/// What came of an attempt, and what the sender or the operator is told of it.
 #[derive(Debug)]
 struct Attempted {
     report: Report,
-    told: Option<SenderReport>,
+    told: Vec<FateReport>,
 }
 
 impl Lane {
@@ -259,9 +259,7 @@ impl Lane {
             Ok((_, Ended::Reported(attempted))) => {
                 let Attempted { report, told } = *attempted;
                 let finding = self.reported(&rows, report);
-                if let Some(told) = told {
-                    self.ledger.report(told);
-                }
+                self.ledger.report(told);
                 finding
             }
             Ok((_, Ended::Gone)) => {
@@ -453,7 +451,7 @@ async fn attempt(spool: Spool, transport: Transport, reporter: Arc<Reporter>, ro
     let attempt = Attempt { message: message.clone(), recipients: recipients.clone() };
     let report = transport.deliver(attempt).await;
     let (outcomes, host) = (&report.outcomes, transport.host());
-    let told = reporter.on_outcomes(&message, &recipients, outcomes, host, Timestamp::now()).await;
+    let told = reporter.on_outcomes(&spool, &message, &recipients, outcomes, host, Timestamp::now()).await;
     Ended::Reported(Box::new(Attempted { report, told }))
 }
 

@@ -36,7 +36,8 @@ pub enum Outcome {
         /// How long the next hop asked to wait.
         retry_after: Option<Duration>,
     },
-    /// The next hop never will (5.y.z). Kept as `failed` for the operator; the sender of a mail is told, a NetBIOS name has no address.
+    /// The next hop never will (5.y.z). Kept as `failed` for the operator; the sender of a mail is told, of a notice
+    /// the operator, as a NetBIOS name has no address.
     Failed {
         /// The enhanced status code.
         status: EnhancedStatus,

@@ -1,7 +1,10 @@
-//! What senders of mail are told: outcomes and lateness become reports, ready to be kept with the fates they tell of.
+//! What senders of mail are told, and the operator of notices: outcomes and lateness become reports, ready to be kept with
+//! the fates they tell of.
 //!
 //! A report goes by the routes to the reverse-path, as mail of its own with the null reverse-path: what becomes of it is
 //! told nobody, so none can answer another. One that cannot be delivered stays as failed for the operator.
+
+mod operator;
 
 use std::io;
 use std::sync::Arc;
@@ -20,8 +23,9 @@ use crate::message::dsn::{
 use crate::message::id::QueueId;
 use crate::message::mail::{Body, Content, Message, Priority, Reports, Spooled, Submitted};
 use crate::message::recipient::{EnhancedStatus, Recipient};
+use crate::policy::operator::OperatorPolicy;
 use crate::policy::route::route_of;
-use crate::spool::{Lateness, Overdue, SenderReport};
+use crate::spool::{FateReport, Lateness, Overdue, Spool};
 use crate::telemetry::metrics::{Metrics, ReportKind, ReportOutcome};
 use crate::wire::smtp::path::Mailbox;
 use crate::wire::smtp::xtext;
@@ -30,8 +34,10 @@ use crate::wire::smtp::xtext;
 #[derive(Debug, Clone)]
 pub struct Reporter {
     hostname: String,
+    site: String,
     timezone: TimeZone,
     postmaster: Option<Mailbox>,
+    operator: OperatorPolicy,
     routes: Vec<Route>,
     metrics: Arc<Metrics>,
 }
@@ -56,23 +62,63 @@ impl Reporter {
     pub fn of(settings: &Settings, metrics: &Arc<Metrics>) -> Self {
         Self {
             hostname: settings.hostname.clone().unwrap_or_else(|| NO_HOSTNAME.to_owned()),
+            site: settings.site.clone(),
             timezone: settings.timezone.clone(),
             postmaster: settings.smtp.postmaster.clone(),
+            operator: settings.operator.clone(),
             routes: settings.smtp.relay.routes.clone(),
             metrics: Arc::clone(metrics),
         }
     }
 
-    /// The report about an attempt: failures, and successes where they are wanted and no next hop tells of them. `host`
-    /// is who was asked.
+    /// The reports about an attempt: failures, and of mail successes where they are wanted and no next hop tells of them.
+    /// `host` is who was asked.
     pub(super) async fn on_outcomes(
+        &self,
+        spool: &Spool,
+        message: &Spooled,
+        recipients: &[(RecipientNumber, Recipient)],
+        outcomes: &[(RecipientNumber, Outcome)],
+        host: Option<&str>,
+        at: Timestamp,
+    ) -> Vec<FateReport> {
+        match &message.body {
+            Body::Notice(gathered) => {
+                let failures = operator::failures(recipients, outcomes);
+                self.tell_operator(spool, (message, gathered), failures, host, at).await
+            }
+            Body::Mail { .. } => {
+                let report = self.sender_on_outcomes(message, recipients, outcomes, host, at).await;
+                report.into_iter().collect()
+            }
+        }
+    }
+
+    /// The reports about copies of one message that are late or given up.
+    pub(super) async fn on_overdue(
+        &self,
+        spool: &Spool,
+        message: &Spooled,
+        overdue: &[Overdue],
+        at: Timestamp,
+    ) -> Vec<FateReport> {
+        match &message.body {
+            Body::Notice(gathered) => {
+                let failures = operator::expired(overdue);
+                self.tell_operator(spool, (message, gathered), failures, None, at).await
+            }
+            Body::Mail { .. } => self.sender_on_overdue(message, overdue, at).await.into_iter().collect(),
+        }
+    }
+
+    async fn sender_on_outcomes(
         &self,
         message: &Spooled,
         recipients: &[(RecipientNumber, Recipient)],
         outcomes: &[(RecipientNumber, Outcome)],
         host: Option<&str>,
         at: Timestamp,
-    ) -> Option<SenderReport> {
+    ) -> Option<FateReport> {
         let told = Told::of(message)?;
         let about = outcomes.iter().filter_map(|(number, outcome)| {
             let (_, recipient) = recipients.iter().find(|(each, _)| each == number)?;
@@ -91,13 +137,12 @@ impl Reporter {
         self.compose(&told, about.collect(), at).await
     }
 
-    /// The report about copies of one message that are late or given up.
-    pub(super) async fn on_overdue(
+    async fn sender_on_overdue(
         &self,
         message: &Spooled,
         overdue: &[Overdue],
         at: Timestamp,
-    ) -> Option<SenderReport> {
+    ) -> Option<FateReport> {
         let told = Told::of(message)?;
         let about = overdue.iter().map(|copy| {
             let (action, status) = match copy.lateness {
@@ -120,7 +165,7 @@ impl Reporter {
         self.compose(&told, about.collect(), at).await
     }
 
-    async fn compose(&self, told: &Told<'_>, about: Vec<About>, at: Timestamp) -> Option<SenderReport> {
+    async fn compose(&self, told: &Told<'_>, about: Vec<About>, at: Timestamp) -> Option<FateReport> {
         if about.is_empty() {
             return None;
         }
@@ -157,7 +202,7 @@ impl Reporter {
         }
         let submitted = Submitted { smtputf8: alphabet == Alphabet::Utf8, ..Submitted::default() };
         let message = report(content, submitted, recipients, at);
-        Some(SenderReport { message, kind, about: ids(id, numbers) })
+        Some(FateReport { message, kind, about: ids(id, numbers), pace: None })
     }
 
     /// Failures go to the postmaster too, where there is one.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::reports::Reporter;
 use super::transport::Transport;
-use crate::spool::{Expired, Fate, Lateness, Overdue, Settled, Spool, SpoolError, Swept};
+use crate::spool::{Expired, Fate, FateReport, Lateness, Overdue, Settled, Spool, SpoolError, Swept};
 use crate::telemetry::metrics::{DeliveryResult, Metrics};
 
 /// What a sweep works with.
@@ -21,6 +21,18 @@ pub(super) struct Sweep {
     pub(super) transports: Vec<Transport>,
     pub(super) reporter: Arc<Reporter>,
     pub(super) every: Duration,
+}
+
+/// What shares one commit: when a great many run out of time at once, each must not wait for the disk.
+#[derive(Debug, Default)]
+struct Batch<'o> {
+    copies: Vec<&'o Overdue>,
+    reports: Vec<FateReport>,
+}
+
+impl Batch<'_> {
+    /// Each may bring a report of 50 KiB.
+    const FULL: usize = 100;
 }
 
 impl Sweep {
@@ -45,7 +57,7 @@ impl Sweep {
     }
 
     async fn sweep(&self) -> Result<(), SpoolError> {
-        while self.tell_senders(Timestamp::now()).await? {}
+        while self.tell_overdue(Timestamp::now()).await? {}
         loop {
             let now = Timestamp::now();
             let swept = self.spool.sweep(now).await?;
@@ -58,9 +70,10 @@ impl Sweep {
         }
     }
 
-    /// Tells senders what is late and what is given up; whether there was any.
-    async fn tell_senders(&self, now: Timestamp) -> Result<bool, SpoolError> {
+    /// Tells what is late and what is given up; whether there was any.
+    async fn tell_overdue(&self, now: Timestamp) -> Result<bool, SpoolError> {
         let overdue = self.spool.overdue(now).await?;
+        let mut batch = Batch::default();
         for copies in overdue.chunk_by(|one, next| one.id == next.id && one.lateness == next.lateness) {
             let Some(id) = copies.first().map(|copy| copy.id) else { continue };
             let message = match self.spool.load(id).await {
@@ -68,17 +81,27 @@ impl Sweep {
                 Ok(None) | Err(SpoolError::Corrupt { .. }) => continue,
                 Err(error) => return Err(error),
             };
-            let report = self.reporter.on_overdue(&message, copies, now).await;
-            self.spool
-                .record(copies.iter().map(|copy| settled(copy, now)).collect(), report.into_iter().collect())
-                .await?;
-            for copy in copies.iter().filter(|copy| copy.lateness == Lateness::Expired) {
-                let Overdue { id, number, attempts, .. } = *copy;
-                self.tell(now, &Expired { id, number, destination: copy.recipient.via.clone(), attempts })
-                    .await;
+            batch.reports.extend(self.reporter.on_overdue(&self.spool, &message, copies, now).await);
+            batch.copies.extend(copies);
+            if batch.copies.len() >= Batch::FULL {
+                self.keep(std::mem::take(&mut batch), now).await?;
             }
         }
+        self.keep(batch, now).await?;
         Ok(!overdue.is_empty())
+    }
+
+    async fn keep(&self, batch: Batch<'_>, now: Timestamp) -> Result<(), SpoolError> {
+        let Batch { copies, reports } = batch;
+        if copies.is_empty() {
+            return Ok(());
+        }
+        self.spool.record(copies.iter().map(|copy| settled(copy, now)).collect(), reports).await?;
+        for copy in copies.iter().filter(|copy| copy.lateness == Lateness::Expired) {
+            let Overdue { id, number, attempts, .. } = **copy;
+            self.tell(now, &Expired { id, number, destination: copy.recipient.via.clone(), attempts }).await;
+        }
+        Ok(())
     }
 
     async fn tell(&self, now: Timestamp, expired: &Expired) {

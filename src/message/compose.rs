@@ -9,6 +9,7 @@
 
 mod body;
 mod line;
+pub mod undelivered;
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -114,7 +115,7 @@ pub fn compose(
         Body::Mail { content, .. } => Ok(content.clone()),
         Body::Notice(gathered) => {
             let headers = headers(message, gathered, addressees, subject, identity)?;
-            let body = body::body(message, gathered, identity);
+            let body = body::body("", message, gathered, identity);
             let mut bytes = Vec::new();
             MessageBuilder { headers, body: Some(body), ..MessageBuilder::new() }.serialize(&mut bytes);
             Ok(Content::Inline(Bytes::from(bytes)))

@@ -1,10 +1,13 @@
 //! What the delivery side sees of the spool: copies that are due, and what became of them.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::message::id::{DestinationName, QueueId};
 use crate::message::mail::Message;
 use crate::message::recipient::{EnhancedStatus, Recipient, RecipientNumber};
+use crate::policy::operator::Topic;
 use crate::telemetry::metrics::ReportKind;
 
 /// A copy of a message that is due for its destination.
@@ -67,16 +70,29 @@ pub enum Fate {
     LateTold,
 }
 
-/// A mail of ours that tells a sender what became of copies. It is kept in the same transaction as their fates, and only
+/// A mail of ours that tells a sender, or of notices the operator, what became of copies. It is kept in the same transaction as their fates, and only
 /// if at least one of these was still to be recorded: a report is neither lost nor sent twice, whenever the power goes.
 #[derive(Debug, Clone)]
-pub struct SenderReport {
+pub struct FateReport {
     /// The report itself. It needs room as everything does, but no limit keeps it out.
     pub message: Message,
     /// What it tells.
     pub kind: ReportKind,
     /// The copies it is about; their fates are recorded with it.
     pub about: Vec<(QueueId, RecipientNumber)>,
+    /// What holds it back where another of its kind has just gone; `None`: nothing.
+    pub pace: Option<Pace>,
+}
+
+/// How often a report on one topic goes; those between are counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pace {
+    /// What one report stands for.
+    pub topic: Topic,
+    /// Between two of them; `None`: each goes.
+    pub repeat: Option<Duration>,
+    /// How many copies this one says were held back before it: as many are taken off the count if it goes.
+    pub held_back: u64,
 }
 
 /// A copy about which its sender is to be told something that no attempt brings about.

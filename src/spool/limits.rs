@@ -19,6 +19,18 @@ pub struct Limits {
     pub failed_keep: Duration,
     /// How long a mail is under way before its sender is told so, where it asked for that (NOTIFY=DELAY); `None`: never.
     pub delay_report: Option<Duration>,
+    /// Whether the operator is told of notices that fail.
+    pub notice_failures: NoticeFailures,
+}
+
+/// What becomes of a notice that fails. Decided when it is accepted: one that is to be told of fails only together with
+/// its report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoticeFailures {
+    /// The operator is told, and it is kept.
+    Told,
+    /// It is kept, and the log says so.
+    Kept,
 }
 
 /// What there is, in bytes.
@@ -61,6 +73,7 @@ mod tests {
         reserved_for_notices: 200,
         failed_keep: Duration::ZERO,
         delay_report: None,
+        notice_failures: NoticeFailures::Kept,
     };
 
     fn admit(class: Class, size: u64, held: u64, free: u64) -> Option<&'static str> {

@@ -41,6 +41,7 @@ mod group;
 mod job;
 mod limits;
 mod operator;
+mod pacing;
 mod queries;
 mod reader;
 mod rows;
@@ -65,17 +66,17 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::content::Draft;
 use self::content::Drafts;
-pub use self::copy::{Due, Expired, Fate, Lateness, Overdue, SenderReport, Settled, Swept};
+pub use self::copy::{Due, Expired, Fate, FateReport, Lateness, Overdue, Pace, Settled, Swept};
 pub use self::error::{Cause, FullReason, Holder, SpoolError};
 pub use self::files::Lock;
 use self::files::OrphanSweep;
 use self::gate::{Gate, UnderWay};
 use self::job::{Kind, Order, Task};
-pub use self::limits::Limits;
+pub use self::limits::{Limits, NoticeFailures};
 pub use self::operator::{Copy, Exported, Figures, Filter, Pause, Shown, SpoolState, Which};
 use self::queries::{Gathering, MessageRow};
 use self::reader::Reader;
-use self::rows::{Prepared, PreparedReport, StoredBody, Times};
+use self::rows::{Prepared, PreparedReport, Promises, StoredBody, Times};
 use self::subscribers::Subscribers;
 use self::thread::Vital;
 use self::transaction::Transaction;
@@ -83,7 +84,8 @@ use self::writer::{Start, Writer};
 use crate::message::id::{DestinationName, QueueId};
 use crate::message::mail::{Body, Class, Content, Message, Spooled};
 use crate::message::recipient::RecipientNumber;
-use crate::telemetry::metrics::{Metrics, ReportOutcome};
+use crate::policy::operator::Topic;
+use crate::telemetry::metrics::Metrics;
 
 /// A handle of the open spool; clones share it.
 #[derive(Debug, Clone)]
@@ -94,7 +96,7 @@ pub struct Spool {
 #[derive(Debug)]
 struct Shared {
     dir: PathBuf,
-    times: Times,
+    promises: Promises,
     failed_keep: Duration,
     orders: mpsc::Sender<Order>,
     reader: Reader,
@@ -145,10 +147,11 @@ impl Spool {
         };
         let orders = Writer::new(connection, tally, with).start()?;
         let times = Times { expire, delay_report: limits.delay_report };
+        let promises = Promises { times, notice_failures: limits.notice_failures };
         let failed_keep = limits.failed_keep;
         let dir = dir.to_owned();
         let shared =
-            Shared { dir, times, failed_keep, orders, reader, gate, drafts, subscribers, metrics, ended };
+            Shared { dir, promises, failed_keep, orders, reader, gate, drafts, subscribers, metrics, ended };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -239,26 +242,36 @@ impl Spool {
         self.read(id, Purpose::Delivery).await
     }
 
-    /// Makes durable what became of copies, and what their senders are told of that, with one commit. A copy that is gone
+    /// Makes durable what became of copies, and what their senders or the operator are told of that, with one commit. A copy that is gone
     /// meanwhile (deleted, or its standby not needed any more) is passed over.
     ///
     /// # Errors
     /// [`SpoolError::Full`] and [`SpoolError::Io`] when the commit failed: nothing was recorded, and a delivered copy
     /// will be delivered again. [`SpoolError::Closed`].
-    pub async fn record(&self, settled: Vec<Settled>, reports: Vec<SenderReport>) -> Result<(), SpoolError> {
+    pub async fn record(&self, settled: Vec<Settled>, reports: Vec<FateReport>) -> Result<(), SpoolError> {
         let mut drafts = Vec::new();
         let mut prepared = Vec::with_capacity(reports.len());
-        for SenderReport { message, kind, about } in reports {
-            prepared.push(PreparedReport { kind, report: self.prepare(message, &mut drafts).await?, about });
+        for FateReport { message, kind, about, pace } in reports {
+            let report = self.prepare(message, &mut drafts).await?;
+            prepared.push(PreparedReport { kind, report, about, pace });
         }
         let change = move |transaction: &mut Transaction<'_>| transaction.record(&settled, &prepared);
-        for kind in self.change(Kind::Settle, change).await? {
-            self.shared.metrics.report(kind, ReportOutcome::Kept);
+        for (kind, outcome) in self.change(Kind::Settle, change).await? {
+            self.shared.metrics.report(kind, outcome);
         }
         Ok(())
     }
 
-    /// Copies about which their senders are to be told that they are late or given up: at most [`Swept::BATCH`]. A
+    /// How many failed copies of this topic the operator has not been told of, since the last report on it.
+    ///
+    /// # Errors
+    /// As [`Self::due`].
+    pub async fn held_back(&self, topic: &Topic) -> Result<u64, SpoolError> {
+        let topic = topic.clone();
+        self.ask(move |connection| pacing::held_back(connection, &topic)).await
+    }
+
+    /// Copies about which somebody is to be told that they are late or given up: at most [`Swept::BATCH`]. A
     /// report about them goes with their fates to [`Self::record`]; until then they stay as they are.
     ///
     /// # Errors
@@ -377,7 +390,7 @@ impl Spool {
             *content = draft.finish().await?;
             drafts.push(draft);
         }
-        Prepared::new(message, self.shared.times, |path| self.shared.drafts.claim(path))
+        Prepared::new(message, self.shared.promises, |path| self.shared.drafts.claim(path))
     }
 }
 

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::content::Claim;
+use super::copy::Pace;
 use super::error::SpoolError;
+use super::limits::NoticeFailures;
 use crate::message::id::{DestinationName, QueueId, RuleName};
 use crate::message::mail::{Body, Class, Content, Gathered, Group, Message, Priority, Reports, Submitted};
 use crate::message::recipient::{Recipient, RecipientDsn, RecipientNumber};
@@ -47,6 +49,7 @@ pub(super) struct PreparedReport {
     pub(super) report: Prepared,
     /// The copies it is about.
     pub(super) about: Vec<(QueueId, RecipientNumber)>,
+    pub(super) pace: Option<Pace>,
 }
 
 /// How long messages have.
@@ -56,6 +59,13 @@ pub(super) struct Times {
     pub(super) expire: Duration,
     /// Until their senders are told that they are late; `None`: never.
     pub(super) delay_report: Option<Duration>,
+}
+
+/// What is promised to those who are told of failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Promises {
+    pub(super) times: Times,
+    pub(super) notice_failures: NoticeFailures,
 }
 
 /// A first or a standby copy; its number is its place in the list.
@@ -70,14 +80,14 @@ impl Prepared {
     /// Takes a message apart; `claim` takes over a draft's file.
     pub(super) fn new(
         message: Message,
-        times: Times,
+        Promises { times, notice_failures }: Promises,
         claim: impl FnOnce(&Path) -> Result<Claim, SpoolError>,
     ) -> Result<Self, SpoolError> {
         if message.recipients.is_empty() {
             return Err(SpoolError::NoRecipient);
         }
         let class = message.body.class();
-        let mut owed = Owed::No;
+        let mut owed = Owed::of_notice(notice_failures);
         let (stored, content, file, mut bytes) = match message.body {
             Body::Notice(gathered) => (StoredBody::Notice(Box::new(Cow::Owned(*gathered))), None, None, 0),
             Body::Mail { reverse_path, content, submitted } => {
@@ -126,7 +136,7 @@ impl Prepared {
 
     /// When the sender is told that a copy is late, where it asked for that.
     pub(super) fn delay_report_at(&self, dsn: &RecipientDsn) -> Option<Timestamp> {
-        self.late_at.filter(|_| self.owed == Owed::Yes && dsn.notify().wants_delay())
+        self.late_at.filter(|_| self.owed == Owed::Sender && dsn.notify().wants_delay())
     }
 
     /// Where its copies stand among others: lower goes first.
@@ -157,24 +167,38 @@ fn is_default(submitted: &Submitted) -> bool {
     *submitted == Submitted::default()
 }
 
-/// Whether a message has a sender who is told what became of it.
+/// Who is told what became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owed {
-    Yes,
-    No,
+    /// Its sender.
+    Sender,
+    /// The operator, of failures: it is a notice.
+    Operator,
+    Nobody,
 }
 
 impl Owed {
     fn by(reverse_path: Option<&str>, reports: Reports) -> Self {
         match (reverse_path, reports) {
-            (Some(_), Reports::Owed) => Self::Yes,
-            (None, _) | (_, Reports::None) => Self::No,
+            (Some(_), Reports::Owed) => Self::Sender,
+            (None, _) | (_, Reports::None) => Self::Nobody,
+        }
+    }
+
+    const fn of_notice(failures: NoticeFailures) -> Self {
+        match failures {
+            NoticeFailures::Told => Self::Operator,
+            NoticeFailures::Kept => Self::Nobody,
         }
     }
 
     /// Whether a failure of this recipient is reported: then it may not fail without its report.
     pub(super) fn failure(self, dsn: &RecipientDsn) -> bool {
-        self == Self::Yes && dsn.notify().wants_failure()
+        match self {
+            Self::Sender => dsn.notify().wants_failure(),
+            Self::Operator => true,
+            Self::Nobody => false,
+        }
     }
 }
 

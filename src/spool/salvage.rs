@@ -62,6 +62,7 @@ pub(super) fn copy_all(damaged: &Connection, rebuilt: &Connection) -> rusqlite::
     copy_between(damaged, rebuilt)?;
     copy_table(damaged, rebuilt, "gathering", "group_key")?;
     copy_table(damaged, rebuilt, "paused", "destination")?;
+    copy_table(damaged, rebuilt, "operator_told", "destination, cause")?;
     rebuilt.execute("DELETE FROM recipient WHERE message NOT IN (SELECT id FROM message)", [])?;
     let without_recipients = rebuilt.execute(
         "INSERT INTO recipient (message, number, destination, address, state, rank, due, expires_at, attempts, text)

@@ -267,6 +267,14 @@ SELECT r.message, r.number, r.destination, r.address, r.state, r.attempts, r.sta
        datetime(r.expires_at / 1000000, 'unixepoch') AS expires_at,
        m.rule, m.bytes, m.body
 FROM recipient AS r JOIN message AS m ON m.id = r.message;
+", "
+CREATE TABLE operator_told (         -- reports about notices that failed, for each kind of cause the last one
+    destination TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    told_at INTEGER NOT NULL,
+    held_back INTEGER NOT NULL,      -- failed copies since then that no report has counted
+    PRIMARY KEY (destination, cause)
+) STRICT, WITHOUT ROWID;
 "];
 
 #[cfg(test)]

@@ -16,7 +16,8 @@ use super::tally::Tally;
 use crate::message::id::{DestinationName, QueueId};
 use crate::message::mail::{Class, Gathered};
 use crate::message::recipient::{EnhancedStatus, Recipient, RecipientNumber};
-use crate::telemetry::metrics::{ReportKind, SpoolState};
+use crate::policy::operator::ReportVerdict;
+use crate::telemetry::metrics::{ReportKind, ReportOutcome, SpoolState};
 
 /// The running transaction.
 pub(super) struct Transaction<'w> {
@@ -32,7 +33,7 @@ pub(super) struct Transaction<'w> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effect {
     Recorded,
-    /// It was, but its sender has been told of an earlier failure of this copy, or is told of none.
+    /// It was, but of an earlier failure of this copy it has been told, or it is told of none.
     RecordedQuietly,
     PassedOver,
 }
@@ -41,7 +42,7 @@ enum Effect {
 struct Standing {
     state: SpoolState,
     destination: DestinationName,
-    /// What a failure means for its sender.
+    /// What a failure means for who is told.
     on_failure: Effect,
 }
 
@@ -109,31 +110,43 @@ impl<'w> Transaction<'w> {
         Ok(kept)
     }
 
-    /// Records what became of copies, and keeps the reports about those of which that was still to be recorded and told;
-    /// which reports these are.
+    /// Records what became of copies, and keeps the reports about those of which that was still to be recorded and told,
+    /// unless their pace holds them back; what became of each.
     pub(super) fn record(
         &mut self,
         settled: &[Settled],
         reports: &[PreparedReport],
-    ) -> rusqlite::Result<Vec<ReportKind>> {
+    ) -> rusqlite::Result<Vec<(ReportKind, ReportOutcome)>> {
         let mut recorded = HashSet::new();
         for settled in settled {
             if self.settle(settled)? == Effect::Recorded {
                 recorded.insert((settled.id, settled.number));
             }
         }
-        let mut kept = Vec::new();
-        for PreparedReport { kind, report, about } in reports {
-            if about.iter().any(|copy| recorded.contains(copy)) {
-                self.insert(report, report.accepted_at)?;
-                self.note_told(about)?;
-                kept.push(*kind);
+        let mut told = Vec::new();
+        for PreparedReport { kind, report, about, pace } in reports {
+            let copies = about.iter().filter(|copy| recorded.contains(*copy)).count();
+            if copies == 0 {
+                continue;
             }
+            let verdict = match pace {
+                Some(pace) => self.pace(pace, length_u64(copies), report.accepted_at)?,
+                None => ReportVerdict::Tell,
+            };
+            let outcome = match verdict {
+                ReportVerdict::Tell => {
+                    self.insert(report, report.accepted_at)?;
+                    ReportOutcome::Kept
+                }
+                ReportVerdict::HoldBack => ReportOutcome::HeldBack,
+            };
+            self.note_told(about)?;
+            told.push((*kind, outcome));
         }
-        Ok(kept)
+        Ok(told)
     }
 
-    /// The senders of these copies have been told: an operator who tries a failed one again has it told no second time.
+    /// Of these copies it has been told, or counted for the next report: an operator who tries a failed one again has it told no second time.
     fn note_told(&mut self, about: &[(QueueId, RecipientNumber)]) -> rusqlite::Result<()> {
         let mut statement = self.connection.prepare_cached(
             "UPDATE recipient SET report_failure = 0, report_delay_at = NULL
@@ -410,7 +423,7 @@ impl<'w> Transaction<'w> {
     }
 }
 
-fn signed(bytes: u64) -> i64 {
+pub(super) fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::task::{JoinError, JoinSet};
 
 use super::window::CopyId;
-use crate::spool::{SenderReport, Settled, Spool, SpoolError};
+use crate::spool::{FateReport, Settled, Spool, SpoolError};
 
 /// One commit at a time is under way; what ends meanwhile shares the next, so a slow disk makes fewer and larger ones.
 #[derive(Debug)]
@@ -21,11 +21,11 @@ pub(super) struct Ledger {
     not_before: Option<Instant>,
 }
 
-/// Fates, and what senders are told of them: one commit takes both.
+/// Fates, and what is told of them: one commit takes both.
 #[derive(Debug, Clone, Default)]
 struct Batch {
     settled: Vec<Settled>,
-    reports: Vec<SenderReport>,
+    reports: Vec<FateReport>,
 }
 
 impl Ledger {
@@ -69,9 +69,9 @@ impl Ledger {
         self.waiting.settled.push(settled);
     }
 
-    /// A sender is told of what was settled since the last commit began.
-    pub(super) fn report(&mut self, report: SenderReport) {
-        self.waiting.reports.push(report);
+    /// A sender or the operator is told of what was settled since the last commit began.
+    pub(super) fn report(&mut self, reports: Vec<FateReport>) {
+        self.waiting.reports.extend(reports);
     }
 
     /// Starts a commit, if there is something to commit and none is under way.

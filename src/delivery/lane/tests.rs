@@ -6,7 +6,7 @@ use crate::delivery::maildir::Maildir;
 use crate::message::compose::Identity;
 use crate::message::mail::{Body, Content, Message, Priority};
 use crate::message::recipient::Recipient;
-use crate::spool::Limits as SpoolLimits;
+use crate::spool::{Limits as SpoolLimits, NoticeFailures};
 
 async fn lane(scratch: &std::path::Path) -> (Lane, Spool, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new());
@@ -16,6 +16,7 @@ async fn lane(scratch: &std::path::Path) -> (Lane, Spool, Arc<Metrics>) {
         reserved_for_notices: 0,
         failed_keep: Duration::from_secs(3600),
         delay_report: None,
+        notice_failures: NoticeFailures::Kept,
     };
     let folder = scratch.join("spool");
     std::fs::create_dir(&folder).unwrap();
@@ -68,7 +69,7 @@ async fn send_instead(lane: &mut Lane, errand: Errand, task: impl Future<Output 
 }
 
 async fn reported(report: Report) -> Ended {
-    Ended::Reported(Box::new(Attempted { report, told: None }))
+    Ended::Reported(Box::new(Attempted { report, told: Vec::new() }))
 }
 
 async fn commit(lane: &mut Lane) {

@@ -24,6 +24,8 @@ pub(super) enum Manner {
     ClosesOnPoison,
     /// The same without a word.
     DropsOnPoison,
+    /// Answers it with 550 5.1.1 and goes on; takes everything else.
+    RefusesPoison,
     /// Says this together with 354, and then takes the message.
     SpeaksWith354(&'static str),
     /// Says this after the first line of the content, and then reads on.
@@ -123,7 +125,8 @@ impl Session {
     }
 
     fn is_poison(&self, command: &str) -> bool {
-        let hurts = matches!(self.manner(), Manner::ClosesOnPoison | Manner::DropsOnPoison);
+        let hurts =
+            matches!(self.manner(), Manner::ClosesOnPoison | Manner::DropsOnPoison | Manner::RefusesPoison);
         hurts && command.contains("<POISON")
     }
 
@@ -156,11 +159,15 @@ impl Session {
                     | Manner::Refuses
                     | Manner::ClosesOnPoison
                     | Manner::DropsOnPoison
+                    | Manner::RefusesPoison
                     | Manner::SpeaksWith354(_)
                     | Manner::SpeaksAmidContent(_)
                     | Manner::Vanishes
                     | Manner::Holds => "250 2.1.0 ok\r\n",
                 },
+                "RCPT" if self.is_poison(&command) && self.manner() == Manner::RefusesPoison => {
+                    "550 5.1.1 no such user\r\n"
+                }
                 "RCPT" if self.is_poison(&command) => {
                     self.poison.fetch_add(1, Ordering::SeqCst);
                     let last_words =
@@ -195,6 +202,7 @@ impl Session {
                         | Manner::Delays
                         | Manner::ClosesOnPoison
                         | Manner::DropsOnPoison
+                        | Manner::RefusesPoison
                         | Manner::SpeaksWith354(_)
                         | Manner::SpeaksAmidContent(_) => {}
                     }

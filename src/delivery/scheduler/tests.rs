@@ -1,3 +1,4 @@
+mod operator;
 mod relayed;
 
 use std::collections::HashSet;
@@ -18,7 +19,7 @@ use crate::message::notice::{Arrival, Encoding, Kind, Listener, Name, Notice};
 use crate::message::recipient::Recipient;
 use crate::policy::availability::Backoff;
 use crate::policy::rate::Rate;
-use crate::spool::{Filter, Limits as SpoolLimits, Which};
+use crate::spool::{Filter, Limits as SpoolLimits, NoticeFailures, Which};
 use crate::telemetry::metrics::{DestinationState, SpoolState};
 use crate::wire::netbios_name::NameType;
 use crate::wire::oem_text::CodePage;
@@ -45,6 +46,7 @@ impl World {
             reserved_for_notices: 0,
             failed_keep: Duration::from_secs(3600),
             delay_report: None,
+            notice_failures: NoticeFailures::Told,
         };
         let folder = scratch.path().join("spool");
         std::fs::create_dir(&folder).unwrap();

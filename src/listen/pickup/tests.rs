@@ -20,7 +20,7 @@ use crate::policy::relay::{
     AcceptedDomains, Authentication, DomainPattern, ListenerPolicy, RelayPolicy, RelayTo, TrustedNetwork,
 };
 use crate::policy::route::{Route, RouteDomain, RouteTo};
-use crate::spool::{Filter, Limits};
+use crate::spool::{Filter, Limits, NoticeFailures};
 
 /// A pickup directory in front of a real spool.
 struct Fixture {
@@ -38,6 +38,7 @@ fn limits(max_size: Option<u64>) -> Limits {
         reserved_for_notices: 0,
         failed_keep: Duration::from_secs(3600),
         delay_report: None,
+        notice_failures: NoticeFailures::Kept,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::policy::relay::{
     TrustedNetwork,
 };
 use crate::policy::route::{Route, RouteDomain, RouteTo};
-use crate::spool::{Filter, Limits};
+use crate::spool::{Filter, Limits, NoticeFailures};
 use crate::wire::smtp::path::Mailbox;
 
 /// A front-end with one listener that takes mail for corp.example.
@@ -48,6 +48,7 @@ impl Bench {
             reserved_for_notices: 0,
             failed_keep: Duration::from_secs(60),
             delay_report: None,
+            notice_failures: NoticeFailures::Kept,
         };
         let expire = Duration::from_secs(3600);
         let spool = Spool::open(&dir.path().join("spool"), limits, expire, Arc::clone(&metrics)).unwrap();

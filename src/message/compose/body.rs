@@ -14,9 +14,14 @@ use crate::message::notice::{Kind, Listener, Notice};
 /// What stands where a text is missing.
 pub(super) const NO_TEXT: &str = "(no text)";
 
-/// The text part, and around both a `multipart/mixed` where the data is attached.
-pub(super) fn body<'a>(message: &Spooled, gathered: &'a Gathered, identity: &Identity) -> MimePart<'a> {
-    let text = lines(&text(message, gathered, identity));
+/// The text part, and around both a `multipart/mixed` where the data is attached. `preface` stands before the text.
+pub(super) fn body<'a>(
+    preface: &str,
+    message: &Spooled,
+    gathered: &'a Gathered,
+    identity: &Identity,
+) -> MimePart<'a> {
+    let text = lines(&format!("{preface}{}", text(message, gathered, identity)));
     let notice = &gathered.first;
     if !attaches_data(notice) {
         return MimePart::new("text/plain", text);
@@ -99,7 +104,7 @@ fn provenance(message: &Spooled, notice: &Notice<'_>, identity: &Identity) -> St
     )
 }
 
-fn clock(at: Timestamp, identity: &Identity) -> String {
+pub(super) fn clock(at: Timestamp, identity: &Identity) -> String {
     at.to_zoned(identity.timezone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
 }
 

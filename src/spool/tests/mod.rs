@@ -29,6 +29,7 @@ const NO_LIMITS: Limits = Limits {
     reserved_for_notices: 0,
     failed_keep: Duration::from_secs(30 * 24 * 3600),
     delay_report: Some(Duration::from_secs(4 * 3600)),
+    notice_failures: NoticeFailures::Kept,
 };
 const EXPIRE: Duration = Duration::from_secs(3600);
 

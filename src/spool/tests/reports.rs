@@ -2,6 +2,7 @@
 
 use crate::message::mail::{Reports, Submitted};
 use crate::message::recipient::RecipientDsn;
+use crate::policy::operator::{CauseClass, Topic};
 use crate::telemetry::metrics::ReportKind;
 use crate::wire::smtp::dsn::Notify;
 
@@ -20,7 +21,7 @@ fn owed(notify: Option<Notify>, at: Timestamp) -> Message {
     }
 }
 
-fn report(about: &[(QueueId, u32)]) -> SenderReport {
+fn report(about: &[(QueueId, u32)]) -> FateReport {
     let body = Body::Mail {
         reverse_path: None,
         content: Content::Inline("report\r\n".into()),
@@ -28,10 +29,11 @@ fn report(about: &[(QueueId, u32)]) -> SenderReport {
     };
     let recipients = vec![recipient("back", "scanner@corp.example")];
     let about = about.iter().map(|(id, number)| (*id, RecipientNumber(*number))).collect();
-    SenderReport {
+    FateReport {
         message: Message { body, recipients, ..alarm("", second(1)) },
         kind: ReportKind::Failed,
         about,
+        pace: None,
     }
 }
 
@@ -156,4 +158,55 @@ async fn whoever_was_told_of_a_failure_is_not_told_again_when_the_operator_tries
         bench.metric("mailslotd_reports_total{kind=\"failed\",outcome=\"kept\"}").as_deref(),
         Some("3")
     );
+}
+
+fn topic(via: &str) -> Topic {
+    Topic { destination: destination(via), cause: CauseClass::Address }
+}
+
+/// Records a failure at `at` with its report to the operator, which says how many the spool counted.
+async fn fails(bench: &Bench, id: QueueId, at: Timestamp) {
+    let held_back = bench.spool.held_back(&topic("smarthost")).await.unwrap();
+    let repeat = Some(Duration::from_secs(3600));
+    let pace = Some(Pace { topic: topic("smarthost"), repeat, held_back });
+    let mut report = FateReport { pace, kind: ReportKind::Operator, ..report(&[(id, 0)]) };
+    report.message.accepted_at = at;
+    let settled = Settled { id, number: RecipientNumber(0), fate: failed(), at };
+    bench.spool.record(vec![settled], vec![report]).await.unwrap();
+}
+
+#[tokio::test]
+async fn between_reports_to_the_operator_failures_are_counted_over_a_restart() {
+    let told = Limits { notice_failures: NoticeFailures::Told, ..NO_LIMITS };
+    let bench = Bench::limited(told);
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        ids.push(bench.spool.accept(alarm(&format!("{number}"), second(0))).await.unwrap());
+    }
+    fails(&bench, ids[0], second(10)).await;
+    fails(&bench, ids[1], second(20)).await;
+    fails(&bench, ids[1], second(21)).await;
+    let bench = bench.reopened(|_| ()).await;
+    fails(&bench, ids[2], second(3609)).await;
+    assert_eq!(bench.due_numbers("back", second(9999)).await.len(), 1, "the first alone");
+    assert_eq!(bench.spool.held_back(&topic("smarthost")).await.unwrap(), 2, "each once");
+    assert_eq!(bench.spool.held_back(&topic("elsewhere")).await.unwrap(), 0);
+    fails(&bench, ids[3], second(3610)).await;
+    assert_eq!(bench.due_numbers("back", second(9999)).await.len(), 2);
+    assert_eq!(bench.spool.held_back(&topic("smarthost")).await.unwrap(), 0);
+    // The operator knows of it and tries it again: it is not told a second time.
+    assert_eq!(bench.spool.retry(Which::One(ids[0])).await.unwrap(), 1);
+    fails(&bench, ids[0], second(9000)).await;
+    assert_eq!(bench.due_numbers("back", second(9999)).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_notice_expires_with_its_report_where_the_operator_is_told_and_by_itself_where_not() {
+    let told = Limits { notice_failures: NoticeFailures::Told, ..NO_LIMITS };
+    for (limits, overdue, swept) in [(told, 1, 0), (NO_LIMITS, 0, 1)] {
+        let bench = Bench::limited(limits);
+        bench.spool.accept(alarm("on battery", second(0))).await.unwrap();
+        assert_eq!(bench.spool.overdue(second(4 * 3600)).await.unwrap().len(), overdue);
+        assert_eq!(bench.spool.sweep(second(4 * 3600)).await.unwrap().expired.len(), swept);
+    }
 }

@@ -1,8 +1,8 @@
-//! What is counted of reports to senders.
+//! What is counted of reports to senders, and to the operator.
 
 use super::Metrics;
 
-/// What a report tells a sender of its mail; where it tells several things, the first of them.
+/// What a report tells; where it tells a sender several things, the first of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReportKind {
     /// It was not delivered, and will not be.
@@ -11,11 +11,13 @@ pub enum ReportKind {
     Delayed,
     /// It was delivered, or handed to a server that tells nothing more.
     Delivered,
+    /// The operator, that a notice was not delivered, and will not be.
+    Operator,
 }
 
 impl ReportKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Failed, Self::Delayed, Self::Delivered];
+    pub const ALL: [Self; 4] = [Self::Failed, Self::Delayed, Self::Delivered, Self::Operator];
 
     /// The label.
     #[must_use]
@@ -24,6 +26,7 @@ impl ReportKind {
             Self::Failed => "failed",
             Self::Delayed => "delayed",
             Self::Delivered => "delivered",
+            Self::Operator => "operator",
         }
     }
 }
@@ -33,13 +36,15 @@ impl ReportKind {
 pub enum ReportOutcome {
     /// It is in the spool, on its way.
     Kept,
-    /// No route leads to the sender: it is not told.
+    /// No route leads to whom it is for, who is not told.
     NoRoute,
+    /// Another one on the same topic went not long ago; the next one counts it.
+    HeldBack,
 }
 
 impl ReportOutcome {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Kept, Self::NoRoute];
+    pub const ALL: [Self; 3] = [Self::Kept, Self::NoRoute, Self::HeldBack];
 
     /// The label.
     #[must_use]
@@ -47,12 +52,13 @@ impl ReportOutcome {
         match self {
             Self::Kept => "kept",
             Self::NoRoute => "no_route",
+            Self::HeldBack => "held_back",
         }
     }
 }
 
 impl Metrics {
-    /// A sender was to be told of its mail.
+    /// A sender was to be told of its mail, or the operator of a notice.
     pub fn report(&self, kind: ReportKind, outcome: ReportOutcome) {
         self.declared.reports.with_label_values(&[kind.as_str(), outcome.as_str()]).inc();
     }
