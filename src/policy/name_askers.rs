@@ -19,22 +19,28 @@ pub struct NameAskers {
 impl NameAskers {
     /// Whether a packet from `source` is answered that came in by an interface of these networks.
     #[must_use]
-    pub fn contain(&self, source: SocketAddrV4, mut on_link: impl Iterator<Item = Ipv4Net>) -> bool {
+    pub fn contain(&self, source: SocketAddrV4, on_link: impl Iterator<Item = Ipv4Net>) -> bool {
         let address = *source.ip();
         let nobody = address.is_unspecified() || address.is_multicast() || address.is_broadcast();
-        !nobody
-            && source.port() != 0
-            && (on_link.any(|network| is_host_of(network, address))
-                || self.wins.contains(&address)
-                || self.allow.iter().any(|network| network.contains(&IpAddr::V4(address))))
+        if nobody || source.port() == 0 {
+            return false;
+        }
+        let mut is_neighbour = false;
+        for network in on_link.filter(|network| network.contains(&address)) {
+            if is_everybody_of(network, address) {
+                return false;
+            }
+            is_neighbour = true;
+        }
+        is_neighbour
+            || self.wins.contains(&address)
+            || self.allow.iter().any(|network| network.contains(&IpAddr::V4(address)))
     }
 }
 
-/// Whether a host can have `address`: neither the network's own address nor its broadcast address.
-fn is_host_of(network: Ipv4Net, address: Ipv4Addr) -> bool {
-    let reserved =
-        network.prefix_len() < 31 && (address == network.network() || address == network.broadcast());
-    network.contains(&address) && !reserved
+/// Whether `address` is no host's: the network's own address, or its broadcast address.
+fn is_everybody_of(network: Ipv4Net, address: Ipv4Addr) -> bool {
+    network.prefix_len() < 31 && (address == network.network() || address == network.broadcast())
 }
 
 #[cfg(test)]
@@ -69,8 +75,11 @@ mod tests {
     #[test]
     fn even_where_everybody_is_allowed_nobody_is_made_to_answer_a_whole_network() {
         let askers = NameAskers { wins: Vec::new(), allow: vec!["0.0.0.0/0".parse().unwrap()] };
-        for source in ["0.0.0.0:137", "255.255.255.255:137", "239.1.1.1:137"] {
-            assert!(!askers.contain(source.parse().unwrap(), std::iter::empty()), "{source}");
+        let on_link: Ipv4Net = "192.0.2.0/24".parse().unwrap();
+        for source in
+            ["0.0.0.0:137", "255.255.255.255:137", "239.1.1.1:137", "192.0.2.255:137", "192.0.2.0:137"]
+        {
+            assert!(!askers.contain(source.parse().unwrap(), std::iter::once(on_link)), "{source}");
         }
     }
 }
