@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::rate::{Rate, TokenBucket};
 
@@ -15,6 +15,8 @@ pub struct AnswerRate {
     per_source: Rate,
     in_all: TokenBucket,
     sources: HashMap<Ipv4Addr, TokenBucket>,
+    /// When those that are full again were looked for last: not for each packet of a flood.
+    swept_at: Option<Instant>,
     /// What all sources share for which there is no room in `sources`.
     others: TokenBucket,
 }
@@ -32,6 +34,9 @@ impl AnswerRate {
     /// Sources that are told apart at once; the others share the bound of one.
     pub const MAX_SOURCES: usize = 1024;
 
+    /// How often at most room is made for sources, which takes a look at all of them.
+    pub const SWEEP_EVERY: Duration = Duration::from_millis(100);
+
     /// Nobody was answered yet.
     #[must_use]
     pub fn new(per_source: Rate, in_all: Rate, now: Instant) -> Self {
@@ -39,6 +44,7 @@ impl AnswerRate {
             per_source,
             in_all: TokenBucket::new(in_all, now),
             sources: HashMap::new(),
+            swept_at: None,
             others: TokenBucket::new(per_source, now),
         }
     }
@@ -48,7 +54,9 @@ impl AnswerRate {
     /// # Errors
     /// The bound that forbids it.
     pub fn admit(&mut self, source: Ipv4Addr, now: Instant) -> Result<(), Exceeded> {
-        if !self.sources.contains_key(&source) && self.sources.len() >= Self::MAX_SOURCES {
+        let is_due = self.swept_at.is_none_or(|at| now.saturating_duration_since(at) >= Self::SWEEP_EVERY);
+        if is_due && self.sources.len() >= Self::MAX_SOURCES && !self.sources.contains_key(&source) {
+            self.swept_at = Some(now);
             // A bucket that is full again is no different from none.
             self.sources.retain(|_, bucket| bucket.full_at() > now);
         }
@@ -67,8 +75,6 @@ impl AnswerRate {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
