@@ -16,8 +16,9 @@ pub(super) fn csv<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) ->
 
 /// A cell that a spreadsheet does not take for a formula, whatever a peer called itself.
 fn csv_cell(text: &str) -> String {
-    let text =
-        if text.starts_with(['=', '+', '-', '@', '\t']) { format!("'{text}") } else { text.to_owned() };
+    // Those of East Asian code pages as well: some spreadsheets take a full-width sign for the plain one.
+    let begins_a_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']);
+    let text = if begins_a_formula { format!("'{text}") } else { text.to_owned() };
     if text.contains(['"', ',', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
@@ -27,4 +28,17 @@ pub(super) fn few<T: std::fmt::Display>(words: impl IntoIterator<Item = T>, most
     let more = words.len().saturating_sub(most);
     let shown = words.into_iter().take(most).collect::<Vec<_>>().join(", ");
     if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_formula_is_text_in_every_width() {
+        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "＝1+1", "＋1", "－1", "＠SUM"] {
+            assert_eq!(csv_cell(formula), format!("'{formula}"));
+        }
+        assert_eq!(csv_cell("UPS-7"), "UPS-7");
+    }
 }
