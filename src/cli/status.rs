@@ -9,13 +9,13 @@ use super::load::{self, Reading};
 use super::output::{answer, answer_json, note};
 use super::table::{aligned, plain};
 use super::{Global, runtime};
-use crate::admin::api::{DestinationStatus, SmtpListenerStatus, SpoolStatus, Status};
+use crate::admin::api::{DestinationStatus, MailslotsStatus, SmtpListenerStatus, SpoolStatus, Status};
 use crate::admin::client::{Client, ClientError};
-use crate::admin::readiness::Stage;
+use crate::admin::readiness;
 use crate::admin::words::{spell_between, spell_bytes};
-use crate::policy::mailslot_switch::{Direction, Passing};
+use crate::policy::mailslot_switch::{Direction, Passing, Stage};
 use crate::spool::SpoolState;
-use crate::switch::SwitchStatus;
+use crate::switch::{Depending, SwitchStatus};
 
 /// Shows how the running gateway stands.
 #[derive(Debug, ClapArgs)]
@@ -26,29 +26,51 @@ pub struct Args {}
 #[expect(clippy::disallowed_methods, reason = "ages are shown against now")]
 pub fn run(_: &Args, global: &Global) -> Exit {
     runtime(async {
-        match ask("/api/v1/status", global).await {
-            Ok(status) if global.json => answer_json(&status),
-            Ok(status) => lines(&status, Timestamp::now()).into_iter().for_each(answer),
+        let now = Timestamp::now();
+        match look(global, now).await {
+            Ok((status, _)) if global.json => answer_json(&status),
+            Ok((status, heard)) => lines(&status, heard.as_ref(), now).into_iter().for_each(answer),
             Err(exit) => return exit,
         }
         Exit::Done
     })
 }
 
-/// Asks the gateway that runs with this configuration; says why when it does not answer.
-pub(super) async fn ask<T: DeserializeOwned>(route: &str, global: &Global) -> Result<T, Exit> {
-    let settings = load::load_or_tell(global, Reading::WithoutSecrets)?.checked.settings;
-    let answered = match Client::connect(&settings.state_dir).await {
-        Ok(client) => client.get(route).await,
-        Err(error) => Err(error),
+/// How the gateway stands, and who would miss messages, where they are soon to end.
+async fn look(global: &Global, now: Timestamp) -> Result<(Status, Option<Depending>), Exit> {
+    let client = connect(global).await?;
+    let status: Status = get(&client, "/api/v1/status").await?;
+    let ends_soon = |switch: &SwitchStatus| match switch.state {
+        Passing::Until { end } => Stage::at(end, now).is_some(),
+        Passing::On | Passing::Off => false,
     };
-    answered.map_err(|error| {
-        note(format_args!("mailslotd: {error}"));
-        if matches!(error, ClientError::NotNow(_)) { Exit::TryLater } else { Exit::Unavailable }
-    })
+    if !status.mailslots.iter().any(ends_soon) {
+        return Ok((status, None));
+    }
+    let mailslots: MailslotsStatus = get(&client, "/api/v1/mailslots").await?;
+    Ok((status, Some(mailslots.heard_lately)))
 }
 
-fn lines(status: &Status, now: Timestamp) -> Vec<String> {
+/// Asks the gateway that runs with this configuration; says why when it does not answer.
+pub(super) async fn ask<T: DeserializeOwned>(route: &str, global: &Global) -> Result<T, Exit> {
+    get(&connect(global).await?, route).await
+}
+
+async fn connect(global: &Global) -> Result<Client, Exit> {
+    let settings = load::load_or_tell(global, Reading::WithoutSecrets)?.checked.settings;
+    Client::connect(&settings.state_dir).await.map_err(|error| told(&error))
+}
+
+async fn get<T: DeserializeOwned>(client: &Client, route: &str) -> Result<T, Exit> {
+    client.get(route).await.map_err(|error| told(&error))
+}
+
+fn told(error: &ClientError) -> Exit {
+    note(format_args!("mailslotd: {error}"));
+    if matches!(error, ClientError::NotNow(_)) { Exit::TryLater } else { Exit::Unavailable }
+}
+
+fn lines(status: &Status, heard_lately: Option<&Depending>, now: Timestamp) -> Vec<String> {
     let mut lines = vec![
         format!(
             "mailslotd {}{}, process {}: {}, since {} ({})",
@@ -63,6 +85,9 @@ fn lines(status: &Status, now: Timestamp) -> Vec<String> {
         spool(&status.spool, now),
     ];
     lines.extend(status.mailslots.iter().filter_map(|switch| switched(switch, now)));
+    if let Some(heard_lately) = heard_lately {
+        lines.push(format!("Messages in the last 30 days from: {}", plain(&heard_lately.to_string())));
+    }
     if !status.smtp.is_empty() {
         let heading = ["LISTENER", "ADDRESS", "CONNECTIONS", "ACCEPTED"].map(str::to_owned);
         let rows: Vec<_> = std::iter::once(heading).chain(status.smtp.iter().map(listener)).collect();
@@ -80,11 +105,11 @@ fn lines(status: &Status, now: Timestamp) -> Vec<String> {
     lines
 }
 
-const fn stage(stage: Stage) -> &'static str {
+const fn stage(stage: readiness::Stage) -> &'static str {
     match stage {
-        Stage::Starting => "starting",
-        Stage::Ready => "ready",
-        Stage::Stopping => "stopping",
+        readiness::Stage::Starting => "starting",
+        readiness::Stage::Ready => "ready",
+        readiness::Stage::Stopping => "stopping",
     }
 }
 
@@ -178,7 +203,8 @@ mod tests {
             }],
         });
         let status: Status = serde_json::from_value(status).unwrap();
-        let lines = lines(&status, "2026-02-03T05:05:06Z".parse().unwrap());
+        let heard_lately = Depending { names: vec!["CNC-07".to_owned()], count: 3 };
+        let lines = lines(&status, Some(&heard_lately), "2026-02-03T05:05:06Z".parse().unwrap());
         assert_eq!(
             lines,
             [
@@ -186,6 +212,7 @@ mod tests {
                 "Hears UDP 138 on 192.0.2.1:138; monitors and the page on http://127.0.0.1:9138/",
                 "Spool: 4 messages, 4.0 KiB; 4 copies wait, the oldest for 35 min, 0 failed, 0 held, 0 corrupt",
                 "Messages that are heard pass for another 7 d; see `mailslotd mailslots status`",
+                "Messages in the last 30 days from: CNC-07 and 2 others",
                 "",
                 "LISTENER  ADDRESS       CONNECTIONS  ACCEPTED",
                 "mx        192.0.2.1:25  3            12",
