@@ -156,7 +156,11 @@ impl Connection {
             return;
         }
         let mut piece = [0; PIECE];
-        while matches!(self.stream.try_read(&mut piece), Ok(1..)) {}
+        for _ in 0..LAST_PIECES {
+            if !matches!(self.stream.try_read(&mut piece), Ok(1..)) {
+                return;
+            }
+        }
     }
 }
 
@@ -172,6 +176,9 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 
 /// Octets that are read at once, onto the stack.
 const PIECE: usize = 4 << 10;
+
+/// Read at the end: what the kernel may hold of a sender, not what one that never stops goes on sending.
+const LAST_PIECES: usize = 64;
 
 /// How long a sender may take nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
