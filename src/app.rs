@@ -208,7 +208,9 @@ impl Gateway {
             inventory: inventory.clone(),
         };
         let (servers, stop_servers) = (TaskTracker::new(), CancellationToken::new());
-        servers.spawn(switches.watch(inventory.clone(), stop_servers.clone()));
+        let deliveries = scheduler.clone();
+        let poke = move || deliveries.poke_all();
+        servers.spawn(switches.watch(inventory.clone(), poke, stop_servers.clone()));
         serve(&servers, &stop_servers, monitors, commands, glance, control);
         readiness.set(Stage::Ready);
         let sessions = messenger.as_ref().map(|messenger| tracing::field::display(messenger.address()));

@@ -101,7 +101,19 @@ fn a_disabled_gateway_opens_again_when_the_order_ends() {
     assert!(!switches.inbound().lets_through(day(0)));
     let events = switches.look_after(&[(Direction::Inbound, Passing::Off)], day(1));
     assert_eq!(events.changes, [(Direction::Inbound, Passing::On)]);
-    assert!(switches.inbound().lets_through(day(1)));
+    assert!(switches.inbound().lets_through(day(1)) && !events.sends_again());
+}
+
+#[test]
+fn when_an_outbound_order_ends_what_waited_for_it_goes_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let on = Mailslots { inbound: Configured::On, outbound: Configured::On };
+    let switches = Switches::open(folder.path(), &on, Arc::new(Metrics::new()), day(0)).unwrap();
+    let directions = vec![Direction::Outbound];
+    let disable = Order { directions, action: Action::Disable { until: Some(day(1)) }, by: "alice".into() };
+    switches.order(&disable, day(0)).unwrap();
+    assert!(!switches.look_after(&[(Direction::Outbound, Passing::Off)], day(0)).sends_again());
+    assert!(switches.look_after(&[(Direction::Outbound, Passing::Off)], day(1)).sends_again());
 }
 
 #[test]

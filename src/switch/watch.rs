@@ -21,14 +21,33 @@ pub(super) struct Events {
     pub(super) next: Option<Timestamp>,
 }
 
+impl Events {
+    /// Whether messages to displays, which did not pass, do now.
+    pub(super) fn sends_again(&self) -> bool {
+        let is_opened = |(direction, passing): &(Direction, Passing)| {
+            *direction == Direction::Outbound && *passing != Passing::Off
+        };
+        self.changes.iter().any(is_opened)
+    }
+}
+
 impl Switches {
-    /// Announces and tells until `stop`. `inventory` knows who would fall silent.
-    pub async fn watch(self, inventory: Option<Inventory>, stop: CancellationToken) {
+    /// Announces and tells until `stop`. `inventory` knows who would fall silent; `sends_again` is called when outbound
+    /// messages pass again by themselves, so that what waited for it goes at once.
+    pub async fn watch(
+        self,
+        inventory: Option<Inventory>,
+        sends_again: impl Fn() + Send,
+        stop: CancellationToken,
+    ) {
         let mut last = self.passing(Timestamp::now());
         loop {
             let now = Timestamp::now();
             let events = self.look_after(&last, now);
             last = self.passing(now);
+            if events.sends_again() {
+                sends_again();
+            }
             if !events.announcements.is_empty() || !events.changes.is_empty() {
                 let depending = Self::depending(inventory.as_ref(), now).await;
                 tell(&events, &depending, now);
