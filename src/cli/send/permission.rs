@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::super::Global;
 use super::super::exit::Exit;
 use super::super::load::{self, LoadError, Reading};
+use super::super::output;
 use crate::config::settings::Settings;
 use crate::listen::links::Link;
 use crate::policy::mailslot_switch::{Direction, Passing};
@@ -64,11 +65,16 @@ pub(super) fn may_send(targets: &[SocketAddrV4], global: &Global) -> Result<(), 
     if status.iter().any(is_off) { Err(Forbidden::SwitchedOff) } else { Ok(()) }
 }
 
-/// How the switch stands. Who may not read the orders goes by the configuration.
+/// How the switch stands. Who may not read the orders goes by the configuration, and is told so.
 fn look(settings: &Settings) -> Result<Vec<SwitchStatus>, RecordError> {
     let now = Timestamp::now();
     match switch::look(&settings.state_dir, &settings.mailslots, now) {
-        Err(error) if error.is_permission() => Ok(switch::configured(&settings.mailslots, now)),
+        Err(error) if error.is_permission() => {
+            output::note(format_args!(
+                "orders of `mailslotd mailslots` are not known to this user, so the configuration counts: {error}"
+            ));
+            Ok(switch::configured(&settings.mailslots, now))
+        }
         other => other,
     }
 }
