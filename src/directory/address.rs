@@ -30,6 +30,7 @@ impl Address {
 
     /// Every spelling of the domain that a directory of somebody else's may hold: in A-labels, and in U-labels where it
     /// has any.
+    #[cfg(any(feature = "ldap", test))]
     pub(super) fn spellings(&self) -> Vec<String> {
         let mut spellings = vec![self.0.to_string()];
         if let Ok(domain) = DomainName::parse(self.domain()) {
