@@ -92,13 +92,19 @@ pub fn run(args: Args, global: &Global) -> Exit {
         let error = "a session is with one host; leave --via out, and it goes to the mailslot of everybody";
         return refuse(&error, Exit::Usage);
     }
-    super::runtime(send(args, message, network(configured.as_ref()), global))
+    super::runtime(send(args, message, configured.as_ref(), global))
 }
 
-async fn send(args: Args, message: NetSend, mut network: Network, global: &Global) -> Exit {
+async fn send(args: Args, message: NetSend, configured: Option<&Settings>, global: &Global) -> Exit {
     let Args { via, address, wins, to, .. } = args;
+    let mut network = network(configured);
     if !wins.is_empty() {
         network.servers = wins;
+    }
+    // With messages switched off, not even the question for a name leaves this machine, unless the name may be its own.
+    let can_be_own = !address.is_empty() || configured.is_some_and(|settings| is_own(settings, &message));
+    if !can_be_own && let Err(forbidden) = permission::may_send_away(global) {
+        return refuse(&forbidden, forbidden.exit());
     }
     let way = via.into();
     let sender = NetSender::new(network, None);
@@ -107,11 +113,18 @@ async fn send(args: Args, message: NetSend, mut network: Network, global: &Globa
         Err(error) => return refuse(&error, Exit::Unavailable),
     };
     let everywhere: Vec<SocketAddrV4> = targets.all().collect();
-    if let Err(forbidden) = permission::may_send(&everywhere, global) {
+    if can_be_own && let Err(forbidden) = permission::may_send(&everywhere, global) {
         return refuse(&forbidden, forbidden.exit());
     }
     let lengths = Lengths { session: &message, mailslot: &message };
     told::tell(&to, &sender.send(lengths, &targets, way).await, global)
+}
+
+fn is_own(settings: &Settings, message: &NetSend) -> bool {
+    match &settings.netbios.mode {
+        Mode::Observe => false,
+        Mode::Answer(claims) => claims.has(message.destination_name()),
+    }
 }
 
 fn refuse(error: &dyn fmt::Display, exit: Exit) -> Exit {
