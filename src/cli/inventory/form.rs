@@ -1,5 +1,7 @@
 //! Rows as they are printed: columns for people, records for spreadsheets.
 
+use std::borrow::Cow;
+
 use crate::cli::table::aligned;
 
 /// The heading and a line for each row, columns aligned.
@@ -15,11 +17,22 @@ pub(super) fn csv<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) ->
 }
 
 /// A cell that a spreadsheet does not take for a formula, whatever a peer called itself.
+///
+/// Where lists are separated by semicolons, spreadsheets may split a cell at each: what follows one begins a cell too.
 fn csv_cell(text: &str) -> String {
+    let text = text.split(';').map(disarmed).collect::<Vec<_>>().join(";");
+    if text.contains(['"', ',', ';', '\r', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
+}
+
+fn disarmed(part: &str) -> Cow<'_, str> {
     // Those of East Asian code pages as well: some spreadsheets take a full-width sign for the plain one.
-    let begins_a_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']);
-    let text = if begins_a_formula { format!("'{text}") } else { text.to_owned() };
-    if text.contains(['"', ',', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    let begins_a_formula =
+        part.trim_start_matches(' ').starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']);
+    if begins_a_formula { Cow::Owned(format!("'{part}")) } else { Cow::Borrowed(part) }
 }
 
 /// A list with at most `most` of its words, and how many more there are.
@@ -40,5 +53,7 @@ mod tests {
             assert_eq!(csv_cell(formula), format!("'{formula}"));
         }
         assert_eq!(csv_cell("UPS-7"), "UPS-7");
+        assert_eq!(csv_cell("SEMI;=1+1"), "\"SEMI;'=1+1\"");
+        assert_eq!(csv_cell("A; @B; C"), "\"A;' @B; C\"");
     }
 }
