@@ -34,6 +34,7 @@ use crate::listen::backlog::Backlog;
 use crate::listen::datagram::Receiver;
 use crate::listen::intake::{Intake, Left};
 use crate::listen::judge::{Hearing, Judge, Shared};
+use crate::listen::links;
 use crate::listen::messenger::{self, Messenger};
 use crate::listen::name_service::NameService;
 use crate::listen::pickup::{FolderError, Pickup};
@@ -145,6 +146,7 @@ impl Gateway {
         let readiness = Readiness::default();
         let socket = DatagramSocket::bind(settings.datagram)?;
         let datagram = SocketAddr::V4(socket.address());
+        links::tell_absent(&settings.netbios.interfaces);
         let names = NameService::bind(&settings)?;
         let doors = smtp::Sockets::bind(&settings.smtp)?;
         let messenger = messenger::Bound::bind(&settings)?;

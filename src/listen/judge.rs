@@ -165,7 +165,7 @@ impl Judge {
                 source = %arrival.source.ip(),
                 count,
                 "Messages from addresses that are not heard were dropped; if this one is yours, add its network to \
-                 `netbios.allow`."
+                 `netbios.allow`, and the interface it comes by to `netbios.interfaces`."
             );
         }
         self.metrics.notice_withheld(arrival.listener, Withheld::NotAllowed);

@@ -161,10 +161,20 @@ impl Switches {
             let direction = direction.as_str();
             match order.action {
                 Action::Enable { until } => {
-                    tracing::info!(direction, by = order.by, until = ?until, "Mailslot messages were enabled.");
+                    tracing::info!(
+                        direction,
+                        by = order.by,
+                        until = until.map(tracing::field::display),
+                        "Mailslot messages were enabled."
+                    );
                 }
                 Action::Disable { until } => {
-                    tracing::info!(direction, by = order.by, until = ?until, "Mailslot messages were disabled.");
+                    tracing::info!(
+                        direction,
+                        by = order.by,
+                        until = until.map(tracing::field::display),
+                        "Mailslot messages were disabled."
+                    );
                 }
                 Action::Reset => {
                     tracing::info!(

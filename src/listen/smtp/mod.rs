@@ -154,7 +154,11 @@ impl FrontEnd {
         let listeners = Listeners::new(&settings.smtp, &shared)?;
         let (doors, sessions) = (TaskTracker::new(), TaskTracker::new());
         let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
-        open_files::allow(settings.smtp.limits.connections_in_all);
+        if settings.smtp.listeners.is_empty() {
+            open_files::allow_sessions();
+        } else {
+            open_files::allow(settings.smtp.limits.connections_in_all);
+        }
         let mut addresses = Vec::new();
         for (number, socket, address) in sockets.0 {
             let Some(listener) = listeners.all.get(number) else { continue };

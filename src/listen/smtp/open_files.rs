@@ -6,14 +6,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// where that is not enough.
 pub(super) fn allow(connections: usize) {
     let wanted = wanted(connections);
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
-    if soft >= wanted {
-        return;
-    }
-    let limit = wanted.min(hard);
-    let raised = setrlimit(Resource::RLIMIT_NOFILE, limit, hard);
-    let limit = if raised.is_ok() { limit } else { soft };
-    if limit < wanted {
+    if let Some(limit) = raise(wanted).filter(|limit| *limit < wanted) {
         tracing::warn!(
             limit,
             wanted,
@@ -24,6 +17,22 @@ pub(super) fn allow(connections: usize) {
     }
 }
 
+/// The same where no SMTP client can come, for the sessions of `net send`, which are far fewer.
+pub(super) fn allow_sessions() {
+    raise(wanted(SESSIONS));
+}
+
+/// The limit that is in force then, where it can be known.
+fn raise(wanted: u64) -> Option<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    if soft >= wanted {
+        return Some(soft);
+    }
+    let limit = wanted.min(hard);
+    let raised = setrlimit(Resource::RLIMIT_NOFILE, limit, hard);
+    Some(if raised.is_ok() { limit } else { soft })
+}
+
 /// The files open when every client sends a large message at once: its connection, and the spool's file of its content.
 fn wanted(connections: usize) -> u64 {
     u64::try_from(connections).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(OTHERS)
@@ -31,6 +40,9 @@ fn wanted(connections: usize) -> u64 {
 
 /// Files other than clients' connections and content: the spool, deliveries, monitors, directories.
 const OTHERS: u64 = 512;
+
+/// Sessions of TCP 139 at once, and room to spare.
+const SESSIONS: usize = 2048;
 
 #[cfg(test)]
 mod tests {
