@@ -110,9 +110,9 @@ impl Limits {
                 recipients: MAX_RECIPIENTS,
                 rate: submission.rate,
             },
-            // So that fsyncs overlap and share; one message in one attempt, as its copies in a folder are one file.
-            // One that is switched off and is waited for holds up few others.
+            // Messages for one display wait for each other within their attempts: eight for one that is away hold up all.
             DestinationKind::Netbios(displays) => Self { concurrency: 8, recipients: 1, rate: displays.rate },
+            // So that fsyncs overlap and share; one message in one attempt, as its copies in a folder are one file.
             DestinationKind::Maildir(_) => Self { concurrency: 32, recipients: usize::MAX, rate: None },
         }
     }
