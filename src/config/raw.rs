@@ -6,6 +6,8 @@
 
 mod destinations;
 mod netbios;
+#[allow(dead_code, reason = "goes with the first kind of destination that has these")]
+mod queue;
 mod read;
 mod relay;
 mod rules;
@@ -16,6 +18,7 @@ mod words;
 
 pub(super) use destinations::*;
 pub(super) use netbios::*;
+pub(super) use queue::*;
 pub(super) use read::{At, Lost, Many, OneOrMany, Read};
 pub(super) use relay::*;
 pub(super) use rules::*;

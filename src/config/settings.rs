@@ -2,6 +2,7 @@
 
 mod displays;
 mod netbios;
+mod queue;
 mod sender;
 mod smtp;
 
@@ -24,6 +25,7 @@ use crate::wire::oem_text::SenderText;
 pub use crate::wire::smtp::mechanism::Mechanism;
 pub use displays::{Displays, Unconfirmed};
 pub use netbios::{Claims, Interfaces, Mailslots, Mode, Netbios};
+pub use queue::{BrokerTls, EventMode, QueueLimits, Secret};
 pub use sender::{DisplayName, DisplayNameError, Sender};
 pub use smtp::{
     Bounces, CallForward, CallForwardTls, ClientException, Ldap, OnFailure, Pickup, RecipientSource,

@@ -29,6 +29,40 @@ pub(super) struct Destinations {
     pub(super) whole: Completeness,
 }
 
+/// What a destination is, as it was written.
+enum Written {
+    Submission(Box<raw::Submission>),
+    Maildir(raw::Maildir),
+    Netbios(raw::Displays),
+}
+
+impl Written {
+    /// For "is … already".
+    const fn article(&self) -> &'static str {
+        match self {
+            Self::Submission(_) => "a submission destination",
+            Self::Maildir(_) => "a Maildir",
+            Self::Netbios(_) => "a destination of displays",
+        }
+    }
+}
+
+/// What stands there, of which one is allowed.
+fn written(destination: raw::Destination) -> Vec<(Written, Place)> {
+    fn kind<T>(at: Option<At<T>>, kind: impl FnOnce(T) -> Written) -> Option<(Written, Place)> {
+        at.map(|At { value, place }| (kind(value), place))
+    }
+    let raw::Destination { submission, maildir, netbios, .. } = destination;
+    [
+        kind(submission, |submission| Written::Submission(Box::new(submission))),
+        kind(maildir, Written::Maildir),
+        kind(netbios, Written::Netbios),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
 /// The Maildir that is there without being written.
 pub(super) const INBOX: &str = "inbox";
 
@@ -44,34 +78,27 @@ impl Checking<'_> {
         let mut first_submission = None;
         let mut senderless = Vec::new();
         for (name, At { value, place }) in named {
-            let kind = match (value.submission, value.maildir, value.netbios) {
-                (Some(submission), None, None) => {
+            let is_whole = value.lost.is_empty();
+            let mut kinds = written(value);
+            if let [(first, _), (_, second), ..] = &*kinds {
+                let cause = format!("is {} already", first.article());
+                self.problem(Problem::subject(second, cause, "give each destination a name of its own"));
+                continue;
+            }
+            let kind = match kinds.pop().map(|(kind, _)| kind) {
+                Some(Written::Submission(submission)) => {
                     first_submission.get_or_insert_with(|| place.clone());
-                    if submission.value.from.is_none() && !submission.value.lost.has("from") {
+                    if submission.from.is_none() && !submission.lost.has("from") {
                         senderless.push((name.clone(), submission.place.clone()));
                     }
-                    DestinationKind::Submission(Box::new(self.submission(&name, submission.value)))
+                    DestinationKind::Submission(Box::new(self.submission(&name, *submission)))
                 }
-                (None, Some(maildir), None) => {
-                    DestinationKind::Maildir(self.maildir(&name, maildir.value, state_dir))
+                Some(Written::Maildir(maildir)) => {
+                    DestinationKind::Maildir(self.maildir(&name, maildir, state_dir))
                 }
-                (None, None, Some(displays)) => DestinationKind::Netbios(self.displays(displays.value)),
-                (submission, maildir, netbios) if submission.is_some() || maildir.is_some() => {
-                    let cause = match submission {
-                        Some(_) => "is a submission destination already",
-                        None => "is a Maildir already",
-                    };
-                    let second = maildir.map(|maildir| maildir.place).filter(|_| submission.is_some());
-                    let second = second.or(netbios.map(|netbios| netbios.place));
-                    self.problem(Problem::subject(
-                        second.as_ref().unwrap_or(&place),
-                        cause,
-                        "give each destination a name of its own",
-                    ));
-                    continue;
-                }
-                (_, _, _) => {
-                    if value.lost.is_empty() && name.as_str() != INBOX {
+                Some(Written::Netbios(displays)) => DestinationKind::Netbios(self.displays(displays)),
+                None => {
+                    if is_whole && name.as_str() != INBOX {
                         let fix =
                             "add `submission:` with its host, `maildir:` with its path, or `netbios: {}`";
                         self.incomplete(&place, "does not say what it is", fix);

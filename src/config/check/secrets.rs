@@ -39,7 +39,13 @@ impl Checking<'_> {
 
     fn password_of_file(&mut self, owner: &SecretOwner, path: &At<String>) -> Option<Zeroizing<String>> {
         let absolute = self.absolute(path)?;
-        self.secrets.push((owner.clone(), SecretOrigin::File(absolute.clone())));
+        self.secrets.push((owner.clone(), SecretOrigin::File(absolute)));
+        self.secret_of_file(path)
+    }
+
+    /// The one line of a file; `None` offline.
+    pub(super) fn secret_of_file(&mut self, path: &At<String>) -> Option<Zeroizing<String>> {
+        let absolute = self.absolute(path)?;
         let Secrets::Online { file, .. } = self.surroundings.secrets else { return None };
         let shown = absolute.display();
         let secret = match file(&absolute) {
@@ -80,11 +86,20 @@ impl Checking<'_> {
         variable: &At<String>,
     ) -> Option<Zeroizing<String>> {
         self.secrets.push((owner.clone(), SecretOrigin::Variable(variable.value.clone())));
+        self.secret_of_variable(variable, "password_file")
+    }
+
+    /// What an environment variable holds; `None` offline. `file_key` is what would name a file instead.
+    pub(super) fn secret_of_variable(
+        &mut self,
+        variable: &At<String>,
+        file_key: &str,
+    ) -> Option<Zeroizing<String>> {
         let Secrets::Online { variable: read, .. } = self.surroundings.secrets else { return None };
         let password = read(&variable.value).filter(|password| !password.is_empty());
         if password.is_none() {
             let cause = format!("the environment variable {:?} is not set, or empty", variable.value);
-            self.problem(variable.problem(cause, "set it for the service, or use `password_file`"));
+            self.problem(variable.problem(cause, format!("set it for the service, or use `{file_key}`")));
         }
         password
     }

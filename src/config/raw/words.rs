@@ -5,8 +5,8 @@ use super::super::problem::{Place, Problem, Problems};
 use super::read::{Read, quoted, shown};
 use super::scalar::text_value;
 use super::{
-    CallForwardTlsMode, Enabled, GroupField, Keyword, LogFormat, Mechanism, Mode, RequireTls, Required,
-    TlsMode, Unconfirmed,
+    CallForwardTlsMode, Enabled, EventMode, GroupField, Keyword, LogFormat, Mechanism, Mode, RequireTls,
+    Required, TlsMode, Unconfirmed,
 };
 use crate::config::settings::{Bounces, DisplayName, OnFailure};
 use crate::message::id::{DiscardReason, ListenerName, NotAName, RuleName};
@@ -59,6 +59,10 @@ words! {
     Unconfirmed {
         "accept" => Self::Accept,
         "never" => Self::Never,
+    }
+    EventMode {
+        "structured" => Self::Structured,
+        "binary" => Self::Binary,
     }
     TlsMode {
         "starttls" => Self::StartTls,
