@@ -4,6 +4,7 @@
 //! [`transport::Transport`]; what comes back goes to the spool. Delivery is at least once: an attempt whose answer is
 //! lost is repeated with the same Message-ID.
 
+pub mod event;
 mod lane;
 pub mod maildir;
 pub mod net_send;

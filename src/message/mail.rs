@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::id::{ListenerName, QueueId, RuleName};
@@ -14,7 +15,9 @@ use super::recipient::Recipient;
 pub use crate::wire::smtp::dsn::Ret;
 
 /// How urgent a message is against others for the same destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
     /// Before everything else.
@@ -24,6 +27,18 @@ pub enum Priority {
     Normal,
     /// After everything else.
     Bulk,
+}
+
+impl Priority {
+    /// As rules write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Urgent => "urgent",
+            Self::Normal => "normal",
+            Self::Bulk => "bulk",
+        }
+    }
 }
 
 /// What kind of sender a message comes from. Notices go before mail of the same [`Priority`] and own a reserve of the

@@ -1,6 +1,6 @@
 //! What a legacy display shows of a mail: who sent it, its subject, and the beginning of its text.
 
-use mail_parser::{Address, MessageParser};
+use mail_parser::{Address, Message, MessageParser};
 
 /// `From`, `Subject` and the text of the mail that these bytes begin: all of it, or as much as is there. HTML without a
 /// plain alternative is made plain; attachments are left out.
@@ -9,13 +9,26 @@ pub fn mail_text(content: &[u8]) -> String {
     let Some(mail) = MessageParser::default().parse(content) else { return UNREADABLE.to_owned() };
     let from = mail.from().and_then(Address::first);
     let from = from.and_then(|from| from.name().or_else(|| from.address())).unwrap_or_default();
-    let body = mail.body_text(0).unwrap_or_default();
-    let lines = body.lines().map(str::trim_end).skip_while(|line| line.is_empty());
+    let body = body_lines(&mail);
     let head = [("From", from), ("Subject", mail.subject().unwrap_or_default())];
     let head = head.into_iter().filter(|(_, value)| !value.is_empty());
     let head = head.map(|(field, value)| format!("{field}: {}", one_line(value)));
-    let all: Vec<String> = head.chain(lines.map(str::to_owned)).collect();
+    let all: Vec<String> = head.chain(body).collect();
     if all.is_empty() { UNREADABLE.to_owned() } else { all.join("\n") }
+}
+
+/// The text of a mail, without the blanks around it; of HTML without a plain alternative, that made plain. Empty where there
+/// is none.
+#[must_use]
+pub(super) fn body_text(mail: &Message<'_>) -> String {
+    let lines: Vec<String> = body_lines(mail).collect();
+    lines.join("\n")
+}
+
+fn body_lines(mail: &Message<'_>) -> impl Iterator<Item = String> {
+    let body = mail.body_text(0).unwrap_or_default();
+    let lines: Vec<String> = body.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.into_iter().skip_while(String::is_empty)
 }
 
 /// Nothing that a sender writes begins a line of its own.

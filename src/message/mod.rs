@@ -3,6 +3,7 @@
 pub mod compose;
 pub mod downgrade;
 pub mod dsn;
+pub mod event;
 pub mod host;
 pub mod id;
 pub mod intake;

@@ -166,6 +166,14 @@ impl Notice<'_> {
         }
     }
 
+    /// Whether the text alone is no record of what was sent: it lost characters, or there is none, or it was recognised as
+    /// UTF-8 and may be a wrong one. Then the data goes with it.
+    #[must_use]
+    pub fn text_is_in_doubt(&self) -> bool {
+        let recognised = self.encoding.is_recognised() && !self.text.is_ascii();
+        self.encoding.lossy || recognised || self.kind == Kind::Binary
+    }
+
     /// The first line of the text that is not blank, at most 200 characters of it.
     #[must_use]
     pub fn first_line(&self) -> &str {

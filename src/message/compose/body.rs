@@ -9,7 +9,7 @@ use mail_builder::mime::{BodyPart, MimePart};
 use super::line::{LINE_LIMIT, line, lines};
 use super::{Identity, hash_text};
 use crate::message::mail::{Gathered, Spooled};
-use crate::message::notice::{Kind, Listener, Notice};
+use crate::message::notice::{Listener, Notice};
 
 /// What stands where a text is missing.
 pub(super) const NO_TEXT: &str = "(no text)";
@@ -36,12 +36,8 @@ pub(super) fn body<'a>(
     )
 }
 
-/// A text that lost characters, or none at all, is no record of what was sent; one that was recognised as UTF-8 may be
-/// a wrong one.
 fn attaches_data(notice: &Notice<'_>) -> bool {
-    let recognised = notice.encoding.is_recognised() && !notice.text.is_ascii();
-    let in_doubt = notice.encoding.lossy || recognised;
-    !notice.data.is_empty() && (in_doubt || matches!(notice.kind, Kind::Binary))
+    !notice.data.is_empty() && notice.text_is_in_doubt()
 }
 
 fn text(message: &Spooled, gathered: &Gathered, identity: &Identity) -> String {
