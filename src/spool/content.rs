@@ -11,9 +11,10 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use super::error::SpoolError;
+use super::files;
 use super::gate::UnderWay;
+use super::local::Unverified;
 use super::rows::{hex, length_u64};
-use super::{Unverified, files};
 use crate::message::mail::Content;
 
 /// Content being written. Keep it until [`super::Spool::accept`] has returned: a draft dropped before leaves nothing,

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::job::Kind;
-use super::{Purpose, Spool, SpoolError, now, queries};
+use super::local::{Local, Purpose, now};
+use super::{SpoolError, queries};
 use crate::message::id::{DestinationName, QueueId, RuleName};
 use crate::message::mail::{Class, Priority, Spooled};
 use crate::message::recipient::{Recipient, RecipientDsn, RecipientNumber};
@@ -133,108 +134,72 @@ pub struct Figures {
     pub copies: Vec<(DestinationName, SpoolState, u64)>,
 }
 
-/// For the operator. Each action is durable when it returns; counts are of copies.
-impl Spool {
-    /// The copies that match, in order of acceptance.
-    ///
-    /// # Errors
-    /// [`SpoolError::Io`] when the database cannot be read; [`SpoolError::Closed`].
-    pub async fn list(&self, filter: Filter) -> Result<Vec<Copy>, SpoolError> {
+/// For the operator.
+impl Local {
+    /// See [`super::Spool::list`].
+    pub(super) async fn list(&self, filter: Filter) -> Result<Vec<Copy>, SpoolError> {
         self.ask(move |connection| queries::list(connection, &filter)).await
     }
 
-    /// One message with its copies; `None` when it is not there (any more).
-    ///
-    /// # Errors
-    /// As [`Self::list`].
-    pub async fn show(&self, id: QueueId) -> Result<Option<Shown>, SpoolError> {
+    /// See [`super::Spool::show`].
+    pub(super) async fn show(&self, id: QueueId) -> Result<Option<Shown>, SpoolError> {
         self.ask(move |connection| queries::show(connection, id)).await
     }
 
-    /// Makes copies due now: those that wait for a further attempt, and those that failed, whose attempts and time
-    /// begin anew. `One` also takes a corrupt message up again (after its file was restored); [`Which::All`] does not.
-    /// Held copies stay held, standby copies stay standby. How many became due.
-    ///
-    /// # Errors
-    /// As [`Self::record`].
-    pub async fn retry(&self, which: Which) -> Result<u64, SpoolError> {
+    /// See [`super::Spool::retry`].
+    pub(super) async fn retry(&self, which: Which) -> Result<u64, SpoolError> {
         let now = now();
         self.change(Kind::Settle, move |transaction| transaction.retry(which, now)).await
     }
 
-    /// Keeps a message's queued copies back until [`Self::release`]. They do not expire meanwhile.
-    ///
-    /// # Errors
-    /// As [`Self::record`].
-    pub async fn hold(&self, id: QueueId) -> Result<u64, SpoolError> {
+    /// See [`super::Spool::hold`].
+    pub(super) async fn hold(&self, id: QueueId) -> Result<u64, SpoolError> {
         self.change(Kind::Settle, move |transaction| transaction.hold(id)).await
     }
 
-    /// Lets held copies go at the time they had. A message whose time ran out meanwhile gets its whole time again.
-    ///
-    /// # Errors
-    /// As [`Self::record`].
-    pub async fn release(&self, id: QueueId) -> Result<u64, SpoolError> {
+    /// See [`super::Spool::release`].
+    pub(super) async fn release(&self, id: QueueId) -> Result<u64, SpoolError> {
         let now = now();
         self.change(Kind::Settle, move |transaction| transaction.release(id, now)).await
     }
 
-    /// Removes a message, whatever its state, with all its copies.
-    ///
-    /// # Errors
-    /// As [`Self::record`].
-    pub async fn delete(&self, id: QueueId) -> Result<u64, SpoolError> {
+    /// See [`super::Spool::delete`].
+    pub(super) async fn delete(&self, id: QueueId) -> Result<u64, SpoolError> {
         self.change(Kind::Settle, move |transaction| transaction.remove(id)).await
     }
 
-    /// Stops a destination: nothing is due for it until [`Self::resume`], over restarts too. Time still runs out. A
-    /// second pause changes nothing. Whether it was running before is in the answer: `None` then, else who paused it.
-    ///
-    /// # Errors
-    /// As [`Self::record`].
-    pub async fn pause(&self, destination: DestinationName, by: String) -> Result<Option<Pause>, SpoolError> {
+    /// See [`super::Spool::pause`].
+    pub(super) async fn pause(
+        &self,
+        destination: DestinationName,
+        by: String,
+    ) -> Result<Option<Pause>, SpoolError> {
         let now = now();
         self.change(Kind::Settle, move |transaction| transaction.pause(&destination, &by, now)).await
     }
 
-    /// Starts a destination again. Who had paused it, `None` where nobody had.
-    ///
-    /// # Errors
-    /// As [`Self::record`].
-    pub async fn resume(&self, destination: DestinationName) -> Result<Option<Pause>, SpoolError> {
+    /// See [`super::Spool::resume`].
+    pub(super) async fn resume(&self, destination: DestinationName) -> Result<Option<Pause>, SpoolError> {
         self.change(Kind::Settle, move |transaction| transaction.resume(&destination)).await
     }
 
-    /// All paused destinations, by name.
-    ///
-    /// # Errors
-    /// As [`Self::list`].
-    pub async fn paused(&self) -> Result<Vec<Pause>, SpoolError> {
+    /// See [`super::Spool::paused`].
+    pub(super) async fn paused(&self) -> Result<Vec<Pause>, SpoolError> {
         self.ask(queries::pauses).await
     }
 
-    /// Each destination that has queued copies, and how many; by name.
-    ///
-    /// # Errors
-    /// As [`Self::list`].
-    pub async fn waiting(&self) -> Result<Vec<(DestinationName, i64)>, SpoolError> {
+    /// See [`super::Spool::waiting`].
+    pub(super) async fn waiting(&self) -> Result<Vec<(DestinationName, i64)>, SpoolError> {
         self.ask(queries::waiting).await
     }
 
-    /// How much there is. Takes as long with a million messages as with ten.
-    ///
-    /// # Errors
-    /// As [`Self::list`].
-    pub async fn figures(&self) -> Result<Figures, SpoolError> {
+    /// See [`super::Spool::figures`].
+    pub(super) async fn figures(&self) -> Result<Figures, SpoolError> {
         self.ask(queries::figures).await
     }
 
-    /// A message with its undelivered recipients, to be composed into a file; it stays in the spool. `None` when it is
-    /// not there.
-    ///
-    /// # Errors
-    /// As [`Self::load`].
-    pub async fn export(&self, id: QueueId) -> Result<Option<Exported>, SpoolError> {
+    /// See [`super::Spool::export`].
+    pub(super) async fn export(&self, id: QueueId) -> Result<Option<Exported>, SpoolError> {
         let Some(message) = self.read(id, Purpose::Export).await? else { return Ok(None) };
         let recipients = self.ask(move |connection| queries::recipients(connection, id)).await?;
         Ok(Some(Exported { message, recipients }))

@@ -13,11 +13,15 @@ mod threads;
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use super::job::Kind;
+use super::local::now;
+use super::transaction::Transaction;
 use super::*;
-use crate::message::mail::{Gathered, Group, Priority, Submitted};
+use crate::message::mail::{Body, Content, Gathered, Group, Priority, Submitted};
 use crate::message::notice::{Arrival, Encoding, Kind as NoticeKind, Listener, Name, Notice};
 use crate::message::recipient::{EnhancedStatus, Recipient, Standby};
 use crate::wire::netbios_name::NameType;
@@ -50,6 +54,11 @@ impl Bench {
         let metrics = Arc::new(Metrics::new());
         let spool = Spool::open(&folder.path().join("spool"), limits, EXPIRE, Arc::clone(&metrics)).unwrap();
         Self { folder, metrics, spool }
+    }
+
+    fn local(&self) -> &Local {
+        let Store::Local(local) = &self.spool.0;
+        local
     }
 
     fn dir(&self) -> PathBuf {

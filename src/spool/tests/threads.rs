@@ -12,7 +12,7 @@ async fn broke(spool: &Spool) {
 async fn a_panic_of_the_writer_is_counted_said_and_nothing_is_accepted_any_more() {
     let bench = Bench::new();
     let panics = |_: &mut Transaction<'_>| -> rusqlite::Result<()> { panic!("a defect") };
-    let answer = bench.spool.change(Kind::Settle, panics).await;
+    let answer = bench.local().change(Kind::Settle, panics).await;
     assert!(matches!(answer, Err(SpoolError::Closed)), "{answer:?}");
     broke(&bench.spool).await;
     assert_eq!(bench.metric("mailslotd_panics_total").as_deref(), Some("1"));
@@ -23,7 +23,7 @@ async fn a_panic_of_the_writer_is_counted_said_and_nothing_is_accepted_any_more(
 #[tokio::test]
 async fn a_panic_of_the_reader_is_counted_and_said_while_the_writer_lives() {
     let bench = Bench::new();
-    let answer = bench.spool.ask(|_| -> rusqlite::Result<()> { panic!("a defect") }).await;
+    let answer = bench.local().ask(|_| -> rusqlite::Result<()> { panic!("a defect") }).await;
     assert!(matches!(answer, Err(SpoolError::Closed)), "{answer:?}");
     broke(&bench.spool).await;
     assert_eq!(bench.metric("mailslotd_panics_total").as_deref(), Some("1"));
