@@ -1,6 +1,7 @@
 //! What the configuration means: only valid values, every default filled in.
 
 mod displays;
+mod nats;
 mod netbios;
 mod queue;
 mod sender;
@@ -24,6 +25,10 @@ pub use crate::policy::route::{FolderName, Route, RouteDomain, RouteTo};
 use crate::wire::oem_text::SenderText;
 pub use crate::wire::smtp::mechanism::Mechanism;
 pub use displays::{Displays, Unconfirmed};
+pub use nats::{
+    Discard, Nats, NatsAuth, NatsCluster, NatsServer, StreamName, StreamPlan, check_subject,
+    check_subject_filter,
+};
 pub use netbios::{Claims, Interfaces, Mailslots, Mode, Netbios};
 pub use queue::{BrokerTls, EventMode, QueueLimits, Secret};
 pub use sender::{DisplayName, DisplayNameError, Sender};

@@ -4,6 +4,8 @@
 
 pub mod connect;
 pub mod link;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod question;
 pub mod stream;
 pub mod tls;

@@ -88,6 +88,17 @@ pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsSet
     config(ca_file, None)
 }
 
+/// As [`connector_with`], for what makes its connections itself.
+///
+/// # Errors
+/// [`TlsSetupError`], each a sentence for the operator.
+pub fn client_config_with(
+    ca_file: Option<&Path>,
+    client: Option<(&Path, &Path)>,
+) -> Result<Arc<ClientConfig>, TlsSetupError> {
+    config(ca_file, client)
+}
+
 fn config(
     ca_file: Option<&Path>,
     client: Option<(&Path, &Path)>,

@@ -48,11 +48,12 @@ impl Verbosity {
         }
     }
 
+    /// The clients of brokers tell of each attempt that fails; lanes say once what comes of it.
     const fn directives(self) -> &'static str {
         match self {
-            Self::Quiet => "warn",
-            Self::Normal => "warn,mailslotd=info",
-            Self::Verbose => "warn,mailslotd=debug",
+            Self::Quiet => "warn,async_nats=off",
+            Self::Normal => "warn,mailslotd=info,async_nats=off",
+            Self::Verbose => "warn,mailslotd=debug,async_nats=off",
             Self::Everything => "trace",
         }
     }

@@ -11,6 +11,7 @@ pub(crate) mod mail_programs;
 pub(crate) mod messngr;
 pub(crate) mod name_programs;
 pub(crate) mod namespace;
+pub(crate) mod nats_server;
 pub(crate) mod net_send;
 pub(crate) mod postfix;
 pub(crate) mod python;
