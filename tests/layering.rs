@@ -377,7 +377,7 @@ const LAYERS: &[(&str, &[&str], World)] = &[
     // Its announcements name the hosts that would fall silent.
     ("switch", &["message", "policy", "config", "inventory", "telemetry"], Touched),
     // Connections to other hosts, whatever is said over them, and by which interfaces.
-    ("net", &["config"], Touched),
+    ("net", &["wire", "policy", "config"], Touched),
     // Sources come from the settings, and a next hop is asked in its own language.
     ("directory", &["wire", "message", "policy", "session", "config", "telemetry", "net"], Touched),
     (

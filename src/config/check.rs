@@ -283,6 +283,7 @@ impl Checking<'_> {
             spool: self.spool(file.spool),
             operator: operator.policy,
             log: file.log.and_then(|log| log.value.format).map(|format| format.value).unwrap_or_default(),
+            outbound_proxy: None,
             smtp,
         }
     }

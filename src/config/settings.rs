@@ -3,6 +3,7 @@
 mod displays;
 mod nats;
 mod netbios;
+mod outbound_proxy;
 mod queue;
 mod sender;
 mod smtp;
@@ -30,6 +31,7 @@ pub use nats::{
     check_subject_filter,
 };
 pub use netbios::{Claims, Interfaces, Mailslots, Mode, Netbios};
+pub use outbound_proxy::{OutboundProxy, ProxyException, ProxyLogin};
 pub use queue::{BrokerTls, EventMode, QueueLimits, Secret};
 pub use sender::{DisplayName, DisplayNameError, Sender};
 pub use smtp::{
@@ -74,6 +76,8 @@ pub struct Settings {
     pub operator: OperatorPolicy,
     /// How the log looks.
     pub log: Log,
+    /// Through what HTTP goes out: tokens, Graph, webhooks.
+    pub outbound_proxy: Option<OutboundProxy>,
     /// Mail from devices, applications and the Internet; without listeners and pickup nothing of it runs.
     pub smtp: SmtpFrontEnd,
 }

@@ -22,14 +22,30 @@ pub enum ConnectFault {
 /// A connection to whichever address of `host` answers first. Each has a little start over the next; IPv6 and IPv4
 /// take turns.
 pub async fn connect(host: &str, port: u16, within: Duration) -> Result<TcpStream, ConnectFault> {
-    timeout(within, race(host, port)).await.unwrap_or(Err(ConnectFault::TimedOut))
+    timeout(within, resolve_and_race(host, port)).await.unwrap_or(Err(ConnectFault::TimedOut))
 }
 
-async fn race(host: &str, port: u16) -> Result<TcpStream, ConnectFault> {
-    let found: Vec<SocketAddr> = lookup_host((host, port)).await.map_err(ConnectFault::Resolve)?.collect();
+async fn resolve_and_race(host: &str, port: u16) -> Result<TcpStream, ConnectFault> {
+    race(resolve(host, port).await?).await
+}
+
+/// The addresses of `host`, as the system knows them. Takes as long as the resolver does: wrap it in a time limit.
+///
+/// # Errors
+/// [`ConnectFault::Resolve`].
+pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectFault> {
+    Ok(lookup_host((host, port)).await.map_err(ConnectFault::Resolve)?.collect())
+}
+
+/// A connection to whichever of these addresses answers first, as [`connect`]. Takes as long as the network does: wrap
+/// it in a time limit.
+///
+/// # Errors
+/// [`ConnectFault`].
+pub async fn race(addresses: Vec<SocketAddr>) -> Result<TcpStream, ConnectFault> {
     let mut attempts = JoinSet::new();
     let mut head_start = Duration::ZERO;
-    for address in take_turns(found) {
+    for address in take_turns(addresses) {
         attempts.spawn(async move {
             sleep(head_start).await;
             TcpStream::connect(address).await.map_err(|error| (address, error))

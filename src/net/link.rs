@@ -8,6 +8,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
 
 use crate::config::settings::Interfaces;
+use crate::policy::reach;
 
 /// An interface that is up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,21 +113,8 @@ impl LinkKind {
     }
 }
 
-/// Whether an address is of the Internet, and of none of the blocks set apart for other uses (RFC 6890).
 fn is_public(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let shared = a == 100 && (64..128).contains(&b);
-    let benchmarking = a == 198 && (18..20).contains(&b);
-    let protocol_assignments = (a, b, c) == (192, 0, 0);
-    !(address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_documentation()
-        || shared
-        || benchmarking
-        || protocol_assignments
-        || a == 0
-        || a >= 224)
+    reach::special(address.into()).is_none()
 }
 
 #[cfg(test)]

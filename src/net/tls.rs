@@ -1,13 +1,20 @@
 //! TLS towards next hops: which roots are trusted, and why a handshake failed.
 
+mod naming;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
-use rustls_platform_verifier::BuilderVerifierExt as _;
+use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
+
+use naming::{Distrusted, NamesIssuer};
 
 /// Why no TLS connection can be made at all.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +84,7 @@ pub fn connector_with(
     ca_file: Option<&Path>,
     client: Option<(&Path, &Path)>,
 ) -> Result<TlsConnector, TlsSetupError> {
-    Ok(config(ca_file, client)?.into())
+    Ok(client_config_with(ca_file, client)?.into())
 }
 
 /// As [`connector`], for what makes its connections itself.
@@ -85,7 +92,7 @@ pub fn connector_with(
 /// # Errors
 /// [`TlsSetupError`], each a sentence for the operator.
 pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsSetupError> {
-    config(ca_file, None)
+    client_config_with(ca_file, None)
 }
 
 /// As [`connector_with`], for what makes its connections itself.
@@ -96,21 +103,13 @@ pub fn client_config_with(
     ca_file: Option<&Path>,
     client: Option<(&Path, &Path)>,
 ) -> Result<Arc<ClientConfig>, TlsSetupError> {
-    config(ca_file, client)
-}
-
-fn config(
-    ca_file: Option<&Path>,
-    client: Option<(&Path, &Path)>,
-) -> Result<Arc<ClientConfig>, TlsSetupError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = NamesIssuer(verifier(ca_file, &provider)?);
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(TlsSetupError::Versions)?;
-    let builder = match ca_file {
-        Some(path) => builder.with_root_certificates(roots(path)?),
-        None => builder.with_platform_verifier().map_err(TlsSetupError::System)?,
-    };
+        .map_err(TlsSetupError::Versions)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
     let config = match client {
         None => builder.with_no_client_auth(),
         Some((certificate, key_file)) => {
@@ -122,6 +121,22 @@ fn config(
         }
     };
     Ok(Arc::new(config))
+}
+
+/// Checks against the authorities of the file, or else the system's.
+fn verifier(
+    ca_file: Option<&Path>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, TlsSetupError> {
+    let provider = Arc::clone(provider);
+    match ca_file {
+        Some(path) => {
+            let verifier =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots(path)?), provider).build();
+            Ok(verifier.map_err(|_| TlsSetupError::NoCertificate { path: path.to_owned() })?)
+        }
+        None => Ok(Arc::new(Verifier::new(provider).map_err(TlsSetupError::System)?)),
+    }
 }
 
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsSetupError> {
@@ -186,10 +201,7 @@ impl HandshakeFault {
     fn certificate(fault: &CertificateError) -> Self {
         const RENEW: &str = "renew it on that server, and check the clocks of both hosts";
         let (cause, fix) = match fault {
-            CertificateError::UnknownIssuer => (
-                "its certificate is from an authority that is not trusted here".to_owned(),
-                "put that authority's certificate into a PEM file and name it in tls.ca_file",
-            ),
+            CertificateError::UnknownIssuer => (format!("{UNTRUSTED} here"), NAME_IT),
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 ("its certificate has expired".to_owned(), RENEW)
             }
@@ -203,6 +215,10 @@ impl HandshakeFault {
                 (format!("its certificate is for {}", names(presented)), OTHER_NAME)
             }
             CertificateError::Revoked => ("its certificate was revoked".to_owned(), RENEW),
+            CertificateError::Other(other) if other.0.is::<Distrusted>() => {
+                let issuer = other.0.downcast_ref().map_or("?", |Distrusted { issuer }| issuer);
+                (format!("{UNTRUSTED} here ({issuer})"), NAME_IT)
+            }
             // The verifier has no code of its own for what `openssl req -x509` makes unless told otherwise.
             CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => (
                 "its certificate is that of an authority, not of a server".to_owned(),
@@ -224,6 +240,8 @@ fn names(presented: &[String]) -> String {
     if shown.is_empty() { "no name at all".to_owned() } else { shown.join(", ") }
 }
 
+const UNTRUSTED: &str = "its certificate is from an authority that is not trusted";
+const NAME_IT: &str = "put that authority's certificate into a PEM file and name it in tls.ca_file";
 const OTHER_NAME: &str = "write one of those names as `host`, or correct the certificate";
 
 #[cfg(test)]
@@ -243,6 +261,8 @@ mod tests {
     fn authority(dir: &Path, name: &str) -> (PathBuf, PathBuf, PathBuf) {
         let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let own_name = dir.file_name().unwrap().to_str().unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, own_name);
         let authority =
             rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap();
         let key = rcgen::KeyPair::generate().unwrap();
@@ -281,6 +301,31 @@ mod tests {
             );
             assert_eq!(served.is_ok(), accepted, "{client:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_authority_that_is_not_trusted_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ca, _, _) = authority(dir.path(), "localhost");
+        let other = dir.path().join("other");
+        std::fs::create_dir(&other).unwrap();
+        let (_, own, key_file) = authority(&other, "localhost");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain(&own).unwrap(), key(&key_file).unwrap())
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+        let connector = connector(Some(&ca)).unwrap();
+        let (ours, theirs) = tokio::io::duplex(16 * 1024);
+        let (connected, _) =
+            tokio::join!(connector.connect("localhost".try_into().unwrap(), ours), acceptor.accept(theirs));
+        let HandshakeFault::Certificate { cause, .. } = HandshakeFault::of(connected.unwrap_err()) else {
+            panic!("not a certificate fault")
+        };
+        assert_eq!(cause, "its certificate is from an authority that is not trusted here (CN=other)");
     }
 
     #[test]

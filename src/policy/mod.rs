@@ -28,6 +28,7 @@ pub mod nat64;
 pub mod operator;
 pub mod own_datagrams;
 pub mod rate;
+pub mod reach;
 pub mod relay;
 pub mod remembered;
 pub mod retry;
