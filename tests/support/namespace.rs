@@ -2,11 +2,15 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use super::{Missing, has_program};
 
@@ -24,7 +28,7 @@ pub(crate) struct Host {
     pub(crate) address: String,
 }
 
-/// A process of a test; killed, by its own id, when dropped.
+/// A process of a test and those it forked, in a group of their own; killed, by the group's id, when dropped.
 pub(crate) struct Running {
     child: Child,
     log: PathBuf,
@@ -130,7 +134,8 @@ impl Host {
     pub(crate) fn start(&self, program: &str, arguments: &[&str], log: PathBuf) -> Running {
         let file = File::create(&log).unwrap();
         let mut command = self.command("setpriv");
-        command.args(["--pdeathsig", "KILL", program]).args(arguments);
+        // What it forks, such as nmbd's child for DNS, outlives its parent; the group leads to it all the same.
+        command.args(["--pdeathsig", "KILL", program]).args(arguments).process_group(0);
         let child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
         Running { child, log }
     }
@@ -161,19 +166,22 @@ impl Running {
 
     /// SIGTERM.
     pub(crate) fn terminate(&self) {
-        let pid = nix::unistd::Pid::from_raw(self.child.id().try_into().unwrap());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        nix::sys::signal::kill(self.pid(), Signal::SIGTERM).unwrap();
     }
 
     /// Waits until it ends by itself.
     pub(crate) fn ended(&mut self, within: Duration) -> ExitStatus {
         wait_for(within, "the process ends", || self.child.try_wait().unwrap())
     }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().unwrap())
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.child.kill().ok();
+        killpg(self.pid(), Signal::SIGKILL).ok();
         self.child.wait().ok();
     }
 }
