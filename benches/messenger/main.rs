@@ -10,6 +10,8 @@
 #![expect(clippy::disallowed_macros, reason = "its answer is what it prints")]
 
 mod gateway;
+#[path = "../../tests/support/samba_folder.rs"]
+mod samba_folder;
 #[path = "../../tests/support/session_sender.rs"]
 mod session_sender;
 #[path = "../../tests/support/smbd.rs"]

@@ -17,6 +17,7 @@ pub(crate) mod postfix;
 pub(crate) mod python;
 pub(crate) mod recipients;
 pub(crate) mod samba;
+pub(crate) mod samba_folder;
 pub(crate) mod session_sender;
 pub(crate) mod slapd;
 pub(crate) mod smbd;

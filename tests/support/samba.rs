@@ -1,17 +1,14 @@
 //! A private nmbd on a host of a [`Lan`](super::namespace::Lan): its own configuration and folders, nothing of the
 //! system's.
 
-use std::fs;
-
-use tempfile::TempDir;
-
 use super::namespace::{Host, Running};
+use super::samba_folder::SambaFolder;
 use super::{Missing, has_program};
 
 /// nmbd, and the folder it lives in.
 pub(crate) struct Nmbd {
     process: Running,
-    folder: TempDir,
+    folder: SambaFolder,
 }
 
 impl Nmbd {
@@ -25,38 +22,18 @@ impl Nmbd {
         if !has_program("nmbd") {
             return Err(Missing("nmbd is missing: apt-get install samba".to_owned()));
         }
-        let folder = tempfile::Builder::new().prefix("nmbd").tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        let mut configuration = format!(
-            "[global]\n\
-             netbios name = {netbios_name}\n\
-             workgroup = NBLAB\n\
+        let folder = SambaFolder::new(&format!(
+            "netbios name = {netbios_name}\n\
              server string = a host of the lab\n\
              server role = standalone server\n\
              interfaces = eth0\n\
              local master = no\n\
              lm announce = yes\n\
              lm interval = 5\n\
-             load printers = no\n\
-             disable spoolss = yes\n"
-        );
-        for (key, name) in [
-            ("private dir", "private"),
-            ("lock directory", "lock"),
-            ("state directory", "state"),
-            ("cache directory", "cache"),
-            ("pid directory", "pid"),
-            ("ncalrpc dir", "ncalrpc"),
-            ("nmbd:socket dir", "nmbd"),
-        ] {
-            fs::create_dir(path(name)).unwrap();
-            configuration.push_str(&format!("{key} = {}\n", path(name)));
-        }
-        configuration.push_str(&format!("log file = {}\n", path("log")));
-        configuration.push_str(settings);
-        fs::write(path("smb.conf"), configuration).unwrap();
-        let arguments = ["-F", "--no-process-group", "-s", &path("smb.conf")];
-        let process = host.start("nmbd", &arguments, folder.path().join("output"));
+             {settings}"
+        ));
+        let arguments = ["-F", "--no-process-group", "-s", &folder.configuration()];
+        let process = host.start("nmbd", &arguments, folder.path("output").into());
         Ok(Self { process, folder })
     }
 
@@ -67,6 +44,6 @@ impl Nmbd {
 
     /// Its own log so far.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+        self.folder.log()
     }
 }
