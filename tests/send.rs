@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use support::display::Display;
 use support::lan_gateway::{Gateway, PROGRAM};
-use support::namespace::{Host, Lan, wait_for};
+use support::namespace::{Host, Lan, output, wait_for};
 use support::require;
 use support::samba::Nmbd;
 
@@ -115,6 +115,34 @@ fn a_legacy_message_goes_on_to_a_legacy_display_which_confirms_it() {
         (gateway.sum(delivered) == 1).then_some(())
     });
     assert_eq!(display.messages().len(), 1);
+}
+
+#[test]
+fn messages_to_a_display_that_is_away_hold_up_none_to_one_that_is_there() {
+    let lan = require!(Lan::new(3));
+    let display = require!(Display::start(&lan.host(1), "NBPEER"));
+    send_until_confirmed(&lan.host(2), &["--via", "session", "NBPEER", "is it there?"]);
+    let rules = "destinations: { displays: { netbios: {} } }\n\
+                 rules:\n\
+                 - { name: doors, match: { originator: DOOR }, deliver: [{ via: displays, to: NBPEER }] }\n\
+                 - { name: alarms, match: { originator: UPS7 }, deliver: [{ via: displays, to: PC09 }] }\n\
+                 - { name: rest, match: any, discard: chatter }\n";
+    let gateway = Gateway::start_with(lan.host(0), &format!("{ANSWERS}{rules}"));
+    gateway.wait_until_claimed(4);
+    let told = |arguments: &[&str]| output(&mut gateway.command(arguments)).unwrap();
+    told(&["queue", "pause", "displays"]);
+    let alarm =
+        |from, text: &str| output(&mut gateway.command(&["send", "--from", from, "ALERTS", text])).unwrap();
+    for number in 0..20 {
+        alarm("UPS7", &format!("on battery {number}"));
+    }
+    alarm("DOOR", "open");
+    told(&["queue", "resume", "displays"]);
+    // Each question for a name that nobody has takes most of a second, and there would be twenty before it.
+    wait_for(Duration::from_secs(6), "the display shows what is for it", || {
+        display.messages().into_iter().find(|text| text.starts_with("DOOR: open"))
+    });
+    assert!(gateway.said().contains("PC09 was away a moment ago"), "{}", gateway.said());
 }
 
 #[test]

@@ -2,16 +2,19 @@
 //!
 //! A message is delivered when a display confirms it in a session. Where the configuration accepts that nobody does, it
 //! goes to the mailslot where there is no session. Text is cut to a limit, one message at a time goes to each receiver,
-//! and nothing goes in a circle: see [`crate::policy::display_loop`].
-#![expect(clippy::disallowed_methods, reason = "the switch is asked as it stands now")]
+//! a receiver that is away holds up no other, and nothing goes in a circle: see [`crate::policy::display_loop`].
+#![expect(clippy::disallowed_methods, reason = "the switch, and who is away, are asked as they stand now")]
 
+mod away;
 mod text;
 mod turns;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::sync::OwnedMutexGuard;
 
 use super::net_send::{Lengths, NetSender, Network, NoSession, NotSent, Sent, Targets, Traces, Way};
 use super::outcome::{Attempt, Handoff, Health, Outcome, Report};
@@ -26,10 +29,11 @@ use crate::policy::own_datagrams::OwnDatagrams;
 use crate::session::netbios_client::Outcome as Ended;
 use crate::switch::Passage;
 use crate::telemetry::metrics::Metrics;
-use crate::wire::netbios_name::Scope;
+use crate::wire::netbios_name::{NetbiosName, Scope};
 use crate::wire::oem_text::CodePage;
 use crate::wire::smtp::path::Mailbox;
 use crate::wire::smtp::status::EnhancedStatus;
+use away::{Away, Presence};
 use turns::Turns;
 
 /// Legacy displays. Clones share the turns of their receivers.
@@ -58,6 +62,7 @@ struct Shared {
     mark: String,
     outbound: Arc<Passage>,
     turns: Turns,
+    away: Away,
 }
 
 impl Netbios {
@@ -96,6 +101,7 @@ impl Netbios {
             claims,
             outbound: Arc::clone(&legacy.outbound),
             turns: Turns::new(),
+            away: Away::new(settings.retry),
         }))
     }
 
@@ -139,12 +145,38 @@ impl Shared {
             Unconfirmed::Never if matches!(to, Addressee::Name(_)) => Way::Session,
             Unconfirmed::Never => return Err(failed((5, 3, 3), NOT_CONFIRMED)),
         };
-        let _turn = self.turns.take(&to).await;
-        let targets = self.sender.locate(&to, long.destination_name(), way, &[]).await;
+        let name = long.destination_name();
+        let _turn = self.turn(&to, name).await?;
+        let targets = self.sender.locate(&to, name, way, &[]).await;
         let targets = targets.map_err(|error| delayed((4, 3, 0), error))?;
         journey(message, &targets)?;
         let lengths = Lengths { session: &long, mailslot: &short };
-        Ok(outcome(&to, self.sender.send(lengths, &targets, way).await))
+        let outcome = outcome(&to, self.sender.send(lengths, &targets, way).await);
+        match &outcome {
+            Outcome::Delayed { status, .. } if *status == NO_ANSWER => {
+                self.away.was_away(name, Instant::now());
+            }
+            Outcome::Delayed { .. } | Outcome::Delivered { .. } | Outcome::Failed { .. } => {
+                self.away.was_there(name);
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// The turn of a receiver. One that was away lately is waited for by nobody: whoever waits keeps a place among the
+    /// attempts that messages to others need.
+    async fn turn(&self, to: &Addressee, name: NetbiosName) -> Result<OwnedMutexGuard<()>, Outcome> {
+        let turn = match self.away.presence(name, Instant::now()) {
+            Presence::Unknown => Some(self.turns.take(to).await),
+            Presence::Doubtful => self.turns.take_now(to),
+            Presence::Away(_) => None,
+        };
+        match (turn, self.away.presence(name, Instant::now())) {
+            (Some(turn), Presence::Unknown | Presence::Doubtful) => Ok(turn),
+            // Another message has found out in the meantime, or is about to.
+            (_, Presence::Away(rest)) => Err(still_away(to, rest)),
+            (None, Presence::Unknown | Presence::Doubtful) => Err(still_away(to, self.away.rest())),
+        }
     }
 
     fn message(&self, to: &Addressee, text: &str, limit: usize) -> Result<NetSend, Outcome> {
@@ -206,7 +238,9 @@ fn not_sent(not: &NotSent) -> Outcome {
     let status = match not {
         NotSent::NoSession { obstacle: NoSession::Several, .. } => return failed((5, 3, 3), not),
         NotSent::NoSession { obstacle, .. } => match obstacle {
-            NoSession::Nobody { .. } | NoSession::Unreachable { .. } | NoSession::Several => (4, 4, 1),
+            NoSession::Nobody { .. } | NoSession::Unreachable { .. } | NoSession::Several => {
+                return Outcome::Delayed { status: NO_ANSWER, text: not.to_string(), retry_after: None };
+            }
             NoSession::Ended { outcome, .. } => match outcome {
                 Ended::Refused(_) | Ended::SessionRefused(_) => (4, 3, 2),
                 Ended::NotAReceiver(_) | Ended::HungUpOnWhole | Ended::Retargeted(_) => (4, 3, 5),
@@ -218,6 +252,12 @@ fn not_sent(not: &NotSent) -> Outcome {
         NotSent::System(_) => (4, 3, 0),
     };
     delayed(status, not)
+}
+
+/// Not tried, as the display did not answer a moment ago.
+fn still_away(to: &Addressee, rest: Duration) -> Outcome {
+    let text = format!("{to} was away a moment ago; messages to others do not wait for it");
+    Outcome::Delayed { status: NO_ANSWER, text, retry_after: Some(rest) }
 }
 
 fn circle(circle: Circle) -> Outcome {
@@ -239,6 +279,9 @@ fn failed(status: (u8, u16, u16), text: impl ToString) -> Outcome {
     let (class, subject, detail) = status;
     Outcome::Failed { status: EnhancedStatus::new(class, subject, detail), text: text.to_string() }
 }
+
+/// RFC 3463 §3.5: no answer from host.
+const NO_ANSWER: EnhancedStatus = EnhancedStatus::new(4, 4, 1);
 
 const NOT_CONFIRMED: &str = "nobody confirms a message to several displays; `unconfirmed: accept` of this destination lets it go all the same";
 

@@ -110,7 +110,7 @@ impl Limits {
                 recipients: MAX_RECIPIENTS,
                 rate: submission.rate,
             },
-            // Messages for one display wait for each other within their attempts: eight for one that is away hold up all.
+            // Messages for one display wait for each other within their attempts, but for one that is away.
             DestinationKind::Netbios(displays) => Self { concurrency: 8, recipients: 1, rate: displays.rate },
             // So that fsyncs overlap and share; one message in one attempt, as its copies in a folder are one file.
             DestinationKind::Maildir(_) => Self { concurrency: 32, recipients: usize::MAX, rate: None },

@@ -22,6 +22,7 @@ fn displays(keys: &str) -> Netbios {
         state_dir: Path::new("/var/lib/mailslotd").into(),
         timezone: TimeZone::UTC,
         routers: Vec::new(),
+        interfaces: Vec::new(),
         secrets: Secrets::Offline,
     };
     let checked = check(&[Source { file: "mailslotd.yaml", text: &text }], &surroundings).unwrap();
@@ -153,4 +154,34 @@ async fn a_display_shows_who_sent_what_and_a_rules_subject_first() {
     let message = spooled(notice("on battery"));
     assert_eq!(text::of(&message, None).await.unwrap(), "UPS7: on battery");
     assert_eq!(text::of(&message, Some("UPS alarm")).await.unwrap(), "UPS alarm\non battery");
+}
+
+#[tokio::test]
+async fn a_display_that_was_away_a_moment_ago_holds_up_nobody() {
+    let displays = displays("");
+    let name = NetbiosName::new(b"PC09", NameType::MESSENGER).unwrap();
+    displays.0.away.was_away(name, Instant::now());
+    let recipient = Recipient::new(DestinationName::new("displays").unwrap(), "pc09");
+    let outcome = displays.0.deliver(&spooled(notice("door open")), &recipient).await;
+    let Err(Outcome::Delayed { status, retry_after: Some(rest), .. }) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(status, NO_ANSWER);
+    assert!(rest <= displays.0.away.rest() && !rest.is_zero(), "{rest:?}");
+}
+
+#[tokio::test]
+async fn messages_that_waited_for_a_turn_go_back_when_the_one_before_them_found_nobody() {
+    let displays = displays("");
+    let (to, name) =
+        (Addressee::Name("PC09".to_owned()), NetbiosName::new(b"PC09", NameType::MESSENGER).unwrap());
+    let turn = displays.0.turn(&to, name).await.unwrap();
+    let waiting = tokio::spawn({
+        let (displays, to) = (displays.clone(), to.clone());
+        async move { displays.0.turn(&to, name).await.map(drop) }
+    });
+    tokio::task::yield_now().await;
+    displays.0.away.was_away(name, Instant::now());
+    drop(turn);
+    assert!(matches!(waiting.await.unwrap(), Err(Outcome::Delayed { .. })));
 }

@@ -18,12 +18,18 @@ impl Turns {
 
     /// Waits until no other message is on its way to this receiver. The turn ends when what is returned is dropped.
     pub(super) async fn take(&self, receiver: &Addressee) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut receivers = self.receivers();
-            receivers.retain(|_, turn| Arc::strong_count(turn) > 1);
-            Arc::clone(receivers.entry(receiver.clone()).or_default())
-        };
-        turn.lock_owned().await
+        self.turn(receiver).lock_owned().await
+    }
+
+    /// As [`Self::take`]; `None` rather than to wait.
+    pub(super) fn take_now(&self, receiver: &Addressee) -> Option<OwnedMutexGuard<()>> {
+        self.turn(receiver).try_lock_owned().ok()
+    }
+
+    fn turn(&self, receiver: &Addressee) -> Arc<tokio::sync::Mutex<()>> {
+        let mut receivers = self.receivers();
+        receivers.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(receivers.entry(receiver.clone()).or_default())
     }
 
     fn receivers(&self) -> MutexGuard<'_, HashMap<Addressee, Arc<tokio::sync::Mutex<()>>>> {
@@ -44,6 +50,7 @@ mod tests {
         let turn = turns.take(&first).await;
         let _other = turns.take(&second).await;
         assert!(timeout(Duration::from_millis(1), turns.take(&first)).await.is_err());
+        assert!(turns.take_now(&first).is_none());
         drop(turn);
         let _next = turns.take(&first).await;
         assert_eq!(turns.receivers().len(), 2);
