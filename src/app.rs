@@ -34,7 +34,6 @@ use crate::listen::backlog::Backlog;
 use crate::listen::datagram::Receiver;
 use crate::listen::intake::{Intake, Left};
 use crate::listen::judge::{Hearing, Judge, Shared};
-use crate::listen::links;
 use crate::listen::messenger::{self, Messenger};
 use crate::listen::name_service::NameService;
 use crate::listen::pickup::{FolderError, Pickup};
@@ -146,7 +145,6 @@ impl Gateway {
         let readiness = Readiness::default();
         let socket = DatagramSocket::bind(settings.datagram)?;
         let datagram = SocketAddr::V4(socket.address());
-        links::tell_absent(&settings.netbios.interfaces);
         let names = NameService::bind(&settings)?;
         let doors = smtp::Sockets::bind(&settings.smtp)?;
         let messenger = messenger::Bound::bind(&settings)?;
@@ -165,8 +163,8 @@ impl Gateway {
         let (hearing, heard) = watch::channel(Arc::new(Hearing::of(&settings)));
         let shared = Arc::new(Shared::new(switches.inbound()));
         let judge = || Judge::new(Arc::clone(&heard.borrow()), Arc::clone(&shared), Arc::clone(&metrics));
-        let hosts = inventory.clone().map(HostRecorder::new);
-        let pipeline = Pipeline::new(judge(), own, Arc::clone(&metrics)).with_hosts(hosts);
+        let hosts = || inventory.clone().map(HostRecorder::new);
+        let pipeline = Pipeline::new(judge(), own, Arc::clone(&metrics)).with_hosts(hosts());
         let receiver = Receiver::new(socket, pipeline, Arc::clone(&backlog), Arc::clone(&metrics))
             .map_err(|source| StartError::Watch { address: datagram, source })?;
         let intake = Intake::new(backlog, spool.clone(), Arc::clone(&metrics));
@@ -181,7 +179,7 @@ impl Gateway {
         let front_end =
             FrontEnd::start(doors, &settings, spool.clone(), inventory.clone(), Arc::clone(&metrics))?;
         let messenger = messenger
-            .map(|bound| start_messenger(bound, judge(), heard.clone(), inventory.clone(), &spool, &metrics))
+            .map(|bound| start_messenger(bound, judge(), heard.clone(), hosts(), &spool, &metrics))
             .transpose()?;
         let pickup = Pickup::prepare(&settings, front_end.directory(), spool.clone(), Arc::clone(&metrics))?;
         let broke = CancellationToken::new();
@@ -346,12 +344,12 @@ fn start_messenger(
     bound: messenger::Bound,
     judge: Judge,
     hearing: watch::Receiver<Arc<Hearing>>,
-    inventory: Option<Inventory>,
+    hosts: Option<HostRecorder>,
     spool: &Spool,
     metrics: &Arc<Metrics>,
 ) -> Result<Messenger, StartError> {
     let address = bound.address();
-    Messenger::start(bound, judge, hearing, inventory, spool.clone(), Arc::clone(metrics))
+    Messenger::start(bound, judge, hearing, hosts, spool.clone(), Arc::clone(metrics))
         .map_err(|source| StartError::Watch { address, source })
 }
 

@@ -161,6 +161,28 @@ fn a_repeat_is_answered_as_delivered_and_an_over_eager_source_is_refused() {
 }
 
 #[test]
+fn what_a_sender_repeats_is_counted_in_the_inventory_soon_and_at_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = answering(dir.path(), "");
+    let heard = |times: &str| {
+        let inventory = command(&config).args(["inventory", "--format", "csv"]).output().unwrap().stdout;
+        String::from_utf8(inventory).unwrap().contains(&format!("TCP 139 ({times})"))
+    };
+    let gateway = Gateway::start(&config);
+    let mut sender = Sender::open(gateway.messenger.unwrap(), "ALERTS");
+    for _ in 0..3 {
+        assert_eq!(sender.single("UPS1", "on battery"), Response::Done);
+    }
+    until("all three are counted", || heard("3"));
+    for _ in 0..2 {
+        assert_eq!(sender.single("UPS1", "on battery"), Response::Done);
+    }
+    assert!(gateway.stop().0.success());
+    let _gateway = Gateway::start(&config);
+    assert!(heard("5"), "what was counted last is not forgotten");
+}
+
+#[test]
 fn while_messages_are_switched_off_their_senders_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(&answering(dir.path(), "mailslots: { inbound: { enabled: false } }\n"));

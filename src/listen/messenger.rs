@@ -24,7 +24,7 @@ use super::accept;
 use super::judge::{Hearing, Judge};
 use super::stream_socket::{self, BindError, Service};
 use crate::config::settings::{Mode, Settings};
-use crate::inventory::Inventory;
+use crate::inventory::HostRecorder;
 use crate::policy::called_name::CalledNames;
 use crate::spool::Spool;
 use crate::telemetry::metrics::Metrics;
@@ -70,7 +70,7 @@ pub struct Messenger {
 }
 
 impl Messenger {
-    /// Takes connections from now on. Messages are for `judge`, who adopts what `hearing` has; `inventory` is told of them.
+    /// Takes connections from now on. Messages are for `judge`, who adopts what `hearing` has; `hosts` hears all of them.
     ///
     /// # Errors
     /// When the runtime cannot watch the socket.
@@ -78,14 +78,16 @@ impl Messenger {
         bound: Bound,
         judge: Judge,
         hearing: watch::Receiver<Arc<Hearing>>,
-        inventory: Option<Inventory>,
+        hosts: Option<HostRecorder>,
         spool: Spool,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
         let Bound { socket, address, names } = bound;
         let socket = tokio::net::TcpListener::from_std(socket)?;
-        let shared = Arc::new(Shared::new(names, Judgement::new(judge, hearing, inventory), spool, metrics));
+        let shared = Arc::new(Shared::new(names, Judgement::new(judge, hearing, hosts), spool, metrics));
         let (sessions, stop) = (TaskTracker::new(), CancellationToken::new());
+        let (telling, until) = (Arc::clone(&shared), stop.clone());
+        sessions.spawn(async move { telling.judgement().tell_inventory(until).await });
         let door = Door { shared, sessions: sessions.clone(), stop: stop.clone() };
         sessions.spawn(accept::accept(socket, door, stop.clone()));
         tracing::info!(%address, "Listening for sessions of `net send`.");

@@ -67,6 +67,11 @@ impl Shared {
         }
     }
 
+    /// Who judges.
+    pub(super) const fn judgement(&self) -> &Judgement {
+        &self.judgement
+    }
+
     /// What a session knows of the gateway.
     pub(super) fn profile(&self) -> Profile {
         Profile { names: Arc::clone(&self.names), timeouts: Timeouts::default() }
