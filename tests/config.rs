@@ -26,6 +26,7 @@ fn checked(file: &str, text: &str) -> Result<Checked, Problems> {
         timezone: TimeZone::UTC,
         secrets: Secrets::Offline,
         routers: Vec::new(),
+        interfaces: Vec::new(),
     };
     check(&[Source { file, text }], &surroundings)
 }
@@ -199,6 +200,7 @@ mod secrets {
             timezone: TimeZone::UTC,
             secrets: Secrets::Online { file, variable: &|_| None, now: Timestamp::UNIX_EPOCH },
             routers: Vec::new(),
+            interfaces: Vec::new(),
         };
         check(&[Source { file: "a.yaml", text: SMARTHOST }], &surroundings)
     }
@@ -245,6 +247,7 @@ fn a_router_in_a_trusted_network_is_a_warning_until_it_has_an_entry_of_its_own()
             timezone: TimeZone::UTC,
             secrets: Secrets::Offline,
             routers: vec!["192.0.2.1".parse().unwrap()],
+            interfaces: Vec::new(),
         };
         let text = format!(
             "hostname: gw1.plant.example\noperator: {{ postmaster: it@corp.example }}\nlisteners:\n  smtp:\n    - name: devices\n      addresses: ['192.0.2.10:25']\n      trusted_networks: [{networks}]\nrelay:\n  accepted_domains: [corp.example]\n  routes: [{{ domain: '*', via: onprem }}]\ndestinations:\n  onprem: {{ submission: {{ host: mail.corp.example, port: 25, auth: none }} }}\n"
@@ -261,6 +264,27 @@ fn a_router_in_a_trusted_network_is_a_warning_until_it_has_an_entry_of_its_own()
     assert!(!thought_of.contains("router"), "{thought_of}");
 }
 
+#[test]
+fn an_interface_that_this_machine_does_not_have_is_a_warning() {
+    let surroundings = Surroundings {
+        state_dir: "/var/lib/mailslotd".into(),
+        timezone: TimeZone::UTC,
+        secrets: Secrets::Offline,
+        routers: Vec::new(),
+        interfaces: vec!["lo".to_owned(), "eth0".to_owned()],
+    };
+    let text = "netbios: { interfaces: [eth0, eht0, wlp3s0] }\n";
+    let checked = check(&[Source { file: "a.yaml", text }], &surroundings).unwrap();
+    assert_eq!(
+        checked.warnings.to_string(),
+        "a.yaml: 2 warnings\n\
+         line 1  netbios.interfaces[1]: this machine has no interface eht0 that is up, so nothing is heard there\n  \
+         fix: write eth0, or leave it if it appears later\n\
+         line 1  netbios.interfaces[2]: this machine has no interface wlp3s0 that is up, so nothing is heard there\n  \
+         fix: this machine has lo, eth0; leave it if it appears later"
+    );
+}
+
 mod several_files {
     use super::*;
 
@@ -270,6 +294,7 @@ mod several_files {
             timezone: TimeZone::UTC,
             secrets: Secrets::Offline,
             routers: Vec::new(),
+            interfaces: Vec::new(),
         };
         let main = Source { file: "mailslotd.yaml", text: main };
         check(&[main, Source { file: "conf.d/ups.yaml", text: fragment }], &surroundings)

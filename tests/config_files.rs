@@ -80,6 +80,7 @@ impl Files {
             timezone: TimeZone::UTC,
             secrets: Secrets::Online { file: &file, variable: &|_| None, now: now() },
             routers: Vec::new(),
+            interfaces: Vec::new(),
         };
         check(&[Source { file: "a.yaml", text: CONFIG }], &surroundings)
     }

@@ -80,6 +80,7 @@ fn settings(scratch: &Scratch) -> Result<Settings, Problems> {
         timezone: TimeZone::system(),
         secrets: Secrets::Offline,
         routers: Vec::new(),
+        interfaces: Vec::new(),
     };
     Ok(check(&[Source { file: "demo.yaml", text: &text }], &surroundings)?.settings)
 }

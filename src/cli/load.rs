@@ -17,6 +17,7 @@ use super::output::note;
 use crate::config::check::{Checked, Readers, SecretFile, Secrets, Source, Surroundings, check};
 use crate::config::problem::Problems;
 use crate::listen::routers;
+use crate::net::link::Link;
 
 /// A configuration without problems, and its files.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub struct Loaded {
 /// Whether secrets are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
-    /// Password and authority files are read, and this machine's routers are found out.
+    /// Password and authority files are read, and this machine's routers and interfaces are found out.
     Everything,
     /// They are not, so the configuration can be looked at where they are out of reach.
     WithoutSecrets,
@@ -72,12 +73,12 @@ pub fn load(global: &Global, reading: Reading) -> Result<Loaded, LoadError> {
         }
         Reading::WithoutSecrets => Secrets::Offline,
     };
-    let routers = match reading {
-        Reading::Everything => routers::of_this_machine(),
-        Reading::WithoutSecrets => Vec::new(),
+    let (routers, interfaces) = match reading {
+        Reading::Everything => (routers::of_this_machine(), interfaces()),
+        Reading::WithoutSecrets => (Vec::new(), Vec::new()),
     };
     let surroundings =
-        Surroundings { state_dir: state_dir(), timezone: TimeZone::system(), secrets, routers };
+        Surroundings { state_dir: state_dir(), timezone: TimeZone::system(), secrets, routers, interfaces };
     Ok(Loaded { checked: check(&sources, &surroundings)?, files })
 }
 
@@ -137,6 +138,13 @@ fn fragments(folder: &Path) -> io::Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// The names of this machine's interfaces; none where the system does not tell.
+fn interfaces() -> Vec<String> {
+    let mut names: Vec<String> = Link::all().unwrap_or_default().into_iter().map(|link| link.name).collect();
+    names.dedup();
+    names
 }
 
 fn secret_file(path: &Path) -> io::Result<SecretFile> {

@@ -67,6 +67,8 @@ pub struct Surroundings<'a> {
     pub secrets: Secrets<'a>,
     /// The routers through which the Internet reaches this machine, as far as it knows them.
     pub routers: Vec<IpAddr>,
+    /// The names of this machine's interfaces; none where that is not known.
+    pub interfaces: Vec<String>,
 }
 
 /// Where passwords come from.
@@ -188,6 +190,7 @@ impl Settings {
             timezone,
             secrets: Secrets::Offline,
             routers: Vec::new(),
+            interfaces: Vec::new(),
         };
         let mut checking = Checking {
             surroundings: &surroundings,

@@ -19,7 +19,7 @@ mod words;
 pub(super) use destinations::*;
 pub(super) use netbios::*;
 pub(super) use queue::*;
-pub(super) use read::{At, Lost, Many, OneOrMany, Read};
+pub(super) use read::{At, Listed, Lost, Many, OneOrMany, Read};
 pub(super) use relay::*;
 pub(super) use rules::*;
 pub(super) use scalar::{Network, OrOff, PrefixLength, Size, duration, rate};

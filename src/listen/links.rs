@@ -97,31 +97,6 @@ impl Links {
     }
 }
 
-/// Says which of the named interfaces this machine does not have now: nothing is heard by those, and a name with a
-/// slip of the pen looks like a quiet segment.
-pub fn tell_absent(interfaces: &Interfaces) {
-    let Ok(links) = Link::all() else { return };
-    for name in absent(interfaces, &links) {
-        let present = links.iter().map(|link| link.name.as_str()).collect::<Vec<_>>().join(" ");
-        tracing::warn!(
-            interface = %name.escape_debug(),
-            present,
-            "There is no interface of a name in `netbios.interfaces`, so nothing is heard there until it appears; mend \
-             the name if it is a mistake."
-        );
-    }
-}
-
-fn absent<'a>(interfaces: &'a Interfaces, links: &[Link]) -> Vec<&'a str> {
-    match interfaces {
-        Interfaces::All => Vec::new(),
-        Interfaces::Named(names) => {
-            let is_absent = |name: &&String| !links.iter().any(|link| link.name == **name);
-            names.iter().filter(is_absent).map(String::as_str).collect()
-        }
-    }
-}
-
 /// How old what is known may be.
 const KEPT: Duration = Duration::from_secs(30);
 
@@ -192,12 +167,5 @@ mod tests {
         let reach = reach(Interfaces::All);
         assert!(reaches(&reach, "192.0.2.7", None, "192.0.2.1"));
         assert!(!reaches(&reach, "192.0.2.7", None, "8.8.4.4"));
-    }
-
-    #[test]
-    fn a_name_that_no_interface_has_is_found() {
-        let named = Interfaces::Named(vec!["eth0".to_owned(), "eht1".to_owned()]);
-        assert_eq!(absent(&named, &links()), ["eht1"]);
-        assert!(absent(&Interfaces::All, &links()).is_empty());
     }
 }

@@ -27,6 +27,7 @@ pub mod name_askers;
 pub mod nat64;
 pub mod operator;
 pub mod own_datagrams;
+pub mod public_space;
 pub mod rate;
 pub mod reach;
 pub mod relay;

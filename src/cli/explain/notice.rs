@@ -282,6 +282,7 @@ rules:
             timezone: TimeZone::UTC,
             secrets: Secrets::Offline,
             routers: Vec::new(),
+            interfaces: Vec::new(),
         };
         check(&[Source { file: "a.yaml", text: RULES }], &surroundings).unwrap().settings
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::super::problem::{Place, Problem};
-use super::super::raw::{self, At, OneOrMany, OrOff, RequireTls, Required};
+use super::super::raw::{self, At, Listed, OrOff, RequireTls, Required};
 use super::super::settings::{
     ClientException, Mechanism, Pickup, ServerAuth, ServerTls, SmtpListener, TlsMode, TlsStart,
 };
@@ -358,7 +358,7 @@ fn is_same_socket(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.port() != 0 && one.is_ipv4() == other.is_ipv4() && overlap
 }
 
-fn patterns(list: Option<At<OneOrMany<AddressPattern>>>) -> Option<Vec<AddressPattern>> {
+fn patterns(list: Option<At<Listed<AddressPattern>>>) -> Option<Vec<AddressPattern>> {
     list.map(|list| list.value.0.into_iter().map(|pattern| pattern.value).collect())
 }
 

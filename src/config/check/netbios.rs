@@ -3,13 +3,15 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::super::problem::Problem;
+use super::super::problem::{Place, Problem};
 use super::super::raw::{self, At, OrOff};
 use super::super::settings::{Claims, Interfaces, Mode, Netbios};
 use super::Checking;
 use crate::policy::allowed_sources::AllowedSources;
+use crate::policy::public_space::covers_public;
 use crate::policy::rate::Rate;
 use crate::policy::source_rate::SourceRate;
+use crate::policy::spelling::nearest;
 use crate::wire::netbios_name::{NameType, NetbiosName};
 use crate::wire::oem_text::CodePage;
 
@@ -40,7 +42,7 @@ impl Checking<'_> {
             wins.as_ref().map(|key| &key.place),
         ];
         let observes = mode.as_ref().is_none_or(|mode| mode.value == raw::Mode::Observe);
-        if observes {
+        if observes && self.is_sound("netbios.mode") {
             for place in in_mode_answer_only.into_iter().flatten() {
                 let cause = "has no effect in mode observe, in which nothing is claimed or asked";
                 let fix = "write `mode: answer`, or remove it";
@@ -71,14 +73,9 @@ impl Checking<'_> {
             _ => Mode::Observe,
         };
         Netbios {
-            mode,
             interfaces: self.interfaces(interfaces),
-            allow: match allow.map(|allow| allow.value) {
-                None | Some(raw::Allow::OnLink) => AllowedSources::OnLink,
-                Some(raw::Allow::Networks(networks)) => {
-                    AllowedSources::Networks(networks.into_iter().map(|network| network.value.0).collect())
-                }
-            },
+            allow: self.allowed(allow, &mode),
+            mode,
             dedup_window: self.dedup_window(written.dedup_window),
             rate: self.source_rate(written.rate),
         }
@@ -178,10 +175,37 @@ impl Checking<'_> {
         servers
     }
 
+    fn allowed(&mut self, allow: Option<At<raw::Allow>>, mode: &Mode) -> AllowedSources {
+        let Some(At { value: raw::Allow::Networks(networks), place }) = allow else {
+            return AllowedSources::OnLink;
+        };
+        if networks.is_empty() {
+            self.problems.warn(Problem::new(
+                &place,
+                "the list is empty, so nobody is heard",
+                HEAR_NEIGHBOURS,
+            ));
+        }
+        if matches!(mode, Mode::Answer(_)) {
+            let public = networks.iter().filter(|network| covers_public(network.value.0));
+            for At { value: raw::Network(network), place } in public {
+                let cause = format!(
+                    "{network} has addresses of the Internet, which anybody can forge: they would be answered too"
+                );
+                self.problems.warn(Problem::new(place, cause, HEAR_NEIGHBOURS));
+            }
+        }
+        AllowedSources::Networks(networks.into_iter().map(|network| network.value.0).collect())
+    }
+
     fn interfaces(&mut self, interfaces: Option<At<raw::Interfaces>>) -> Interfaces {
-        let Some(raw::Interfaces::Named(written)) = interfaces.map(|interfaces| interfaces.value) else {
+        let Some(At { value: raw::Interfaces::Named(written), place }) = interfaces else {
             return Interfaces::All;
         };
+        if written.is_empty() {
+            let fix = "name those of your segments, or write `interfaces: all`";
+            self.problems.warn(Problem::new(&place, "the list is empty, so nothing is heard", fix));
+        }
         let is_interface = |name: &str| {
             (1..=15).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
         };
@@ -197,10 +221,25 @@ impl Checking<'_> {
                     "remove one of the two",
                 ));
             } else {
+                self.interface_is_there(&name, &place);
                 names.push(name);
             }
         }
         Interfaces::Named(names)
+    }
+
+    /// One that does not exist is no fault, since it may appear later; a slip of the pen looks like a quiet segment.
+    fn interface_is_there(&mut self, name: &str, place: &Place) {
+        let present = &self.surroundings.interfaces;
+        if present.is_empty() || present.iter().any(|present| present == name) {
+            return;
+        }
+        let fix = match nearest(name, present.iter().map(String::as_str)) {
+            Some(meant) => format!("write {meant}, or leave it if it appears later"),
+            None => format!("this machine has {}; leave it if it appears later", present.join(", ")),
+        };
+        let cause = format!("this machine has no interface {name} that is up, so nothing is heard there");
+        self.problems.warn(Problem::new(place, cause, fix));
     }
 
     fn dedup_window(&mut self, window: Option<At<OrOff<Duration>>>) -> Option<Duration> {
@@ -280,6 +319,8 @@ fn first_label(hostname: &str) -> Option<NetbiosName> {
     let name: String = label.chars().take(15).collect();
     NetbiosName::new(name.to_ascii_uppercase().as_bytes(), NameType::WORKSTATION).ok()
 }
+
+const HEAR_NEIGHBOURS: &str = "name the networks of your own senders, or write `allow: on-link`";
 
 /// A name table of Windows holds 254; so many also stay answerable in one node status response.
 const MAX_NAMES: usize = 100;

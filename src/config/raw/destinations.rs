@@ -7,7 +7,7 @@ use super::super::document::{Node, Value};
 use super::super::problem::{Place, Problem, Problems};
 use super::super::settings::DisplayName;
 pub(in crate::config) use super::super::settings::{Mechanism, TlsMode, Unconfirmed};
-use super::read::{At, Lost, Many, OneOrMany, Read, entries, section, shown};
+use super::read::{At, Listed, Lost, Many, Read, entries, section, shown};
 use super::scalar::{OrOff, Size};
 use crate::message::id::DestinationName;
 use crate::policy::rate::Rate;
@@ -105,7 +105,7 @@ section! {
         address: String,
         /// Senders of relayed mail that stay as they are: addresses, `*@corp.example`, `*@.corp.example`, `<>`, `*`.
         /// Default: none.
-        keep: OneOrMany<AddressPattern>,
+        keep: Listed<AddressPattern>,
         /// The name before the address where it replaces another; `{original}` is whom From named. Default: `{original}`.
         display: DisplayName,
     }

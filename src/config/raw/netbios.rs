@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use super::super::document::{Node, Value};
 use super::super::problem::{Place, Problems};
-use super::read::{At, Lost, Many, OneOrMany, Read, section};
+use super::read::{At, Listed, Lost, Many, OneOrMany, Read, section};
 use super::scalar::{Network, OrOff, text_value};
 use super::{Address, SmtpListener};
 use crate::policy::rate::Rate;
@@ -153,7 +153,7 @@ impl Read for Interfaces {
         if matches!(&node.value, Value::Text(text) if text == "all") {
             return Some(Self::All);
         }
-        OneOrMany::read(node, place, problems).map(|names| Self::Named(names.0))
+        Listed::read(node, place, problems).map(|names| Self::Named(names.0))
     }
 }
 
@@ -162,7 +162,7 @@ impl Read for Allow {
         if matches!(&node.value, Value::Text(text) if text == "on-link") {
             return Some(Self::OnLink);
         }
-        OneOrMany::read(node, place, problems).map(|networks| Self::Networks(networks.0))
+        Listed::read(node, place, problems).map(|networks| Self::Networks(networks.0))
     }
 }
 

@@ -63,22 +63,34 @@ impl<T: Read> Read for Many<T> {
     }
 }
 
-/// One value, or a list of at least one.
+/// One value, or a list; an empty one means none.
+#[derive(Debug)]
+pub(in crate::config) struct Listed<T>(pub(in crate::config) Vec<At<T>>);
+
+impl<T: Read> Read for Listed<T> {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        let Value::List(items) = &node.value else {
+            return At::read(node, place, problems).map(|one| Self(vec![one]));
+        };
+        let read = Many::read(node, place, problems)?.0;
+        // With one less it would mean something else.
+        (read.len() == items.len()).then_some(Self(read))
+    }
+}
+
+/// One value, or a list of at least one: with none, what it belongs to would be there for nothing.
 #[derive(Debug)]
 pub(in crate::config) struct OneOrMany<T>(pub(in crate::config) Vec<At<T>>);
 
 impl<T: Read> Read for OneOrMany<T> {
     fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
-        let Value::List(items) = &node.value else {
-            return At::read(node, place, problems).map(|one| Self(vec![one]));
-        };
-        if items.is_empty() {
+        let Listed(read) = Listed::read(node, place, problems)?;
+        if read.is_empty() {
             let fix = "name at least one, or leave the key away";
             problems.push(Problem::new(place, "the list is empty", fix));
+            return None;
         }
-        let read = Many::read(node, place, problems)?.0;
-        // With one less it would mean something else.
-        (!read.is_empty() && read.len() == items.len()).then_some(Self(read))
+        Some(Self(read))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::document::{Node, Value};
 use super::super::problem::{Place, Problems};
 use super::destinations::{Mechanism, TlsMode};
-use super::read::{At, Lost, Many, OneOrMany, Read, section};
+use super::read::{At, Listed, Lost, Many, OneOrMany, Read, section};
 use super::scalar::{Network, OrOff};
 use crate::message::id::ListenerName;
 use crate::policy::rate::Rate;
@@ -52,7 +52,7 @@ section! {
         /// `accepted-domains` or `any`. Default: `accepted-domains`.
         relay_to: RelayTo,
         /// The senders they may use: addresses, `*@corp.example`, `*@.corp.example`, `<>`, `*`. Default: any.
-        from: OneOrMany<AddressPattern>,
+        from: Listed<AddressPattern>,
         /// Messages in a time, each client address by itself. Default: `off`.
         rate: OrOff<Rate>,
     }
@@ -65,7 +65,7 @@ section! {
         /// A network or an address, or a list of them. No default.
         source: OneOrMany<Network>,
         /// Extensions that EHLO does not offer it: `STARTTLS`, `CHUNKING`, … Default: none.
-        hide: OneOrMany<Keyword>,
+        hide: Listed<Keyword>,
         /// As the listener's, for these. Default: the listener's.
         profile: Tolerance,
     }
@@ -124,7 +124,7 @@ section! {
         /// As of a trusted network. Default: `accepted-domains`.
         relay_to: RelayTo,
         /// As of a trusted network. Default: any.
-        from: OneOrMany<AddressPattern>,
+        from: Listed<AddressPattern>,
         /// Messages in a time, all together. Default: `off`.
         rate: OrOff<Rate>,
         /// How long refused files stay in `badmail`, or `off`: until somebody removes them. Default: `30d`.

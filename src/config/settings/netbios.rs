@@ -59,7 +59,7 @@ impl Claims {
 pub enum Interfaces {
     /// On every interface but those that have a public address.
     All,
-    /// On those with these names, whatever their addresses; at least one.
+    /// On those with these names, whatever their addresses.
     Named(Vec<String>),
 }
 
