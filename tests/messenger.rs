@@ -265,6 +265,21 @@ fn senders_that_vanish_in_mid_message_leave_nothing_and_slow_ones_are_heard() {
 }
 
 #[test]
+fn a_text_that_is_too_long_is_refused_and_said_with_its_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut gateway = Gateway::start(&answering(dir.path(), ""));
+    let mut sender = Sender::open(gateway.messenger.unwrap(), "ALERTS");
+    assert!(matches!(sender.ask(&Request::Start { from: b"UPS1", to: b"ALERTS" }), Response::Started { .. }));
+    let block = "0123456789abcdef".repeat(64);
+    let last =
+        (0..=64).map(|_| sender.ask(&Request::Block { group: MessageGroupId(1), text: block.as_bytes() }));
+    assert!(matches!(last.last(), Some(Response::Refused(_))));
+    let event = gateway.wait_for("longer than 64 KiB");
+    assert_eq!((event["source"].as_str(), event["level"].as_str()), (Some("127.0.0.1"), Some("WARN")));
+    assert_eq!(messages(&gateway, "too_long"), 1);
+}
+
+#[test]
 fn at_the_end_a_message_that_is_under_way_is_still_taken() {
     let dir = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(&answering(dir.path(), ""));

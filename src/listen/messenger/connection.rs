@@ -96,7 +96,7 @@ impl Connection {
                     }
                 }
                 Output::Deliver(message) => Box::pin(self.deliver(&message)).await,
-                Output::Abandoned(why) => self.shared.abandoned(why),
+                Output::Abandoned(why) => self.shared.abandoned(self.arrival.source.ip(), why),
                 Output::Closed(ending) => return ControlFlow::Break(ending),
             }
         }

@@ -14,7 +14,7 @@ use crate::policy::admission::{Acquaintance, ConnectionLimits, ConnectionVerdict
 use crate::policy::called_name::CalledNames;
 use crate::policy::client_network::{ClientNetwork, Prefixes};
 use crate::policy::heard::Claim;
-use crate::session::netbios_session::{Abandoned, Decision, Profile, Timeouts};
+use crate::session::netbios_session::{Abandoned, Decision, NetbiosSession, Profile, Timeouts};
 use crate::spool::{Spool, SpoolError};
 use crate::telemetry::log::Recurring;
 use crate::telemetry::metrics::messenger::{MessengerMetrics, SessionMessageOutcome, SessionRefusal};
@@ -30,6 +30,7 @@ pub(super) struct Shared {
     messenger: MessengerMetrics,
     connections: Mutex<Connections>,
     refusals: Mutex<Recurring>,
+    too_long: Mutex<Recurring>,
     spool_faults: Mutex<Recurring>,
 }
 
@@ -63,6 +64,7 @@ impl Shared {
             metrics,
             connections: Mutex::new(Connections::new(LIMITS)),
             refusals: Mutex::new(Recurring::new(TELL_EVERY)),
+            too_long: Mutex::new(Recurring::new(TELL_EVERY)),
             spool_faults: Mutex::new(Recurring::new(TELL_EVERY)),
         }
     }
@@ -113,12 +115,23 @@ impl Shared {
         }
     }
 
-    /// A message that was begun is not delivered.
-    pub(super) fn abandoned(&self, why: Abandoned) {
+    /// A message of this source that was begun is not delivered.
+    pub(super) fn abandoned(&self, source: IpAddr, why: Abandoned) {
         self.messenger.message(match why {
             Abandoned::Incomplete | Abandoned::Restarted => SessionMessageOutcome::Incomplete,
             Abandoned::TooLong => SessionMessageOutcome::TooLong,
         });
+        if why == Abandoned::TooLong
+            && let Some(count) = locked(&self.too_long).happened(1, Instant::now())
+        {
+            tracing::warn!(
+                %source,
+                count,
+                "Messages of sessions were refused because their text is longer than {} KiB; the latest came from this \
+                 source, which was told so.",
+                NetbiosSession::MAX_TEXT >> 10
+            );
+        }
     }
 
     /// Makes a message durable, where it is to be delivered. The decision is for its sender.
