@@ -7,6 +7,7 @@ use super::load::{LoadError, Loaded, Reading, load};
 use super::output::{answer, note};
 use super::{Global, awaited};
 use crate::config::problem::Problems;
+use crate::policy::spelling::counted;
 
 /// Checks the configuration: every problem, its line, its cause and how to mend it
 #[derive(Debug, clap::Args)]
@@ -35,11 +36,11 @@ pub fn run(args: &Args, global: &Global) -> Exit {
                 [main, others @ ..] => format!("{} and {} of conf.d", main.display(), others.len()),
             };
             let settings = &checked.settings;
-            let rules = counted(settings.rules.rules().len(), "rule");
-            let destinations = counted(settings.destinations.len(), "destination");
+            let rules = some(settings.rules.rules().len(), "rule", "rules");
+            let destinations = some(settings.destinations.len(), "destination", "destinations");
             let listeners = match settings.smtp.listeners.len() {
                 0 => String::new(),
-                count => format!(", {}", counted(count, "SMTP listener")),
+                count => format!(", {}", some(count, "SMTP listener", "SMTP listeners")),
             };
             let summary = format!("{what}: no problems; {rules}, {destinations}{listeners}");
             if found.problems.is_empty() {
@@ -67,6 +68,6 @@ pub fn run(args: &Args, global: &Global) -> Exit {
     exit
 }
 
-fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+fn some(count: usize, one: &str, many: &str) -> String {
+    counted(u64::try_from(count).unwrap_or(u64::MAX), one, many)
 }

@@ -20,6 +20,7 @@ use super::output::{answer, answer_json, note};
 use super::{Global, runtime};
 use crate::admin::api::ListQuery;
 use crate::message::id::{DestinationName, QueueId};
+use crate::policy::spelling::counted;
 use crate::spool::{Filter, Pause, SpoolState};
 
 /// Shows and changes the queue.
@@ -216,7 +217,7 @@ async fn export(access: &Access, file: &Path) -> Result<Exit, Failure> {
         }
     }
     output.sync_all().map_err(unwritable)?;
-    note(format_args!("{messages} messages written to {}", file.display()));
+    note(format_args!("{} written to {}", counted(messages, "message", "messages"), file.display()));
     Ok(Exit::Done)
 }
 
@@ -224,7 +225,7 @@ fn acted(copies: u64, word: &str, global: &Global) -> Result<Exit, Failure> {
     if global.json {
         answer_json(&crate::admin::api::Acted { copies });
     } else if !global.quiet {
-        answer(format_args!("{copies} {} {word}", if copies == 1 { "copy" } else { "copies" }));
+        answer(format_args!("{} {word}", counted(copies, "copy", "copies")));
     }
     Ok(Exit::Done)
 }

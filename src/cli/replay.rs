@@ -32,6 +32,7 @@ use crate::message::notice::{Listener, Notice};
 use crate::message::recipient::Recipient;
 use crate::message::session_message::SessionMessage;
 use crate::policy::mapping::{Action, Rule};
+use crate::policy::spelling::counted;
 use crate::telemetry::metrics::{DropReason, Metrics, Withheld};
 
 /// Say what the rules would have done with recorded traffic; nothing is sent
@@ -375,27 +376,33 @@ impl Summary {
         let mut text = String::new();
         let segments = match self.segments {
             0 => String::new(),
-            segments => format!("{segments} packets of senders of sessions, "),
+            segments => {
+                format!("{} of senders of sessions, ", counted(segments, "packet", "packets"))
+            }
         };
         writeln!(
             text,
-            "{frames} frames, {datagrams} mailslot datagrams, {segments}{other_packets} packets of other services"
+            "{}, {}, {segments}{} of other services",
+            counted(*frames, "frame", "frames"),
+            counted(*datagrams, "mailslot datagram", "mailslot datagrams"),
+            counted(*other_packets, "packet", "packets")
         )
         .ok();
-        writeln!(text, "{delivered} messages would be delivered in {copies} copies, {discarded} discarded")
-            .ok();
+        let (messages, copies) =
+            (counted(*delivered, "message", "messages"), counted(*copies, "copy", "copies"));
+        writeln!(text, "{messages} would be delivered in {copies}, {discarded} discarded").ok();
         for (rule, count) in &self.rules {
             writeln!(text, "  {count:>8}  {rule}").ok();
         }
         let withheld: u64 = self.withheld.values().sum();
         if withheld > 0 {
-            writeln!(text, "{withheld} messages not taken").ok();
+            writeln!(text, "{} not taken", counted(withheld, "message", "messages")).ok();
         }
         for (reason, count) in &self.withheld {
             writeln!(text, "  {count:>8}  {reason}").ok();
         }
         if dropped > 0 {
-            writeln!(text, "{dropped} datagrams dropped").ok();
+            writeln!(text, "{} dropped", counted(dropped, "datagram", "datagrams")).ok();
         }
         for (reason, count) in &self.dropped {
             writeln!(text, "  {count:>8}  {reason}").ok();

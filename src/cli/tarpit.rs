@@ -9,6 +9,7 @@ use super::table::aligned;
 use super::{Global, runtime};
 use crate::admin::api::{ClientNetworkStatus, TarpitStatus};
 use crate::admin::words::spell_seconds;
+use crate::policy::spelling::counted;
 
 /// Shows what the tar pit does to clients, and which networks are responsible.
 #[derive(Debug, ClapArgs)]
@@ -39,15 +40,18 @@ fn lines(pit: &TarpitStatus) -> Vec<String> {
         return lines;
     }
     lines.push(format!(
-        "Now {} sessions wait. Since the start {} replies were held and {} RCPTs waited for their turn, {} in all.",
-        pit.waiting,
-        pit.delayed_replies,
-        pit.turns_waited,
+        "Now {}. Since the start {} held and {} for their turn, {} in all.",
+        counted(pit.waiting, "session waits", "sessions wait"),
+        counted(pit.delayed_replies, "reply was", "replies were"),
+        counted(pit.turns_waited, "RCPT waited", "RCPTs waited"),
         spell_seconds(pit.delay_seconds),
     ));
     lines.push(format!(
-        "{} clients gave up; {} networks proved good later; turned away: {} for debt, {} because it was full.",
-        pit.gave_up, pit.proved_good, pit.turned_away.line_too_long, pit.turned_away.full,
+        "{} gave up; {} proved good later; turned away: {} for debt, {} because it was full.",
+        counted(pit.gave_up, "client", "clients"),
+        counted(pit.proved_good, "network", "networks"),
+        pit.turned_away.line_too_long,
+        pit.turned_away.full,
     ));
     if !pit.most_responsible.is_empty() {
         let heading = ["NETWORK", "OWES", "WAIT", "REFUSALS", "DELAYED", "DELAY", "GAVE UP", "LAST SEEN"];
@@ -92,7 +96,7 @@ mod tests {
             ..TarpitStatus::default()
         };
         let lines = lines(&pit);
-        assert!(lines[2].contains("1 networks proved good later; turned away: 3 for debt"), "{lines:#?}");
+        assert!(lines[2].contains("1 network proved good later; turned away: 3 for debt"), "{lines:#?}");
         assert_eq!(
             lines[4..],
             [

@@ -1,4 +1,11 @@
-//! Which word was probably meant by a misspelt one.
+//! Which word was probably meant by a misspelt one, and which form of a word goes with a count.
+
+/// A count with the words that go with it: `1 copy waits`, `4 copies wait`.
+#[must_use]
+pub fn counted(count: impl Into<u64>, one: &str, many: &str) -> String {
+    let count = count.into();
+    format!("{count} {}", if count == 1 { one } else { many })
+}
 
 /// The word of `words` that `typed` is a probable misspelling of: at most a third of its letters wrong, missing, added
 /// or swapped with their neighbour.
@@ -56,5 +63,11 @@ mod tests {
         assert_eq!(near("source-name"), Some("source_name"));
         assert_eq!(near("ot"), Some("to"));
         assert_eq!(near("password"), None);
+    }
+
+    #[test]
+    fn one_of_a_kind_is_no_plural() {
+        let spelt = [0_u64, 1, 2].map(|count| counted(count, "copy waits", "copies wait"));
+        assert_eq!(spelt, ["0 copies wait", "1 copy waits", "2 copies wait"]);
     }
 }

@@ -12,6 +12,7 @@ use super::error::SpoolError;
 use super::files::{self, DATABASE, REBUILT};
 use super::schema::{self, Checkpoint, Readers};
 use super::tally::Tally;
+use crate::policy::spelling::counted;
 
 /// Puts a new database in the place of a damaged one. Nothing of the damaged one is changed or removed: an interrupted
 /// salvage begins again at the next start.
@@ -34,9 +35,9 @@ pub(super) fn rebuild(dir: &Path, drafts: &Drafts) -> Result<(), SpoolError> {
         without_recipients = found.without_recipients,
         content_files = content,
         aside = %aside.display(),
-        "The spool's database was damaged: it was set aside and {} messages were taken over from it; what is missing \
-         may still be in it (`sqlite3 {} .recover`), and the disk should be checked.",
-        found.messages,
+        "The spool's database was damaged: it was set aside and {} taken over from it; what is missing may still be in \
+         it (`sqlite3 {} .recover`), and the disk should be checked.",
+        counted(found.messages.unsigned_abs(), "message was", "messages were"),
         aside.join(DATABASE).display()
     );
     Ok(())

@@ -1,6 +1,6 @@
 //! Who would fall silent.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -35,15 +35,22 @@ impl Depending {
     }
 }
 
-/// `CNC-07, UPS-3 and 4 others`; names are bounded lines already, and shown with what is unprintable escaped.
+/// `CNC-07, UPS-3 and 4 others`; names are bounded lines already, and shown with what is unprintable escaped, quotes and
+/// backslashes as they are.
 impl fmt::Display for Depending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.names.is_empty() {
-            return f.write_str("nobody in the last 30 days");
+            return f.write_str("nobody");
         }
         for (number, name) in self.names.iter().enumerate() {
             let joint = if number == 0 { "" } else { ", " };
-            write!(f, "{joint}{}", name.escape_debug())?;
+            f.write_str(joint)?;
+            for letter in name.chars() {
+                match letter {
+                    '"' | '\'' | '\\' => f.write_char(letter)?,
+                    _ => write!(f, "{}", letter.escape_debug())?,
+                }
+            }
         }
         match self.count.saturating_sub(self.names.len()) {
             0 => Ok(()),

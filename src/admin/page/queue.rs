@@ -4,6 +4,7 @@ use super::html::{Cell, Html, Tone};
 use super::{Facts, spelled};
 use crate::admin::api::{DestinationStatus, SpoolStatus};
 use crate::admin::words::{spell_between, spell_bytes};
+use crate::policy::spelling::counted;
 use crate::spool::SpoolState;
 use crate::telemetry::metrics::DestinationState;
 
@@ -11,23 +12,24 @@ use crate::telemetry::metrics::DestinationState;
 pub(super) fn spool(facts: &Facts<'_>, html: &mut Html) {
     let spool = &facts.status.spool;
     let oldest = spool.oldest_waiting.map(|oldest| spell_between(oldest, facts.now));
-    html.markup("<section>\n<h2>Spool</h2>\n").known(&[
+    let copies = |state| spool.copies(state, None).to_string();
+    let mut known = vec![
         ("Messages", spool.messages.to_string()),
         ("Size", spell_bytes(spool.bytes)),
-        ("Copies that wait", spool.copies(SpoolState::Queued, None).to_string()),
-        ("The oldest has waited for", oldest.unwrap_or_else(|| "none waits".to_owned())),
-        ("Held", spool.copies(SpoolState::Held, None).to_string()),
-        ("Failed", spool.copies(SpoolState::Failed, None).to_string()),
-        ("Corrupt", spool.copies(SpoolState::Corrupt, None).to_string()),
+        ("Copies that wait", copies(SpoolState::Queued)),
+    ];
+    known.extend(oldest.map(|oldest| ("The oldest has waited for", oldest)));
+    known.extend([
+        ("Held", copies(SpoolState::Held)),
+        ("Failed", copies(SpoolState::Failed)),
+        ("Corrupt", copies(SpoolState::Corrupt)),
     ]);
+    html.markup("<section>\n<h2>Spool</h2>\n").known(&known);
     let strays = strays(spool, &facts.status.destinations);
     if strays > 0 {
-        html.markup("<p>")
-            .mark(
-                Tone::Warning,
-                format_args!("{strays} copies wait for destinations that are not configured."),
-            )
-            .markup("</p>\n");
+        let (one, many) = ("copy waits for a destination that is", "copies wait for destinations that are");
+        let strays = format!("{} not configured.", counted(strays, one, many));
+        html.markup("<p>").mark(Tone::Warning, strays).markup("</p>\n");
     }
     html.markup("</section>\n");
 }

@@ -4,6 +4,7 @@ use super::Facts;
 use super::html::{Cell, Html, Tone};
 use crate::admin::api::{ClientNetworkStatus, TarpitStatus};
 use crate::admin::words::{spell_between, spell_seconds};
+use crate::policy::spelling::counted;
 
 /// What the tar pit does, and to whom.
 pub(super) fn tarpit(facts: &Facts<'_>, html: &mut Html) {
@@ -23,10 +24,7 @@ pub(super) fn tarpit(facts: &Facts<'_>, html: &mut Html) {
     figures(pit, html);
     if pit.proved_good > 0 {
         html.markup("<p>")
-            .mark(
-                Tone::Warning,
-                format_args!("{} networks that were delayed proved good later.", pit.proved_good),
-            )
+            .mark(Tone::Warning, counted(pit.proved_good, PROVED_GOOD[0], PROVED_GOOD[1]))
             .text(" The log names them, and by what: AUTH or a message. tarpit.exempt spares those that are wanted.")
             .markup("</p>\n");
     }
@@ -67,3 +65,6 @@ fn row(facts: &Facts<'_>, network: &ClientNetworkStatus) -> [Cell; 8] {
         Cell::text(format_args!("{} ago", spell_between(network.last_seen, facts.now))),
     ]
 }
+
+const PROVED_GOOD: [&str; 2] =
+    ["network that was delayed proved good later.", "networks that were delayed proved good later."];

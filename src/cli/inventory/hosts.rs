@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::form;
 use crate::inventory::{Dependence, Host, Snapshot, advice};
 use crate::message::host::{Purpose, Role};
+use crate::policy::spelling::counted;
 
 /// A host, and what follows from it.
 #[derive(Debug, Serialize)]
@@ -49,8 +50,7 @@ impl<'a> Assessed<'a> {
         let mut words = Vec::new();
         match self.host.uses(&[Purpose::Messenger]) {
             0 => {}
-            1 => words.push("1 message".to_owned()),
-            count => words.push(format!("{count} messages")),
+            count => words.push(counted(count, "message", "messages")),
         }
         let vendor = self.host.channels.iter().filter(|used| used.channel.purpose() == Purpose::Vendor);
         words.extend(vendor.map(|used| used.channel.to_string()));
