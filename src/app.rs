@@ -186,12 +186,21 @@ impl Gateway {
         let (stop_receiver, give_up_intake) = (CancellationToken::new(), CancellationToken::new());
         let receiver = spawn_vital(&broke, receiver.run(heard, stop_receiver.clone()));
         let intake = spawn_vital(&broke, intake.run(give_up_intake.clone()));
-        let names = name_service.as_ref().map(|service| tracing::field::display(service.address()));
+        let name_address = name_service.as_ref().map(|service| SocketAddr::V4(service.address()));
+        let standings = name_service.as_ref().map(NameService::standings).unwrap_or_default();
         let name_service =
             name_service.map(|service| spawn_vital(&broke, service.run(stop_receiver.clone())));
         let pickup = pickup.map(|pickup| spawn_vital(&broke, pickup.run(stop_receiver.clone())));
 
-        let about = About { hostname, started_at, datagram, admin, smtp: front_end.addresses().to_vec() };
+        let about = About {
+            hostname,
+            started_at,
+            datagram,
+            name_service: name_address,
+            messenger: messenger.as_ref().map(Messenger::address),
+            admin,
+            smtp: front_end.addresses().to_vec(),
+        };
         let glance = Glance {
             about: Arc::new(about),
             readiness: readiness.clone(),
@@ -199,6 +208,8 @@ impl Gateway {
             spool: spool.clone(),
             tarpit: front_end.tarpit(),
             switches: switches.clone(),
+            names: standings,
+            inventory: inventory.clone(),
             metrics: Arc::clone(&metrics),
         };
         let control = Control {
@@ -214,7 +225,7 @@ impl Gateway {
         serve(&servers, &stop_servers, monitors, commands, glance, control);
         readiness.set(Stage::Ready);
         let sessions = messenger.as_ref().map(|messenger| tracing::field::display(messenger.address()));
-        tracing::info!(%datagram, name_service = names, messenger = sessions, %admin, state_dir = %settings.state_dir.display(), "Ready.");
+        tracing::info!(%datagram, name_service = name_address.map(tracing::field::display), messenger = sessions, %admin, state_dir = %settings.state_dir.display(), "Ready.");
         Ok(Self {
             datagram,
             admin,

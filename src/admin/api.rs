@@ -6,7 +6,8 @@ mod tarpit;
 use serde::{Deserialize, Serialize};
 
 pub use self::status::{
-    CopyCount, DestinationStatus, LastReply, SmtpListenerStatus, SpoolStatus, Status, destinations,
+    CopyCount, DestinationStatus, LastReply, NameStatus, NetbiosStatus, SessionsStatus, SmtpListenerStatus,
+    SpoolStatus, Status, destinations, is_first_of_listener,
 };
 pub use self::tarpit::{ClientNetworkStatus, TarpitStatus, TurnedAway};
 use crate::message::id::{DestinationName, QueueId};

@@ -130,7 +130,7 @@ async fn hosts(State(control): State<Control>) -> Result<Json<Snapshot>, Refused
 }
 
 async fn mailslots(State(control): State<Control>) -> Json<MailslotsStatus> {
-    Json(control.glance.mailslots(control.inventory.as_ref()).await)
+    Json(control.glance.mailslots().await)
 }
 
 async fn order_mailslots(
@@ -145,7 +145,7 @@ async fn order_mailslots(
     ordered.map_err(|error| refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
     // What waited for the switch goes at once.
     control.scheduler.poke_all();
-    Ok(Json(control.glance.mailslots(control.inventory.as_ref()).await))
+    Ok(Json(control.glance.mailslots().await))
 }
 
 async fn list(

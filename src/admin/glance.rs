@@ -6,17 +6,24 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::api::{MailslotsStatus, SmtpListenerStatus, SpoolStatus, Status, TarpitStatus, destinations};
+use super::api::{
+    MailslotsStatus, NameStatus, NetbiosStatus, SessionsStatus, SmtpListenerStatus, SpoolStatus, Status,
+    TarpitStatus, destinations,
+};
 use super::readiness::Readiness;
 use crate::delivery::view::Views;
 use crate::inventory::Inventory;
+use crate::listen::name_service::NameStandings;
 use crate::listen::smtp::TarpitView;
 use crate::message::id::ListenerName;
 use crate::message::mail::Class;
+use crate::policy::mailslot_switch::{Passing, Stage};
 use crate::spool::{Figures, Spool};
-use crate::switch::{Order, RecordError, Switches};
-use crate::telemetry::metrics::Metrics;
+use crate::switch::{Depending, Order, RecordError, SwitchStatus, Switches};
+use crate::telemetry::metrics::messenger::SessionMessageOutcome;
 use crate::telemetry::metrics::smtp::MessageOutcome;
+use crate::telemetry::metrics::{Metrics, NameState};
+use crate::wire::netbios_name::NetbiosName;
 
 /// What is looked at. Clones look at the same.
 #[derive(Debug, Clone)]
@@ -33,6 +40,10 @@ pub struct Glance {
     pub tarpit: TarpitView,
     /// Whether mailslot messages pass.
     pub switches: Switches,
+    /// Where the claims of its names stand.
+    pub names: NameStandings,
+    /// Who was heard; `None` where its file cannot be had.
+    pub inventory: Option<Inventory>,
     /// What was counted.
     pub metrics: Arc<Metrics>,
 }
@@ -46,6 +57,10 @@ pub struct About {
     pub started_at: Timestamp,
     /// Where it hears UDP 138.
     pub datagram: SocketAddr,
+    /// Where it hears UDP 137, where it does.
+    pub name_service: Option<SocketAddr>,
+    /// Where it takes sessions of `net send`, in mode answer.
+    pub messenger: Option<SocketAddr>,
     /// Where it answers monitors.
     pub admin: SocketAddr,
     /// Where SMTP clients reach each listener.
@@ -59,7 +74,8 @@ impl Glance {
             Ok(figures) => (figures, None),
             Err(error) => (Figures::default(), Some(error)),
         };
-        let About { hostname, started_at, datagram, admin, smtp } = &*self.about;
+        let About { hostname, started_at, datagram, admin, smtp, .. } = &*self.about;
+        let (now, switches) = (Timestamp::now(), self.switches.status(Timestamp::now()));
         let refuses = self.spool.accepting(Class::Notice).err().or(unreadable);
         let refuses_mail = match (&refuses, smtp.is_empty()) {
             (None, false) => self.spool.accepting(Class::Mail).err(),
@@ -74,7 +90,9 @@ impl Glance {
             datagram: *datagram,
             admin: *admin,
             smtp: smtp.iter().map(|(listener, address)| self.listener(listener, *address)).collect(),
-            mailslots: self.switches.status(Timestamp::now()),
+            netbios: self.netbios(),
+            heard_lately: self.falls_silent(&switches, now).await,
+            mailslots: switches,
             spool: SpoolStatus::of(
                 figures,
                 refuses.map(|error| error.to_string()),
@@ -91,11 +109,11 @@ impl Glance {
     }
 
     /// Whether mailslot messages pass, and who would miss it.
-    pub async fn mailslots(&self, inventory: Option<&Inventory>) -> MailslotsStatus {
+    pub async fn mailslots(&self) -> MailslotsStatus {
         let now = Timestamp::now();
         MailslotsStatus {
             switches: self.switches.status(now),
-            heard_lately: Switches::depending(inventory, now).await,
+            heard_lately: Switches::depending(self.inventory.as_ref(), now).await,
         }
     }
 
@@ -105,6 +123,36 @@ impl Glance {
     /// [`RecordError`] when the order cannot be kept; then nothing has changed.
     pub fn order_mailslots(&self, order: &Order) -> Result<(), RecordError> {
         self.switches.order(order, Timestamp::now()).map(drop)
+    }
+
+    /// Who would miss messages that pass by an exception, where one ends soon.
+    async fn falls_silent(&self, switches: &[SwitchStatus], now: Timestamp) -> Option<Depending> {
+        let ends_soon = |switch: &SwitchStatus| match switch.state {
+            Passing::Until { end } => Stage::at(end, now).is_some(),
+            Passing::On | Passing::Off => false,
+        };
+        if switches.iter().any(ends_soon) {
+            Some(Switches::depending(self.inventory.as_ref(), now).await)
+        } else {
+            None
+        }
+    }
+
+    fn netbios(&self) -> NetbiosStatus {
+        let metrics = self.metrics.messenger();
+        let name = |(name, state): (NetbiosName, NameState)| NameStatus {
+            name: name.to_string(),
+            state: state.as_str().to_owned(),
+        };
+        NetbiosStatus {
+            name_service: self.about.name_service,
+            names: self.names.all().into_iter().map(name).collect(),
+            sessions: self.about.messenger.map(|address| SessionsStatus {
+                address,
+                connections: u64::try_from(metrics.connections().get()).unwrap_or_default(),
+                accepted: metrics.messages(SessionMessageOutcome::Durable),
+            }),
+        }
     }
 
     fn listener(&self, listener: &ListenerName, address: SocketAddr) -> SmtpListenerStatus {

@@ -4,6 +4,7 @@
 //! more, write a section and name it in `SECTIONS`.
 
 mod html;
+mod netbios;
 mod queue;
 mod tarpit;
 
@@ -17,7 +18,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use self::html::{Cell, Html, Tone};
-use super::api::{Status, TarpitStatus};
+use super::api::{Status, TarpitStatus, is_first_of_listener};
 use super::readiness::Stage;
 use super::words::spell_between;
 
@@ -34,7 +35,7 @@ pub struct Facts<'a> {
 
 /// What stands below the headline, in this order.
 const SECTIONS: &[fn(&Facts<'_>, &mut Html)] =
-    &[queue::spool, queue::destinations, listeners, tarpit::tarpit];
+    &[queue::spool, queue::destinations, netbios::netbios, listeners, tarpit::tarpit];
 
 /// The page as an answer to a browser.
 #[must_use]
@@ -117,12 +118,17 @@ fn listeners(facts: &Facts<'_>, html: &mut Html) {
     if facts.status.smtp.is_empty() {
         html.paragraph("None is configured.");
     } else {
-        let rows = facts.status.smtp.iter().map(|listener| {
+        let rows = facts.status.smtp.iter().enumerate().map(|(place, listener)| {
+            // Counts are those of a listener, over all its addresses.
+            let count = |count: u64| match is_first_of_listener(&facts.status.smtp, place) {
+                true => Cell::figure(count),
+                false => Cell::Text(String::new()),
+            };
             [
                 Cell::text(&listener.listener),
                 Cell::text(listener.address),
-                Cell::figure(listener.connections),
-                Cell::figure(listener.accepted),
+                count(listener.connections),
+                count(listener.accepted),
             ]
         });
         html.table(["Listener", "Address", "Connections", "Messages accepted"], rows);

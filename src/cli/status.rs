@@ -9,13 +9,16 @@ use super::load::{self, Reading};
 use super::output::{answer, answer_json, note};
 use super::table::{aligned, plain};
 use super::{Global, runtime};
-use crate::admin::api::{DestinationStatus, MailslotsStatus, SmtpListenerStatus, SpoolStatus, Status};
+use crate::admin::api::{
+    DestinationStatus, NameStatus, SmtpListenerStatus, SpoolStatus, Status, is_first_of_listener,
+};
 use crate::admin::client::{Client, ClientError};
 use crate::admin::readiness;
 use crate::admin::words::{spell_between, spell_bytes};
-use crate::policy::mailslot_switch::{Direction, Passing, Stage};
+use crate::policy::mailslot_switch::{Direction, Passing};
+use crate::policy::spelling::counted;
 use crate::spool::SpoolState;
-use crate::switch::{Depending, SwitchStatus};
+use crate::switch::SwitchStatus;
 
 /// Shows how the running gateway stands.
 #[derive(Debug, ClapArgs)]
@@ -27,28 +30,13 @@ pub struct Args {}
 pub fn run(_: &Args, global: &Global) -> Exit {
     runtime(async {
         let now = Timestamp::now();
-        match look(global, now).await {
-            Ok((status, _)) if global.json => answer_json(&status),
-            Ok((status, heard)) => lines(&status, heard.as_ref(), now).into_iter().for_each(answer),
+        match ask::<Status>("/api/v1/status", global).await {
+            Ok(status) if global.json => answer_json(&status),
+            Ok(status) => lines(&status, now).into_iter().for_each(answer),
             Err(exit) => return exit,
         }
         Exit::Done
     })
-}
-
-/// How the gateway stands, and who would miss messages, where they are soon to end.
-async fn look(global: &Global, now: Timestamp) -> Result<(Status, Option<Depending>), Exit> {
-    let client = connect(global).await?;
-    let status: Status = get(&client, "/api/v1/status").await?;
-    let ends_soon = |switch: &SwitchStatus| match switch.state {
-        Passing::Until { end } => Stage::at(end, now).is_some(),
-        Passing::On | Passing::Off => false,
-    };
-    if !status.mailslots.iter().any(ends_soon) {
-        return Ok((status, None));
-    }
-    let mailslots: MailslotsStatus = get(&client, "/api/v1/mailslots").await?;
-    Ok((status, Some(mailslots.heard_lately)))
 }
 
 /// Asks the gateway that runs with this configuration; says why when it does not answer.
@@ -70,7 +58,7 @@ fn told(error: &ClientError) -> Exit {
     if matches!(error, ClientError::NotNow(_)) { Exit::TryLater } else { Exit::Unavailable }
 }
 
-fn lines(status: &Status, heard_lately: Option<&Depending>, now: Timestamp) -> Vec<String> {
+fn lines(status: &Status, now: Timestamp) -> Vec<String> {
     let mut lines = vec![
         format!(
             "mailslotd {}{}, process {}: {}, since {} ({})",
@@ -81,16 +69,24 @@ fn lines(status: &Status, heard_lately: Option<&Depending>, now: Timestamp) -> V
             status.started_at.strftime("%Y-%m-%d %H:%M:%SZ"),
             spell_between(status.started_at, now),
         ),
-        format!("Hears UDP 138 on {}; monitors and the page on http://{}/", status.datagram, status.admin),
+        hears(status),
         spool(&status.spool, now),
     ];
     lines.extend(status.mailslots.iter().filter_map(|switch| switched(switch, now)));
-    if let Some(heard_lately) = heard_lately {
+    if let Some(heard_lately) = &status.heard_lately {
         lines.push(format!("Messages in the last 30 days from: {}", plain(&heard_lately.to_string())));
+    }
+    if !status.netbios.names.is_empty() {
+        let heading = ["NAME", "CLAIM"].map(str::to_owned);
+        let row = |claimed: &NameStatus| [plain(&claimed.name), claimed.state.clone()];
+        let rows: Vec<_> = std::iter::once(heading).chain(status.netbios.names.iter().map(row)).collect();
+        lines.push(String::new());
+        lines.extend(aligned(&rows));
     }
     if !status.smtp.is_empty() {
         let heading = ["LISTENER", "ADDRESS", "CONNECTIONS", "ACCEPTED"].map(str::to_owned);
-        let rows: Vec<_> = std::iter::once(heading).chain(status.smtp.iter().map(listener)).collect();
+        let row = |place| listener(&status.smtp, place);
+        let rows: Vec<_> = std::iter::once(heading).chain((0..status.smtp.len()).filter_map(row)).collect();
         lines.push(String::new());
         lines.extend(aligned(&rows));
     }
@@ -103,6 +99,23 @@ fn lines(status: &Status, heard_lately: Option<&Depending>, now: Timestamp) -> V
         lines.extend(aligned(&rows));
     }
     lines
+}
+
+/// Where it is reached.
+fn hears(status: &Status) -> String {
+    let names = status.netbios.name_service.map(|address| format!(", UDP 137 on {address}"));
+    let sessions = status.netbios.sessions.map(|sessions| {
+        let open = counted(sessions.connections, "connection", "connections");
+        let accepted = counted(sessions.accepted, "message", "messages");
+        format!(", TCP 139 on {} ({open}, {accepted} accepted)", sessions.address)
+    });
+    format!(
+        "Hears UDP 138 on {}{}{}; monitors and the page on http://{}/",
+        status.datagram,
+        names.unwrap_or_default(),
+        sessions.unwrap_or_default(),
+        status.admin
+    )
 }
 
 const fn stage(stage: readiness::Stage) -> &'static str {
@@ -138,10 +151,10 @@ fn spool(spool: &SpoolStatus, now: Timestamp) -> String {
         (None, None) => String::new(),
     };
     format!(
-        "Spool: {} messages, {}; {} copies wait{}, {} failed, {} held, {} corrupt{}",
-        spool.messages,
+        "Spool: {}, {}; {}{}, {} failed, {} held, {} corrupt{}",
+        counted(spool.messages, "message", "messages"),
         spell_bytes(spool.bytes),
-        spool.copies(SpoolState::Queued, None),
+        counted(spool.copies(SpoolState::Queued, None), "copy waits", "copies wait"),
         oldest.unwrap_or_default(),
         spool.copies(SpoolState::Failed, None),
         spool.copies(SpoolState::Held, None),
@@ -150,13 +163,13 @@ fn spool(spool: &SpoolStatus, now: Timestamp) -> String {
     )
 }
 
-fn listener(listener: &SmtpListenerStatus) -> [String; 4] {
-    [
-        listener.listener.to_string(),
-        listener.address.to_string(),
-        listener.connections.to_string(),
-        listener.accepted.to_string(),
-    ]
+/// One address of a listener; what is counted over all its addresses stands at the first.
+fn listener(addresses: &[SmtpListenerStatus], place: usize) -> Option<[String; 4]> {
+    let listener = addresses.get(place)?;
+    let is_first = is_first_of_listener(addresses, place);
+    let count = |count: u64| if is_first { count.to_string() } else { String::new() };
+    let (name, address) = (listener.listener.to_string(), listener.address.to_string());
+    Some([name, address, count(listener.connections), count(listener.accepted)])
 }
 
 fn row(destination: &DestinationStatus, spool: &SpoolStatus, now: Timestamp) -> [String; 6] {
@@ -187,15 +200,24 @@ mod tests {
         let status = serde_json::json!({
             "version": "1.2.3", "hostname": "gw1.plant.example", "pid": 77, "started_at": "2026-02-03T04:05:06Z",
             "stage": "ready", "datagram": "192.0.2.1:138", "admin": "127.0.0.1:9138",
+            "netbios": {
+                "name_service": "192.0.2.1:137",
+                "names": [{ "name": "GW1<20>", "state": "claimed" }, { "name": "ALERTS<03>", "state": "conflict" }],
+                "sessions": { "address": "192.0.2.1:139", "connections": 1, "accepted": 7 },
+            },
+            "heard_lately": { "names": ["CNC-07"], "count": 3 },
             "mailslots": [
                 { "direction": "inbound", "state": { "passing": "until", "end": "2026-02-10T05:05:06Z" },
                   "configured": { "switch": "off", "exception_until": "2026-02-10T05:05:06Z" } },
                 { "direction": "outbound", "state": { "passing": "off" }, "configured": { "switch": "off" } },
             ],
-            "smtp": [{ "listener": "mx", "address": "192.0.2.1:25", "connections": 3, "accepted": 12 }],
+            "smtp": [
+                { "listener": "mx", "address": "192.0.2.1:25", "connections": 3, "accepted": 12 },
+                { "listener": "mx", "address": "[2001:db8::1]:25", "connections": 3, "accepted": 12 },
+            ],
             "spool": {
-                "messages": 4, "bytes": 4096, "oldest_waiting": "2026-02-03T04:30:00Z",
-                "copies": [{ "destination": "smarthost", "state": "queued", "copies": 4 }],
+                "messages": 1, "bytes": 4096, "oldest_waiting": "2026-02-03T04:30:00Z",
+                "copies": [{ "destination": "smarthost", "state": "queued", "copies": 1 }],
             },
             "destinations": [{
                 "name": "smarthost", "state": "up", "since": "2026-02-03T05:00:00Z", "in_flight": 0,
@@ -203,22 +225,27 @@ mod tests {
             }],
         });
         let status: Status = serde_json::from_value(status).unwrap();
-        let heard_lately = Depending { names: vec!["CNC-07".to_owned()], count: 3 };
-        let lines = lines(&status, Some(&heard_lately), "2026-02-03T05:05:06Z".parse().unwrap());
+        let lines = lines(&status, "2026-02-03T05:05:06Z".parse().unwrap());
         assert_eq!(
             lines,
             [
                 "mailslotd 1.2.3 on gw1.plant.example, process 77: ready, since 2026-02-03 04:05:06Z (1 h)",
-                "Hears UDP 138 on 192.0.2.1:138; monitors and the page on http://127.0.0.1:9138/",
-                "Spool: 4 messages, 4.0 KiB; 4 copies wait, the oldest for 35 min, 0 failed, 0 held, 0 corrupt",
+                "Hears UDP 138 on 192.0.2.1:138, UDP 137 on 192.0.2.1:137, TCP 139 on 192.0.2.1:139 (1 connection, \
+                 7 messages accepted); monitors and the page on http://127.0.0.1:9138/",
+                "Spool: 1 message, 4.0 KiB; 1 copy waits, the oldest for 35 min, 0 failed, 0 held, 0 corrupt",
                 "Messages that are heard pass for another 7 d; see `mailslotd mailslots status`",
                 "Messages in the last 30 days from: CNC-07 and 2 others",
                 "",
-                "LISTENER  ADDRESS       CONNECTIONS  ACCEPTED",
-                "mx        192.0.2.1:25  3            12",
+                "NAME        CLAIM",
+                "GW1<20>     claimed",
+                "ALERTS<03>  conflict",
+                "",
+                "LISTENER  ADDRESS           CONNECTIONS  ACCEPTED",
+                "mx        192.0.2.1:25      3            12",
+                "mx        [2001:db8::1]:25",
                 "",
                 "DESTINATION  STATE  FOR    WAIT  FAILED  WHY, OR LAST REPLY",
-                "smarthost    up     5 min  4     0       delayed: later\\u{1b}[2J",
+                "smarthost    up     5 min  1     0       delayed: later\\u{1b}[2J",
             ]
         );
     }

@@ -21,11 +21,13 @@ use crate::telemetry::metrics::Metrics;
 use crate::wire::name_service::Packet;
 use asked::Asked;
 use neighbourhood::Neighbourhood;
+pub use standings::NameStandings;
 use tell::Told;
 
 mod asked;
 mod neighbourhood;
 mod send;
+mod standings;
 mod tell;
 
 /// Hears the name service and, in mode answer, takes part in it.
@@ -99,6 +101,12 @@ impl NameService {
     #[must_use]
     pub const fn address(&self) -> SocketAddrV4 {
         self.address
+    }
+
+    /// Where the claims of its names stand, now and later.
+    #[must_use]
+    pub fn standings(&self) -> NameStandings {
+        self.ear.told.shown()
     }
 
     /// Hears until `stop`; then releases the names, which takes a little more than half a second.

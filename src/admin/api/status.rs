@@ -9,7 +9,7 @@ use crate::admin::readiness::Stage;
 use crate::delivery::view::{self, DestinationView, Views};
 use crate::message::id::{DestinationName, ListenerName};
 use crate::spool::{Figures, SpoolState};
-use crate::switch::SwitchStatus;
+use crate::switch::{Depending, SwitchStatus};
 
 /// The gateway at a glance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,13 +31,54 @@ pub struct Status {
     pub admin: SocketAddr,
     /// Where SMTP clients reach it.
     pub smtp: Vec<SmtpListenerStatus>,
+    /// What it is called on UDP 137, and what comes over TCP 139.
+    #[serde(default)]
+    pub netbios: NetbiosStatus,
     /// Whether mailslot messages pass.
     #[serde(default)]
     pub mailslots: Vec<SwitchStatus>,
+    /// The hosts that sent messages in the last 30 days, where messages pass by an exception that ends soon: they fall
+    /// silent then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard_lately: Option<Depending>,
     /// What it keeps.
     pub spool: SpoolStatus,
     /// Its destinations.
     pub destinations: Vec<DestinationStatus>,
+}
+
+/// Names and sessions of NetBIOS at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NetbiosStatus {
+    /// Where it hears UDP 137; absent where that port could not be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_service: Option<SocketAddr>,
+    /// The names that it claims; none in mode observe.
+    #[serde(default)]
+    pub names: Vec<NameStatus>,
+    /// The sessions of `net send`; absent in mode observe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<SessionsStatus>,
+}
+
+/// A name that is claimed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameStatus {
+    /// With its suffix: `ALERTS<03>`.
+    pub name: String,
+    /// `claiming`, `claimed` or `conflict`.
+    pub state: String,
+}
+
+/// Sessions of `net send` at a glance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionsStatus {
+    /// Where senders reach it.
+    pub address: SocketAddr,
+    /// Connections that are open now.
+    pub connections: u64,
+    /// Messages that it has accepted since the start.
+    pub accepted: u64,
 }
 
 /// The spool at a glance.
@@ -106,8 +147,15 @@ pub struct SmtpListenerStatus {
     pub address: SocketAddr,
     /// Connections to the listener that are open now, whatever their address.
     pub connections: u64,
-    /// Messages that it has accepted since the start.
+    /// Messages that the listener has accepted since the start, whatever their address.
     pub accepted: u64,
+}
+
+/// Whether the address in this place is the first of its listener, at which the listener's counts are shown.
+#[must_use]
+pub fn is_first_of_listener(addresses: &[SmtpListenerStatus], place: usize) -> bool {
+    let of = |place: usize| addresses.get(place).map(|address| &address.listener);
+    place.checked_sub(1).is_none_or(|before| of(before) != of(place))
 }
 
 /// One destination at a glance.

@@ -29,7 +29,14 @@ fn status() -> Status {
         datagram: "192.0.2.1:138".parse().unwrap(),
         admin: "127.0.0.1:9138".parse().unwrap(),
         smtp: Vec::new(),
+        netbios: serde_json::from_value(serde_json::json!({
+            "name_service": "192.0.2.1:137",
+            "names": [{ "name": "GW1<20>", "state": "claimed" }, { "name": "ALERTS<03>", "state": "conflict" }],
+            "sessions": { "address": "192.0.2.1:139", "connections": 2, "accepted": 12 },
+        }))
+        .unwrap(),
         mailslots: Vec::new(),
+        heard_lately: None,
         spool: SpoolStatus {
             refuses: None,
             refuses_mail: None,
@@ -71,12 +78,15 @@ fn it_tells_at_a_glance_what_waits_and_why_and_who_is_held() {
         "up for 2 h 1 min",
         "<dt>Messages</dt><dd>5</dd>",
         "<dt>The oldest has waited for</dt><dd>5 min</dd>",
+        "<dt>Sessions, TCP 139</dt><dd>192.0.2.1:139</dd>",
+        "<td>GW1&lt;20&gt;</td><td><span class=\"good\">claimed</span></td>",
+        "<td>ALERTS&lt;03&gt;</td><td><span class=\"bad\">conflict</span></td>",
         "2 copies wait for destinations that are not configured.",
         "<span class=\"bad\">operator fault</span>",
         "it refuses the password",
         "<td>203.0.113.0/24</td><td class=\"figure\">45 s</td>",
         "<td>30 s ago</td>",
-        "1 networks that were delayed proved good later.",
+        "1 network that was delayed proved good later.",
     ] {
         assert!(page.contains(told), "{told} in {page}");
     }

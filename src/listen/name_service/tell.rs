@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::standings::NameStandings;
 use crate::session::name_owner::{Event, Heard, Ignored, NameOwner, OwnName, Standing, Verdict};
 use crate::telemetry::log::Recurring;
 use crate::telemetry::metrics::{ConflictWith, Metrics, NameState};
@@ -15,6 +16,7 @@ use crate::wire::name_service::{Kind, Packet};
 #[derive(Debug)]
 pub(super) struct Told {
     metrics: Arc<Metrics>,
+    shown: NameStandings,
     silent_servers: HashSet<Ipv4Addr>,
     defended: Recurring,
     demanded: Recurring,
@@ -25,11 +27,17 @@ pub(super) struct Told {
 impl Told {
     pub(super) fn new(owner: Option<&NameOwner>, metrics: Arc<Metrics>) -> Self {
         let [defended, demanded, limited, not_sent] = [(); 4].map(|()| Recurring::new(EVERY));
-        let told = Self { metrics, silent_servers: HashSet::new(), defended, demanded, limited, not_sent };
+        let (shown, silent_servers) = (NameStandings::default(), HashSet::new());
+        let told = Self { metrics, shown, silent_servers, defended, demanded, limited, not_sent };
         if let Some(owner) = owner {
             told.standings(owner);
         }
         told
+    }
+
+    /// Where the claims stand, for whoever asks.
+    pub(super) fn shown(&self) -> NameStandings {
+        self.shown.clone()
     }
 
     /// A packet that nothing answers, because we only observe.
@@ -139,6 +147,7 @@ impl Told {
 
     /// Where the claims stand now.
     pub(super) fn standings(&self, owner: &NameOwner) {
+        let mut shown = Vec::new();
         for (OwnName { name, .. }, standing) in owner.standings() {
             let state = match standing {
                 Standing::Claiming => NameState::Claiming,
@@ -147,7 +156,9 @@ impl Told {
             };
             let suffix = format!("{:02X}", name.name_type().0);
             self.metrics.set_name_state(&name.text().escape_ascii().to_string(), &suffix, state);
+            shown.push((name, state));
         }
+        self.shown.set(shown);
     }
 
     /// The kernel did not take a packet.

@@ -126,6 +126,12 @@ impl MessengerMetrics {
         }
     }
 
+    /// How many messages had this end so far.
+    #[must_use]
+    pub fn messages(&self, outcome: SessionMessageOutcome) -> u64 {
+        self.messages.get(outcome as usize).map_or(0, IntCounter::get)
+    }
+
     /// A message had this end.
     pub fn message(&self, outcome: SessionMessageOutcome) {
         if let Some(counter) = self.messages.get(outcome as usize) {
