@@ -2,7 +2,8 @@
 //!
 //! A transcript is a text of lines. `#` begins a comment. What the test does to the machine:
 //!
-//! * `PROFILE security=starttls|established|none [user=… password=… mechanisms=A,B] [nonce=…] [limit=30s]`
+//! * `PROFILE security=starttls|established|none [user=… password=…|token=… mechanisms=A,B] [nonce=…] [limit=30s]`;
+//!   `token=x*3000` is a token of so many octets
 //! * `S: text`: the server sends this line; lines that follow each other arrive together. `S> text`: without CRLF, with
 //!   escapes.
 //! * `TLS OK`, `LOST`, `TIME +5s`, `QUIT`
@@ -20,15 +21,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use mailslotd::policy::replies::ReplyTable;
+use mailslotd::session::oauth::AccessToken;
 use mailslotd::session::sasl::Nonce;
-use mailslotd::session::sasl::client::Identity;
+use mailslotd::session::sasl::client::{BearerIdentity, Identity, PasswordIdentity};
 use mailslotd::session::smtp_client::{
     Dsn, Ending, Fate, ForwardPath, Input, Letters, OperatorFault, Output, Profile, Ret, Security, Sender,
     SmtpClient, Timeouts, Transaction,
 };
 use mailslotd::wire::smtp::content::Coding;
 use mailslotd::wire::smtp::dsn::RecipientDsn;
-use mailslotd::wire::smtp::mechanism::Mechanism;
+use mailslotd::wire::smtp::mechanism::{BearerMechanism, Mechanism};
 use mailslotd::wire::smtp::path::Mailbox;
 use transcript::{duration, unescape};
 use zeroize::Zeroizing;
@@ -139,11 +142,7 @@ impl Player {
             "none" => Security::Absent,
             other => panic!("security={other}"),
         };
-        let identity = fields.get("user").map(|user| Identity {
-            user: (*user).to_owned(),
-            password: Zeroizing::new(fields["password"].to_owned()),
-            mechanisms: fields["mechanisms"].split(',').map(mechanism).collect(),
-        });
+        let identity = fields.get("user").map(|user| identity(user, fields));
         let profile = Profile {
             hostname: "gw.example".to_owned(),
             security,
@@ -152,6 +151,7 @@ impl Player {
             timeouts: Timeouts::within(
                 fields.get("limit").map_or(Duration::from_secs(600), |text| duration(text)),
             ),
+            replies: ReplyTable::default(),
         };
         Self { machine: SmtpClient::new(now, profile), now, done: VecDeque::new() }
     }
@@ -261,6 +261,10 @@ fn describe_fault(fault: &OperatorFault) -> String {
         OperatorFault::CredentialsRefused(mechanism, reply) => {
             format!("credentials refused: {mechanism}: {reply}")
         }
+        OperatorFault::TokenRefused(mechanism, reply, said) => {
+            let said = said.as_ref().map(|said| format!(" ({said})")).unwrap_or_default();
+            format!("token refused: {mechanism}: {reply}{said}")
+        }
         OperatorFault::Mechanism(mechanism, fault) => format!("{mechanism}: {fault}"),
         OperatorFault::NotPermitted(reply) => format!("not permitted: {reply}"),
         OperatorFault::SenderRefused(reply) => format!("sender refused: {reply}"),
@@ -287,11 +291,31 @@ fn transaction(fields: &BTreeMap<&str, &str>) -> Transaction {
     }
 }
 
-fn mechanism(name: &str) -> Mechanism {
-    [Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login, Mechanism::CramMd5]
-        .into_iter()
-        .find(|mechanism| mechanism.as_str() == name)
-        .unwrap()
+fn identity(user: &str, fields: &BTreeMap<&str, &str>) -> Identity {
+    let user = user.to_owned();
+    let mechanisms = fields["mechanisms"].split(',');
+    let Some(token) = fields.get("token") else {
+        return Identity::Password(PasswordIdentity {
+            user,
+            password: Zeroizing::new(fields["password"].to_owned()),
+            mechanisms: mechanisms.map(|name| Mechanism::named(name).unwrap()).collect(),
+        });
+    };
+    let token = match token.split_once('*') {
+        Some((letter, count)) => letter.repeat(count.parse().unwrap()),
+        None => (*token).to_owned(),
+    };
+    let bearer = |name| {
+        let all = [BearerMechanism::Xoauth2, BearerMechanism::OauthBearer];
+        all.into_iter().find(|mechanism| mechanism.as_str() == name).unwrap()
+    };
+    Identity::Bearer(BearerIdentity {
+        user,
+        token: AccessToken::new(&token).unwrap(),
+        mechanisms: mechanisms.map(bearer).collect(),
+        host: "mx.example.net".to_owned(),
+        port: 587,
+    })
 }
 
 fn fields(words: &str) -> BTreeMap<&str, &str> {

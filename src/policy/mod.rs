@@ -32,6 +32,7 @@ pub mod rate;
 pub mod reach;
 pub mod relay;
 pub mod remembered;
+pub mod replies;
 pub mod retry;
 pub mod route;
 pub mod source_rate;

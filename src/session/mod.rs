@@ -19,6 +19,7 @@ pub mod name_query;
 pub mod name_questions;
 pub mod netbios_client;
 pub mod netbios_session;
+pub mod oauth;
 pub mod reassembly;
 pub mod sasl;
 pub mod smtp_client;

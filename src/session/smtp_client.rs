@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use super::sasl::client::{Channel, Exchange, SaslFault};
 use crate::wire::smtp::content::ContentEncoder;
 use crate::wire::smtp::extensions::Extensions;
-use crate::wire::smtp::mechanism::Mechanism;
+use crate::wire::smtp::mechanism::SaslMechanism;
 use crate::wire::smtp::reply::{Reply, ReplyParser};
 use crate::wire::smtp::status::EnhancedStatus;
 pub use profile::{Profile, Security, Timeouts};
@@ -119,7 +119,7 @@ enum State {
     StartTls,
     Handshake,
     Auth {
-        mechanism: Mechanism,
+        mechanism: SaslMechanism,
         exchange: Exchange,
         cancelled: Option<SaslFault>,
     },
@@ -279,6 +279,10 @@ impl SmtpClient {
             | State::Closed => {}
         }
         self.end(Parting::Silent, throttled(reply));
+    }
+
+    fn meaning(&self, reply: &Reply) -> Meaning {
+        Meaning::of(reply, &self.profile.replies)
     }
 
     fn idle(&mut self) {

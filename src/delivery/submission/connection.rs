@@ -14,8 +14,9 @@ use crate::delivery::outcome::Handoff;
 use crate::net::connect::{ConnectFault, connect};
 use crate::net::stream::Stream;
 use crate::net::tls::HandshakeFault;
+use crate::policy::replies::ReplyTable;
 use crate::session::sasl::Nonce;
-use crate::session::sasl::client::Identity;
+use crate::session::sasl::client::{Identity, PasswordIdentity};
 use crate::session::smtp_client::{
     Ending, Fate, Input, Output, Profile, Security, SmtpClient, Stage, Timeouts, Transaction,
 };
@@ -283,13 +284,16 @@ fn profile(endpoint: &Endpoint) -> Result<Profile, getrandom::Error> {
     Ok(Profile {
         hostname: endpoint.hostname.clone(),
         security: endpoint.security,
-        identity: endpoint.credentials.as_ref().map(|credentials| Identity {
-            user: credentials.user.clone(),
-            password: credentials.password.clone(),
-            mechanisms: credentials.mechanisms.clone(),
+        identity: endpoint.credentials.as_ref().map(|credentials| {
+            Identity::Password(PasswordIdentity {
+                user: credentials.user.clone(),
+                password: credentials.password.clone(),
+                mechanisms: credentials.mechanisms.clone(),
+            })
         }),
         nonce: Nonce::from_random(random),
         timeouts: Timeouts::within(endpoint.timeout),
+        replies: ReplyTable::default(),
     })
 }
 

@@ -138,6 +138,13 @@ fn operator_fault(at: &str, endpoint: &Endpoint, fault: OperatorFault) -> String
             "{at} refuses the login by {mechanism}: {reply}; check auth.user and the password in its file, or allow \
              another mechanism"
         ),
+        OperatorFault::TokenRefused(mechanism, reply, said) => {
+            let said = said.map(|said| format!(" ({said})")).unwrap_or_default();
+            format!(
+                "{at} refuses the token by {mechanism}: {reply}{said}; check `user` and `scope` of auth.oauth, and that the \
+                 application may send for this mailbox"
+            )
+        }
         OperatorFault::Mechanism(mechanism, SaslFault::Signature | SaslFault::Unproven) => format!(
             "{at} did not prove by {mechanism} that it knows this user's password, so it may be an impostor; check \
              `host`, and the account on that server"

@@ -1,7 +1,9 @@
-//! Client side of the SASL mechanisms PLAIN, LOGIN, CRAM-MD5 and SCRAM-SHA-256 (RFC 4422), without base64 and SMTP.
+//! Client side of the SASL mechanisms PLAIN, LOGIN, CRAM-MD5, SCRAM-SHA-256, XOAUTH2 and OAUTHBEARER (RFC 4422), without
+//! base64 and SMTP.
 //!
 //! How user and password are prepared, `policy::account::keys` says.
 
+mod bearer;
 mod scram;
 
 use std::fmt;
@@ -13,7 +15,8 @@ use zeroize::Zeroizing;
 
 use crate::policy::account::keys::{MIN_ITERATIONS, fill, prepare};
 use crate::session::sasl::Nonce;
-use crate::wire::smtp::mechanism::Mechanism;
+use crate::wire::smtp::mechanism::{Mechanism, SaslMechanism};
+pub use bearer::{Bearer, BearerError, BearerIdentity};
 use scram::Scram;
 
 /// Whether others can read the connection.
@@ -25,9 +28,42 @@ pub enum Channel {
     Tls,
 }
 
-/// Who logs in.
+/// Who logs in, and what proves it.
+#[derive(Debug, Clone)]
+pub enum Identity {
+    /// A password.
+    Password(PasswordIdentity),
+    /// A token of an OAuth provider.
+    Bearer(BearerIdentity),
+}
+
+impl Identity {
+    /// The mechanism to use with a server that offers these, and the login by it. `nonce` must be fresh.
+    ///
+    /// # Errors
+    /// When there is none that is offered, allowed and safe on this channel.
+    pub fn begin(
+        &self,
+        offered: &[String],
+        channel: Channel,
+        nonce: Nonce,
+    ) -> Result<(SaslMechanism, Exchange), NoMechanism> {
+        match self {
+            Self::Password(identity) => {
+                let mechanism = choose(offered, &identity.mechanisms, channel)?;
+                Ok((mechanism.into(), Exchange::new(mechanism, identity, nonce)))
+            }
+            Self::Bearer(identity) => {
+                let mechanism = choose(offered, &identity.mechanisms, channel)?;
+                Ok((mechanism.into(), Exchange::Bearer(Bearer::new(mechanism, identity))))
+            }
+        }
+    }
+}
+
+/// Who logs in by a password.
 #[derive(Clone)]
-pub struct Identity {
+pub struct PasswordIdentity {
     /// The authentication identity; the authorization identity is left to the server to derive.
     pub user: String,
     /// The secret; wiped when dropped.
@@ -37,9 +73,9 @@ pub struct Identity {
 }
 
 /// Shows neither user nor password.
-impl fmt::Debug for Identity {
+impl fmt::Debug for PasswordIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").field("mechanisms", &self.mechanisms).finish_non_exhaustive()
+        f.debug_struct("PasswordIdentity").field("mechanisms", &self.mechanisms).finish_non_exhaustive()
     }
 }
 
@@ -49,8 +85,8 @@ pub struct NoMechanism {
     /// What the server offers, as it spells it.
     pub offered: Vec<String>,
     /// What the operator allows.
-    pub allowed: Vec<Mechanism>,
-    /// `Clear`: an offered and allowed one may have been passed over because it sends the password.
+    pub allowed: Vec<SaslMechanism>,
+    /// `Clear`: an offered and allowed one may have been passed over because it sends the password or a token.
     pub channel: Channel,
 }
 
@@ -62,6 +98,9 @@ impl fmt::Display for NoMechanism {
         let offered: Vec<&str> = self.offered.iter().map(String::as_str).collect();
         write!(f, "the server offers {}; allowed are {}", list(&offered), list(&allowed))?;
         match self.channel {
+            Channel::Clear if self.allowed.iter().all(|mechanism| mechanism.needs_tls()) => {
+                f.write_str(", which needs TLS")
+            }
             Channel::Clear => f.write_str(", of which PLAIN and LOGIN need TLS"),
             Channel::Tls => Ok(()),
         }
@@ -72,14 +111,19 @@ impl fmt::Display for NoMechanism {
 ///
 /// # Errors
 /// When there is none, with both lists.
-pub fn choose(offered: &[String], allowed: &[Mechanism], channel: Channel) -> Result<Mechanism, NoMechanism> {
-    let is_offered = |mechanism: &Mechanism| offered.iter().any(|name| name == mechanism.as_str());
-    let is_safe = |mechanism: &Mechanism| channel == Channel::Tls || !mechanism.sends_password();
-    allowed
-        .iter()
-        .find(|mechanism| is_offered(mechanism) && is_safe(mechanism))
-        .copied()
-        .ok_or_else(|| NoMechanism { offered: offered.to_vec(), allowed: allowed.to_vec(), channel })
+pub fn choose<M: Copy + Into<SaslMechanism>>(
+    offered: &[String],
+    allowed: &[M],
+    channel: Channel,
+) -> Result<M, NoMechanism> {
+    let is_offered = |mechanism: SaslMechanism| offered.iter().any(|name| name == mechanism.as_str());
+    let is_safe = |mechanism: SaslMechanism| channel == Channel::Tls || !mechanism.needs_tls();
+    let fits = |mechanism: SaslMechanism| is_offered(mechanism) && is_safe(mechanism);
+    allowed.iter().find(|mechanism| fits((**mechanism).into())).copied().ok_or_else(|| NoMechanism {
+        offered: offered.to_vec(),
+        allowed: allowed.iter().map(|mechanism| (*mechanism).into()).collect(),
+        channel,
+    })
 }
 
 /// Why an exchange is broken off by this side: the server does something that the mechanism does not allow.
@@ -119,12 +163,14 @@ pub enum Exchange {
     CramMd5(CramMd5),
     /// RFC 7677.
     ScramSha256(Box<Scram>),
+    /// XOAUTH2, or RFC 7628.
+    Bearer(Bearer),
 }
 
 impl Exchange {
     /// A login that has not begun. `nonce` must be fresh; only SCRAM uses it.
     #[must_use]
-    pub fn new(mechanism: Mechanism, identity: &Identity, nonce: Nonce) -> Self {
+    pub fn new(mechanism: Mechanism, identity: &PasswordIdentity, nonce: Nonce) -> Self {
         let (user, password) = (prepare(&identity.user), prepare(&identity.password));
         match mechanism {
             Mechanism::Plain => Self::Plain(Plain { message: Some(plain_message(&user, &password)) }),
@@ -141,6 +187,7 @@ impl Exchange {
         match self {
             Self::Plain(plain) => plain.message.take_if(|message| message.len() <= room),
             Self::ScramSha256(scram) => scram.client_first(room),
+            Self::Bearer(bearer) => bearer.initial_response(room),
             Self::Login(_) | Self::CramMd5(_) => None,
         }
     }
@@ -165,6 +212,7 @@ impl Exchange {
                 Ok(cram_md5_response(&user, &password, challenge))
             }
             Self::ScramSha256(scram) => scram.handle_challenge(challenge),
+            Self::Bearer(bearer) => bearer.handle_challenge(challenge),
         }
     }
 
@@ -175,7 +223,9 @@ impl Exchange {
     pub const fn handle_success(&self) -> Result<(), SaslFault> {
         match self {
             Self::ScramSha256(scram) if !scram.is_proven() => Err(SaslFault::Unproven),
-            Self::ScramSha256(_) | Self::Plain(_) | Self::Login(_) | Self::CramMd5(_) => Ok(()),
+            Self::ScramSha256(_) | Self::Plain(_) | Self::Login(_) | Self::CramMd5(_) | Self::Bearer(_) => {
+                Ok(())
+            }
         }
     }
 }
@@ -231,8 +281,8 @@ pub const MAX_ITERATIONS: u32 = 600_000;
 mod tests {
     use super::*;
 
-    fn identity(user: &str, password: &str) -> Identity {
-        Identity {
+    fn identity(user: &str, password: &str) -> PasswordIdentity {
+        PasswordIdentity {
             user: user.to_owned(),
             password: Zeroizing::new(password.to_owned()),
             mechanisms: vec![Mechanism::ScramSha256, Mechanism::Plain],

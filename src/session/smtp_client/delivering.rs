@@ -48,7 +48,7 @@ impl SmtpClient {
 
     pub(super) fn on_envelope_reply(&mut self, now: Instant, mut envelope: Envelope, reply: Reply) {
         let Some(step) = envelope.take_awaited() else { return self.out_of_turn_at(Stage::Envelope, reply) };
-        let meaning = Meaning::of(&reply);
+        let meaning = self.meaning(&reply);
         let parting = if envelope.is_answered() { Parting::Quit } else { Parting::Silent };
         if let Some(ending) = concerns_all(meaning, envelope.sender(), &reply) {
             if depends_on_message(step, envelope.sender()) {
@@ -144,7 +144,7 @@ impl SmtpClient {
 
     /// The server does not wait for the end: what follows cannot be told from content any more.
     pub(super) fn on_reply_amid_content(&mut self, envelope: &Envelope, reply: Reply) {
-        let meaning = Meaning::of(&reply);
+        let meaning = self.meaning(&reply);
         if let Some(ending) = concerns_all(meaning, envelope.sender(), &reply) {
             self.decide_each(&envelope.accepted(), Meaning::Delayed, &reply);
             return self.end(Parting::Silent, ending);
@@ -168,7 +168,7 @@ impl SmtpClient {
 
     pub(super) fn on_end_of_data_reply(&mut self, envelope: &Envelope, reply: Reply) {
         self.needs_rset = false;
-        let meaning = Meaning::of(&reply);
+        let meaning = self.meaning(&reply);
         if let Some(ending) = concerns_all(meaning, envelope.sender(), &reply) {
             self.decide_each(&envelope.accepted(), Meaning::Delayed, &reply);
             return self.end(Parting::Quit, ending);

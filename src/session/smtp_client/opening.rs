@@ -8,9 +8,9 @@ use zeroize::Zeroizing;
 
 use super::verdict::Meaning;
 use super::{Ending, OperatorFault, Output, Parting, Security, SmtpClient, Stage, State, throttled};
-use crate::session::sasl::client::{self, Channel, Exchange, SaslFault};
+use crate::session::sasl::client::{Channel, Exchange, SaslFault};
 use crate::wire::smtp::extensions::Extensions;
-use crate::wire::smtp::mechanism::Mechanism;
+use crate::wire::smtp::mechanism::SaslMechanism;
 use crate::wire::smtp::reply::{Reply, ReplyParser, Severity};
 
 impl SmtpClient {
@@ -111,16 +111,13 @@ impl SmtpClient {
 
     fn log_in(&mut self, now: Instant) {
         let Some(identity) = &self.profile.identity else { return self.idle() };
-        match client::choose(&self.extensions.auth, &identity.mechanisms, self.channel) {
-            Ok(mechanism) => {
-                let exchange = Exchange::new(mechanism, identity, self.profile.nonce.clone());
-                self.begin_auth(now, mechanism, exchange);
-            }
+        match identity.begin(&self.extensions.auth, self.channel, self.profile.nonce.clone()) {
+            Ok((mechanism, exchange)) => self.begin_auth(now, mechanism, exchange),
             Err(reason) => self.end(Parting::Quit, Ending::Operator(OperatorFault::NoMechanism(reason))),
         }
     }
 
-    fn begin_auth(&mut self, now: Instant, mechanism: Mechanism, mut exchange: Exchange) {
+    fn begin_auth(&mut self, now: Instant, mechanism: SaslMechanism, mut exchange: Exchange) {
         let mut line = Zeroizing::new(String::with_capacity(MAX_COMMAND));
         line.push_str("AUTH ");
         line.push_str(mechanism.as_str());
@@ -137,7 +134,7 @@ impl SmtpClient {
     pub(super) fn on_auth_reply(
         &mut self,
         now: Instant,
-        mechanism: Mechanism,
+        mechanism: SaslMechanism,
         mut exchange: Exchange,
         cancelled: Option<SaslFault>,
         reply: Reply,
@@ -146,7 +143,7 @@ impl SmtpClient {
             let ending = Ending::Operator(OperatorFault::Mechanism(mechanism, fault));
             return self.end(Parting::Quit, ending);
         }
-        match Meaning::of(&reply) {
+        match self.meaning(&reply) {
             Meaning::GoOn => {
                 let (line, cancelled) = respond(&mut exchange, &reply);
                 self.state = State::Auth { mechanism, exchange, cancelled };
@@ -165,10 +162,19 @@ impl SmtpClient {
                 self.end(Parting::Quit, Ending::Unready(Stage::Auth, reply));
             }
             Meaning::Delayed | Meaning::Failed | Meaning::NotPermitted | Meaning::SenderRefused => {
-                let ending = Ending::Operator(OperatorFault::CredentialsRefused(mechanism, reply));
-                self.end(Parting::Quit, ending);
+                self.end(Parting::Quit, Ending::Operator(refused(mechanism, exchange, reply)));
             }
         }
+    }
+}
+
+/// A login that the server does not accept.
+fn refused(mechanism: SaslMechanism, exchange: Exchange, reply: Reply) -> OperatorFault {
+    match (mechanism, exchange) {
+        (SaslMechanism::Bearer(mechanism), Exchange::Bearer(bearer)) => {
+            OperatorFault::TokenRefused(mechanism, reply, bearer.into_error())
+        }
+        (mechanism, _) => OperatorFault::CredentialsRefused(mechanism, reply),
     }
 }
 
@@ -176,24 +182,21 @@ impl SmtpClient {
 fn respond(exchange: &mut Exchange, reply: &Reply) -> (Zeroizing<String>, Option<SaslFault>) {
     let challenge = reply.lines().first().map_or("", |line| line.trim());
     let challenge = STANDARD.decode(challenge).map_err(|_| SaslFault::Malformed("no base64"));
-    // Room for all of it, so that no copy of a secret is left behind when the text grows.
-    let mut line = Zeroizing::new(String::with_capacity(MAX_RESPONSE));
-    let fault = match challenge.and_then(|challenge| exchange.handle_challenge(&challenge)) {
-        Ok(response) => {
-            STANDARD.encode_string(&*response, &mut line);
-            None
-        }
-        Err(fault) => {
-            line.push('*');
-            Some(fault)
-        }
+    let (response, fault) = match challenge.and_then(|challenge| exchange.handle_challenge(&challenge)) {
+        Ok(response) => (response, None),
+        Err(fault) => (Zeroizing::default(), Some(fault)),
     };
+    // Room for all of it, so that no copy of a secret is left behind when the text grows.
+    let room = response.len().div_ceil(3).saturating_mul(4).saturating_add("*\r\n".len());
+    let mut line = Zeroizing::new(String::with_capacity(room));
+    match fault {
+        None => STANDARD.encode_string(&*response, &mut line),
+        Some(_) => line.push('*'),
+    }
     line.push_str("\r\n");
     (line, fault)
 }
 
-/// Octets of the longest response in sight.
-const MAX_RESPONSE: usize = 2048;
 /// Octets of a command line without its line end (RFC 5321 §4.5.3.1.4).
 const MAX_COMMAND: usize = 510;
 /// Octets whose base64 fits a command line beside the longest name of a mechanism.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::policy::replies::ReplyTable;
 use crate::session::sasl::Nonce;
 use crate::session::sasl::client::Identity;
 
@@ -18,6 +19,8 @@ pub struct Profile {
     pub nonce: Nonce,
     /// How long replies may take.
     pub timeouts: Timeouts,
+    /// What is known of this next hop's replies.
+    pub replies: ReplyTable,
 }
 
 /// How a connection is protected.

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::session::sasl::client::{NoMechanism, SaslFault};
+use crate::policy::replies::{ReplyMeaning, ReplyTable};
+use crate::session::sasl::client::{BearerError, NoMechanism, SaslFault};
 use crate::wire::reader::WireError;
-use crate::wire::smtp::mechanism::Mechanism;
+use crate::wire::smtp::mechanism::{BearerMechanism, SaslMechanism};
 use crate::wire::smtp::reply::{Reply, Severity};
 use crate::wire::smtp::status::EnhancedStatus;
 
@@ -80,9 +81,11 @@ pub enum OperatorFault {
     /// No mechanism is both offered and allowed.
     NoMechanism(NoMechanism),
     /// The credentials were refused.
-    CredentialsRefused(Mechanism, Reply),
+    CredentialsRefused(SaslMechanism, Reply),
+    /// The token was refused, with what the server said of it before, if anything.
+    TokenRefused(BearerMechanism, Reply, Option<BearerError>),
     /// The next hop failed to prove itself, or breaks the mechanism.
-    Mechanism(Mechanism, SaslFault),
+    Mechanism(SaslMechanism, SaslFault),
     /// The next hop wants a login or TLS that the configuration does not give, or blocks this account.
     NotPermitted(Reply),
     /// The configured sender is not one that the next hop lets this account use.
@@ -142,7 +145,7 @@ impl fmt::Display for Stage {
     }
 }
 
-/// What a reply means, whatever its first digit pretends.
+/// What a reply means for the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
     /// As asked.
@@ -163,22 +166,20 @@ pub(super) enum Meaning {
 
 impl Meaning {
     /// What `reply` to MAIL, RCPT, DATA, the end of data or AUTH means.
-    pub(super) fn of(reply: &Reply) -> Self {
-        let code = reply.code().number();
-        let status = reply.status();
-        let fits = |row: &&Row| {
-            row.code.is_none_or(|wanted| wanted == code)
-                && row.status.is_none_or(|wanted| Some(wanted) == status)
-                && reply.mentions(row.words)
+    pub(super) fn of(reply: &Reply, table: &ReplyTable) -> Self {
+        let plain = match reply.severity() {
+            Severity::Positive => return Self::Accepted,
+            Severity::Intermediate => return Self::GoOn,
+            Severity::Transient => Self::Delayed,
+            Severity::Permanent => Self::Failed,
         };
-        match reply.severity() {
-            Severity::Positive => Self::Accepted,
-            Severity::Intermediate => Self::GoOn,
-            severity @ (Severity::Transient | Severity::Permanent) => {
-                let plain = if severity == Severity::Transient { Self::Delayed } else { Self::Failed };
-                REPLIES_THAT_LIE.iter().find(fits).map_or(plain, |row| row.meaning)
-            }
-        }
+        table.find(reply).map_or(plain, |rule| match rule.meaning {
+            ReplyMeaning::Wait => Self::Throttled,
+            ReplyMeaning::Later => Self::Delayed,
+            ReplyMeaning::Operator => Self::NotPermitted,
+            ReplyMeaning::Sender => Self::SenderRefused,
+            ReplyMeaning::Failed => Self::Failed,
+        })
     }
 }
 
@@ -227,59 +228,6 @@ pub(super) fn retry_after(reply: &Reply) -> Option<Duration> {
     })
 }
 
-/// A reply that does not mean what its first digit says; the first row that fits counts.
-struct Row {
-    code: Option<u16>,
-    status: Option<EnhancedStatus>,
-    /// In lower case.
-    words: &'static str,
-    meaning: Meaning,
-}
-
-const fn row(code: u16, status: Option<(u8, u16, u16)>, words: &'static str, meaning: Meaning) -> Row {
-    let status = match status {
-        Some((class, subject, detail)) => Some(EnhancedStatus::new(class, subject, detail)),
-        None => None,
-    };
-    Row { code: if code == 0 { None } else { Some(code) }, status, words, meaning }
-}
-
-/// Replies of servers in use; the first column 0 is any code.
-const REPLIES_THAT_LIE: &[Row] = &[
-    // RFC 4954 §6, RFC 3207 §4: a login or TLS is missing. M365: 530 5.7.57, 535 5.7.139.
-    row(530, None, "", Meaning::NotPermitted),
-    row(534, None, "", Meaning::NotPermitted),
-    row(535, None, "", Meaning::NotPermitted),
-    row(538, None, "", Meaning::NotPermitted),
-    // M365: Basic authentication is switched off; the account is blocked for spam.
-    row(550, Some((5, 7, 30)), "", Meaning::NotPermitted),
-    row(550, Some((5, 1, 8)), "", Meaning::NotPermitted),
-    // M365: SendAsDenied. Postfix: not owned by the user, and said at RCPT only (`smtpd_delay_reject`).
-    row(550, Some((5, 7, 60)), "", Meaning::SenderRefused),
-    row(0, Some((5, 2, 252)), "", Meaning::SenderRefused),
-    row(550, None, "sender address rejected", Meaning::SenderRefused),
-    row(553, None, "sender address rejected", Meaning::SenderRefused),
-    row(554, None, "sender address rejected", Meaning::SenderRefused),
-    // Postfix: the whole client is refused, and that is said at RCPT only.
-    row(554, None, "client host rejected", Meaning::NotPermitted),
-    row(504, None, "helo command rejected", Meaning::NotPermitted),
-    row(550, None, "helo command rejected", Meaning::NotPermitted),
-    // M365: a quota of the sending mailbox, over by the next hour or day.
-    row(554, Some((5, 2, 0)), "submissionquotaexceeded", Meaning::Throttled),
-    row(554, Some((5, 2, 2)), "", Meaning::Delayed),
-    // Google: the day's limit of the relay.
-    row(550, Some((5, 4, 5)), "", Meaning::Throttled),
-    // M365: over three connections of one mailbox; "server busy".
-    row(432, Some((4, 3, 2)), "", Meaning::Throttled),
-    row(451, Some((4, 7, 500)), "", Meaning::Throttled),
-    // Postfix' anvil, and others.
-    row(450, None, "too much mail from", Meaning::Throttled),
-    row(450, None, "too many connections", Meaning::Throttled),
-    row(451, None, "too many connections", Meaning::Throttled),
-    row(452, None, "too many connections", Meaning::Throttled),
-    row(421, None, "", Meaning::Throttled),
-];
-
 /// A day, in seconds; a longer wish is no wish.
 const MAX_RETRY_AFTER: u64 = 24 * 60 * 60;
 
@@ -318,14 +266,16 @@ mod tests {
             ("450 4.7.1 Error: too much mail from 192.0.2.7", Meaning::Throttled),
             ("421 4.3.2 closing", Meaning::Throttled),
         ] {
-            assert_eq!(Meaning::of(&reply(text)), meaning, "{text}");
+            assert_eq!(Meaning::of(&reply(text), &ReplyTable::default()), meaning, "{text}");
         }
     }
 
     #[test]
     fn a_permanent_code_that_means_wait_becomes_a_delay_with_a_transient_status() {
         let quota = reply("554 5.2.2 full");
-        let Fate::Delayed { status, .. } = fate(Meaning::of(&quota), &quota) else { panic!("not delayed") };
+        let Fate::Delayed { status, .. } = fate(Meaning::of(&quota, &ReplyTable::default()), &quota) else {
+            panic!("not delayed")
+        };
         assert_eq!(status, EnhancedStatus::new(4, 2, 2));
     }
 

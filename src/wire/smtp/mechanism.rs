@@ -47,3 +47,76 @@ impl fmt::Display for Mechanism {
         f.write_str(self.as_str())
     }
 }
+
+/// A SASL mechanism of the client side that shows an OAuth token, and so needs TLS (RFC 6750 §5.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BearerMechanism {
+    /// Google's, which Microsoft 365 has too; never standardised.
+    Xoauth2,
+    /// RFC 7628.
+    OauthBearer,
+}
+
+impl BearerMechanism {
+    /// As EHLO spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Xoauth2 => "XOAUTH2",
+            Self::OauthBearer => "OAUTHBEARER",
+        }
+    }
+}
+
+impl fmt::Display for BearerMechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whatever proves who we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SaslMechanism {
+    /// By a password.
+    Password(Mechanism),
+    /// By a token.
+    Bearer(BearerMechanism),
+}
+
+impl From<Mechanism> for SaslMechanism {
+    fn from(mechanism: Mechanism) -> Self {
+        Self::Password(mechanism)
+    }
+}
+
+impl From<BearerMechanism> for SaslMechanism {
+    fn from(mechanism: BearerMechanism) -> Self {
+        Self::Bearer(mechanism)
+    }
+}
+
+impl SaslMechanism {
+    /// As EHLO spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Password(mechanism) => mechanism.as_str(),
+            Self::Bearer(mechanism) => mechanism.as_str(),
+        }
+    }
+
+    /// Whether only TLS may carry it.
+    #[must_use]
+    pub const fn needs_tls(self) -> bool {
+        match self {
+            Self::Password(mechanism) => mechanism.sends_password(),
+            Self::Bearer(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for SaslMechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -167,7 +167,7 @@ mod round_trip {
         Account, AccountName, AccountState, Accounts, Cost, CramMd5Secret, PasswordHash, ScramVerifier,
         ServerSecret,
     };
-    use crate::session::sasl::client::{self, Identity};
+    use crate::session::sasl::client::{self, PasswordIdentity};
 
     /// With letters that every mechanism must prepare and SCRAM must escape.
     const USER: &str = "Büro, 2=zwei";
@@ -189,7 +189,7 @@ mod round_trip {
 
     /// Whom the server takes the client for.
     fn login(mechanism: Mechanism, user: &str, password: &str, room: usize) -> Option<String> {
-        let identity = Identity {
+        let identity = PasswordIdentity {
             user: user.to_owned(),
             password: Zeroizing::new(password.to_owned()),
             mechanisms: vec![mechanism],
