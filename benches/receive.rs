@@ -32,7 +32,7 @@ use mailslotd::message::id::{DestinationName, DiscardReason, RuleName};
 use mailslotd::policy::allowed_sources::AllowedSources;
 use mailslotd::policy::mapping::{Action, Context, Delivery, Match, Rule, RuleSet};
 use mailslotd::policy::own_datagrams::OwnDatagrams;
-use mailslotd::policy::template::Template;
+use mailslotd::policy::template::{AddressForm, AddressTemplate};
 use mailslotd::spool::{Limits, NoticeFailures, Spool};
 use mailslotd::telemetry::metrics::{DropReason, Metrics};
 use mailslotd::wire::datagram::{Flags, Header, MsgType};
@@ -174,7 +174,7 @@ fn durable() -> bool {
     const SECONDS: f64 = 5.0;
     const WINDOW: u64 = 16_384;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let to = Template::parse("inbox").unwrap();
+    let to = AddressTemplate::constant("inbox", AddressForm::Folder);
     let via = DestinationName::new("inbox").unwrap();
     let deliver = Action::Deliver(vec![Delivery { via, to, subject: None, otherwise: Vec::new() }]);
     let gateway = Listening::new(&runtime, DatagramSocket::bind(LOOPBACK).unwrap(), deliver);

@@ -20,7 +20,7 @@ use mailslotd::message::mail::Body;
 use mailslotd::message::notice::Notice;
 use mailslotd::policy::mapping::{Action, Context, Delivery, Match, Rule, RuleSet};
 use mailslotd::policy::own_datagrams::OwnDatagrams;
-use mailslotd::policy::template::Template;
+use mailslotd::policy::template::{AddressForm, AddressTemplate};
 use mailslotd::spool::{Fate, Limits, NoticeFailures, Settled, Spool};
 use mailslotd::telemetry::metrics::{DropReason, Metrics};
 use mailslotd::wire::datagram::{Flags, Header, MsgType};
@@ -444,7 +444,7 @@ fn hearing(action: Action) -> Arc<Hearing> {
 }
 
 fn deliver() -> Action {
-    let to = Template::parse("inbox").unwrap();
+    let to = AddressTemplate::constant("inbox", AddressForm::Folder);
     Action::Deliver(vec![Delivery { via: inbox(), to, subject: None, otherwise: Vec::new() }])
 }
 

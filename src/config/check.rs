@@ -4,6 +4,7 @@
 //! problem with whatever can still be read, so one run names all there is to mend.
 
 mod accounts;
+mod address;
 mod auth_guard;
 mod certificates;
 mod destinations;

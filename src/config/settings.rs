@@ -23,6 +23,7 @@ use crate::policy::operator::OperatorPolicy;
 use crate::policy::rate::Rate;
 use crate::policy::retry::Retry;
 pub use crate::policy::route::{FolderName, Route, RouteDomain, RouteTo};
+use crate::policy::template::AddressForm;
 use crate::wire::oem_text::SenderText;
 pub use crate::wire::smtp::mechanism::Mechanism;
 pub use displays::{Displays, Unconfirmed};
@@ -130,6 +131,26 @@ pub enum DestinationKind {
     Maildir(Maildir),
     /// Messages on legacy displays.
     Netbios(Displays),
+}
+
+impl DestinationKind {
+    /// What an address there is.
+    #[must_use]
+    pub const fn address_form(&self) -> AddressForm {
+        match self {
+            Self::Submission(_) => AddressForm::Mailbox,
+            Self::Maildir(_) => AddressForm::Folder,
+            Self::Netbios(_) => AddressForm::Display,
+        }
+    }
+
+    /// The address where a rule or a route names none; `None` where it must. Empty where none is needed.
+    #[must_use]
+    pub const fn default_address(&self) -> Option<&str> {
+        match self {
+            Self::Submission(_) | Self::Maildir(_) | Self::Netbios(_) => None,
+        }
+    }
 }
 
 /// An SMTP next hop.

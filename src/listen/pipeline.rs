@@ -237,7 +237,7 @@ mod tests {
     use crate::message::mail::Body;
     use crate::message::notice::Listener;
     use crate::policy::mapping::{Action, Context, Delivery, Glob, Keys, Match, RuleSet};
-    use crate::policy::template::Template;
+    use crate::policy::template::{AddressForm, AddressTemplate, Template};
     use crate::wire::datagram::{Flags, Header, MsgType};
     use crate::wire::messenger::Text;
     use crate::wire::netbios_name::{NameType, NetbiosName, Scope};
@@ -256,7 +256,7 @@ mod tests {
     fn hearing() -> Arc<Hearing> {
         let delivery = Delivery {
             via: DestinationName::new("inbox").unwrap(),
-            to: Template::parse("{originator}").unwrap(),
+            to: AddressTemplate::new(Template::parse("{originator}").unwrap(), AddressForm::Folder),
             subject: None,
             otherwise: Vec::new(),
         };

@@ -2,7 +2,7 @@ use super::*;
 use crate::config::settings::Decoding;
 use crate::message::id::{DestinationName, DiscardReason, RuleName};
 use crate::policy::mapping::{Context, Delivery, Glob, Keys, Match, RuleSet};
-use crate::policy::template::Template;
+use crate::policy::template::{AddressForm, AddressTemplate, Template};
 use crate::wire::oem_text::{CodePage, SenderText, Utf8};
 
 /// Messages go to an inbox under their originator's name; announcements and the rest are discarded.
@@ -14,7 +14,7 @@ fn hearing() -> Arc<Hearing> {
     };
     let delivery = Delivery {
         via: DestinationName::new("inbox").unwrap(),
-        to: Template::parse("{originator}").unwrap(),
+        to: AddressTemplate::new(Template::parse("{originator}").unwrap(), AddressForm::Folder),
         subject: None,
         otherwise: Vec::new(),
     };

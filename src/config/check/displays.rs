@@ -123,7 +123,9 @@ fn receivers<'r>(
             std::iter::once((&delivery.via, &delivery.to)).chain(otherwise)
         });
         let here = targets.filter(move |(via, _)| via.as_str() == destination);
-        here.filter_map(move |(_, to)| Some((rule.name().as_str(), to.constant(rule.name(), context)?)))
+        here.filter_map(move |(_, to)| {
+            Some((rule.name().as_str(), to.template().constant(rule.name(), context)?))
+        })
     })
 }
 

@@ -8,6 +8,7 @@ use super::super::settings::{Decoding, DestinationKind, Netbios};
 use super::rules::CheckedRules;
 use super::{Checking, netbios};
 use crate::message::id::RuleName;
+use crate::policy::template::AddressForm;
 use crate::wire::netbios_name::Scope;
 use crate::wire::oem_text::{CodePage, SenderText, Utf8};
 
@@ -139,10 +140,13 @@ pub(super) fn code_page_reason(
     kinds: &[&DestinationKind],
     compares: Compares,
 ) -> Option<(RuleName, &'static str)> {
-    if kinds.iter().any(|kind| matches!(kind, DestinationKind::Submission(_))) {
+    let goes_to = |is: fn(AddressForm) -> bool| kinds.iter().any(|kind| is(kind.address_form()));
+    if goes_to(|form| form == AddressForm::Mailbox) {
         Some((name.clone(), "mails its text: nothing on the wire says what the bytes mean"))
-    } else if kinds.iter().any(|kind| matches!(kind, DestinationKind::Netbios(_))) {
+    } else if goes_to(|form| form == AddressForm::Display) {
         Some((name.clone(), "sends its text to displays: nothing on the wire says what the bytes mean"))
+    } else if goes_to(AddressForm::is_of_event) {
+        Some((name.clone(), "tells its text in events: nothing on the wire says what the bytes mean"))
     } else if compares == Compares::BeyondAscii {
         Some((name.clone(), "compares letters outside ASCII: nothing on the wire says what the bytes mean"))
     } else {

@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use super::super::problem::{Place, Problem};
 use super::super::raw::{self, At, OrOff};
-use super::super::settings::{DestinationKind, SmtpFrontEnd};
-use super::Checking;
+use super::super::settings::{Destination, DestinationKind, SmtpFrontEnd};
 use super::destinations::Destinations;
 use super::relay::chosen;
 use super::rules::names;
+use super::{Checking, address};
 use crate::message::recipient::Recipient;
 use crate::policy::mapping::RuleSet;
 use crate::policy::operator::{Notify, OperatorPolicy, Told, Way};
-use crate::wire::smtp::path::Mailbox;
 
 /// How the operator is told, and where that was written.
 pub(super) struct CheckedOperator {
@@ -51,25 +50,21 @@ impl Checking<'_> {
         if via.is_none() {
             self.missing(&place, &lost, "via", "add the name of a destination, for example `via: inbox`");
         }
-        if to.is_none() {
-            let fix =
-                "add `to:` with a mail address for submission, a folder for a Maildir, a name for displays";
+        let destination = via.and_then(|via| self.destination(&via, destinations));
+        let default = destination.and_then(|destination| destination.kind.default_address());
+        if to.is_none() && default.is_none() {
+            let fix = address::missing(destination.map(|destination| destination.kind.address_form()));
             self.missing(&place, &lost, "to", fix);
         }
-        let (via, to) = (via?, to?);
-        let destination = self.destination(&via, destinations)?;
-        match destination.kind {
-            DestinationKind::Submission(_) => {
-                if let Err(error) = Mailbox::parse_ascii(&to.value) {
-                    self.problem(to.problem(error.to_string(), error.fix()));
-                    return None;
-                }
+        let Destination { name, kind } = destination?;
+        let to = match to {
+            Some(to) => {
+                self.constant_address(&to, kind.address_form())?;
+                to.value
             }
-            DestinationKind::Maildir(_) => drop(self.folder_name(&to.value, &to.place)?),
-            DestinationKind::Netbios(_) if self.is_addressee(&to.value, &to.place) => {}
-            DestinationKind::Netbios(_) => return None,
-        }
-        Some(Way { via: destination.name.clone(), to: to.value })
+            None => default?.to_owned(),
+        };
+        Some(Way { via: name.clone(), to })
     }
 
     fn repeat(&mut self, written: Option<At<OrOff<Duration>>>) -> Option<Duration> {

@@ -7,16 +7,15 @@ use super::super::raw::{self, At, Lost, OneOrMany};
 use super::super::settings::{Destination, DestinationKind};
 use super::destinations::{Destinations, INBOX};
 use super::hearing::{Compares, code_page_reason};
-use super::{Checking, Completeness, shadow, spelled};
+use super::{Checking, Completeness, address, shadow, spelled};
 use crate::message::id::{DestinationName, DiscardReason, RuleName};
 use crate::policy::mapping::{
     Action, Context, Delivery, Glob, Grouping, Keys, Match, Otherwise, Rule, RuleSet,
 };
 use crate::policy::operator::{Notify, OperatorPolicy};
-use crate::policy::route::{FolderName, Route};
+use crate::policy::route::Route;
 use crate::policy::spelling::nearest;
-use crate::policy::template::{Field, Origin, Template};
-use crate::wire::smtp::path::Mailbox;
+use crate::policy::template::{AddressForm, AddressTemplate, Template};
 
 /// The rules, and what they ask of the rest of the configuration.
 pub(super) struct CheckedRules {
@@ -203,23 +202,26 @@ impl Checking<'_> {
         (place, lost): (&Place, &Lost),
         rule: &RuleName,
         frame: &Frame<'_>,
-    ) -> Option<(DestinationName, Template)> {
+    ) -> Option<(DestinationName, AddressTemplate)> {
         if via.is_none() {
             self.missing(place, lost, "via", "add the name of a destination, for example `via: inbox`");
         }
-        if to.is_none() {
-            let fix =
-                "add `to:` with a mail address for submission, a folder for a Maildir, a name for displays";
+        let destination = via.and_then(|via| self.destination(&via, frame.destinations));
+        let default = destination.and_then(|destination| destination.kind.default_address());
+        if to.is_none() && default.is_none() {
+            let fix = address::missing(destination.map(|destination| destination.kind.address_form()));
             self.missing(place, lost, "to", fix);
         }
-        let destination = self.destination(&via?, frame.destinations)?;
-        let to = to?;
-        match destination.kind {
-            DestinationKind::Submission(_) => self.mailbox(&to, rule, frame.context),
-            DestinationKind::Maildir(_) => self.folder(&to, rule, frame.context),
-            DestinationKind::Netbios(_) => self.addressee(&to, rule, frame.context),
-        }
-        Some((destination.name.clone(), to.value))
+        let Destination { name, kind } = destination?;
+        let form = kind.address_form();
+        let to = match to {
+            Some(to) => {
+                self.address(&to, form, rule, frame.context);
+                AddressTemplate::new(to.value, form)
+            }
+            None => AddressTemplate::constant(default?, form),
+        };
+        Some((name.clone(), to))
     }
 
     /// The destination that is meant.
@@ -247,46 +249,6 @@ impl Checking<'_> {
             ),
         };
         self.problem(via.problem(format!("there is no destination {:?}{question}", via.value), fix));
-        None
-    }
-
-    /// An address must be the operator's alone: nothing a sender writes may name a recipient.
-    fn mailbox(&mut self, to: &At<Template>, rule: &RuleName, context: &Context) {
-        let Some(address) = to.value.constant(rule, context) else {
-            let field =
-                to.value.fields().find(|field| field.origin() != Origin::Operator).map_or("", Field::as_str);
-            let cause =
-                format!("{{{field}}} is not the operator's, and nothing from outside may become an address");
-            let fix = "write the address; one rule for each sender can send to different ones. {host}, {site} and {rule} may stand here";
-            self.problem(to.problem(cause, fix));
-            return;
-        };
-        if let Err(error) = Mailbox::parse_ascii(&address) {
-            let several: Vec<&str> = address.split([',', ';']).map(str::trim).collect();
-            if several.len() > 1 && several.iter().all(|one| Mailbox::parse_ascii(one).is_ok()) {
-                let fix = "write an entry of its own in `deliver` for each";
-                self.problem(to.problem(format!("{address:?} is more than one address"), fix));
-                return;
-            }
-            let fix = format!("{}; to drop these messages, use `discard:`", error.fix());
-            self.problem(to.problem(error.to_string(), fix));
-        }
-    }
-
-    /// A folder is one step below its Maildir. What senders write into its name, the Maildir makes harmless.
-    fn folder(&mut self, to: &At<Template>, rule: &RuleName, context: &Context) {
-        let name = to.value.constant(rule, context).unwrap_or_else(|| to.value.as_str().to_owned());
-        self.folder_name(&name, &to.place);
-    }
-
-    /// The folder with this name.
-    pub(super) fn folder_name(&mut self, name: &str, place: &Place) -> Option<FolderName> {
-        let fault = match FolderName::new(name) {
-            Ok(folder) => return Some(folder),
-            Err(fault) => fault,
-        };
-        let fix = "write a plain word, for example `operator`";
-        self.problem(Problem::new(place, format!("{name:?} cannot be a folder: it {fault}"), fix));
         None
     }
 
@@ -380,7 +342,7 @@ fn built_in() -> RuleSet {
         Rule::new(constant("browser-chatter"), Match::Keys(Box::new(keys)), Action::Discard(reason));
     let inbox = Delivery {
         via: DestinationName::new(INBOX).unwrap_or_else(|_| unreachable!("it is a name")),
-        to: Template::parse("operator").unwrap_or_else(|_| unreachable!("it is a template")),
+        to: AddressTemplate::constant("operator", AddressForm::Folder),
         subject: None,
         otherwise: Vec::new(),
     };

@@ -88,8 +88,9 @@ section! {
     pub(in crate::config) struct Delivery {
         /// The name of a destination. No default.
         via: String,
-        /// A mail address for submission, a folder for a Maildir. Of the template fields only {host}, {site} and
-        /// {rule}. No default.
+        /// A mail address for submission, a folder for a Maildir, a name for displays: of the template fields only {host},
+        /// {site} and {rule}. For a broker a subject, routing key, topic or stream, with every field. No default, but
+        /// where the destination has one.
         to: Template,
         /// The subject, with template fields. Default: originator and first line.
         subject: Template,

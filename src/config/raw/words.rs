@@ -18,7 +18,7 @@ use crate::policy::relay::{AddressPattern, DomainPattern, RelayTo};
 use crate::policy::route::RouteDomain;
 use crate::policy::spelling::nearest;
 use crate::policy::tarpit::Trusted;
-use crate::policy::template::{Field, Template};
+use crate::policy::template::{Field, Template, TemplateField};
 use crate::wire::oem_text::{CodePage, Utf8};
 use crate::wire::smtp::tolerance::Tolerance;
 
@@ -206,7 +206,7 @@ impl Read for TextPattern {
     }
 }
 
-impl Read for Template {
+impl<F: TemplateField> Read for Template<F> {
     fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
         text_value(node, place, problems, |text| {
             Self::parse(text).map_err(|error| {

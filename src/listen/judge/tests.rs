@@ -11,7 +11,7 @@ use crate::message::notice::{Encoding, Kind, Listener, Name};
 use crate::policy::allowed_sources::AllowedSources;
 use crate::policy::mapping::{Delivery, Glob, Keys, Match};
 use crate::policy::rate::Rate;
-use crate::policy::template::Template;
+use crate::policy::template::{AddressForm, AddressTemplate};
 use crate::wire::netbios_name::NameType;
 use crate::wire::oem_text::{CodePage, SenderText, Utf8};
 
@@ -26,7 +26,7 @@ fn start() -> Instant {
 fn hearing() -> Hearing {
     let delivery = Delivery {
         via: DestinationName::new("inbox").unwrap(),
-        to: Template::parse("operator").unwrap(),
+        to: AddressTemplate::constant("operator", AddressForm::Folder),
         subject: None,
         otherwise: Vec::new(),
     };

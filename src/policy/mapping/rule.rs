@@ -12,7 +12,7 @@ use crate::message::id::{DestinationName, DiscardReason, RuleName};
 use crate::message::mail::{Body, Gathered, Group, Message, Priority};
 use crate::message::notice::{Listener, Notice};
 use crate::message::recipient::{Recipient, Standby};
-use crate::policy::template::{Field, Template, Values};
+use crate::policy::template::{AddressTemplate, Field, Template, TemplateField as _, Values};
 
 /// One rule of the configuration.
 #[derive(Debug, Clone)]
@@ -69,8 +69,8 @@ pub enum Action {
 pub struct Delivery {
     /// The destination.
     pub via: DestinationName,
-    /// A mailbox for submission, a folder for a Maildir.
-    pub to: Template,
+    /// The address there, in the destination's own terms.
+    pub to: AddressTemplate,
     /// The subject of the mail; the composer's own where absent.
     pub subject: Option<Template>,
     /// Who gets it when this copy is not delivered in time.
@@ -85,7 +85,7 @@ pub struct Otherwise {
     /// The destination.
     pub via: DestinationName,
     /// As in [`Delivery`].
-    pub to: Template,
+    pub to: AddressTemplate,
     /// As in [`Delivery`].
     pub subject: Option<Template>,
 }
@@ -274,13 +274,13 @@ impl Delivery {
 
 fn recipient(
     via: &DestinationName,
-    to: &Template,
+    to: &AddressTemplate,
     subject: Option<&Template>,
     values: Values<'_>,
 ) -> Recipient {
     Recipient {
         subject: subject.map(|subject| subject.render_line(values)),
-        ..Recipient::new(via.clone(), to.render_line(values))
+        ..Recipient::new(via.clone(), to.render(values))
     }
 }
 

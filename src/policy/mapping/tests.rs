@@ -6,7 +6,7 @@ use super::*;
 use crate::message::id::{DestinationName, DiscardReason};
 use crate::message::mail::Priority;
 use crate::message::notice::{Arrival, Encoding, Kind, Listener, Name};
-use crate::policy::template::{Field, Template};
+use crate::policy::template::{AddressForm, AddressTemplate, Field, Template};
 use crate::wire::netbios_name::NameType;
 use crate::wire::oem_text::CodePage;
 
@@ -276,12 +276,12 @@ fn delivering() -> Rule {
     let destination = |text| DestinationName::new(text).unwrap();
     let delivery = Delivery {
         via: destination("smarthost"),
-        to: template("oncall@{site}.example"),
+        to: AddressTemplate::new(template("oncall@{site}.example"), AddressForm::Mailbox),
         subject: Some(template("UPS {originator}: {first_line}")),
         otherwise: vec![Otherwise {
             after: Duration::from_secs(600),
             via: destination("inbox"),
-            to: template("operator"),
+            to: AddressTemplate::constant("operator", AddressForm::Folder),
             subject: None,
         }],
     };
