@@ -39,3 +39,4 @@ pub mod source_rate;
 pub mod spelling;
 pub mod tarpit;
 pub mod template;
+pub mod webhook;

@@ -18,6 +18,7 @@ pub use address::{AddressFault, AddressForm, AddressTemplate};
 pub use field::{Field, MailField, MailValues, Origin, TemplateField, Values};
 use line::Line;
 pub use line::MAX_LINE;
+pub(in crate::policy) use line::is_invisible;
 
 /// A parsed template.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -45,7 +45,7 @@ impl Line {
 
 /// Whether a character shows nothing of its own but changes how others look: controls, marks of direction, joiners of
 /// words, tags. The zero-width (non-)joiners stay; Persian and Indic scripts and emoji need them.
-pub(super) fn is_invisible(letter: char) -> bool {
+pub(in crate::policy) fn is_invisible(letter: char) -> bool {
     letter.is_control()
         || matches!(
             letter,
