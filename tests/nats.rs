@@ -8,11 +8,15 @@ use mailslotd::config::check::SecretOrigin;
 use mailslotd::config::settings::{
     BrokerTls, CertificateFiles, NatsAuth, NatsCluster, NatsServer as Address, Secret,
 };
+use mailslotd::delivery::scheduler::Scheduler;
 use mailslotd::net::nats::{Cluster, Denial, NatsFault};
+use mailslotd::spool::SpoolState;
+use mailslotd::telemetry::metrics::DestinationState;
 
 mod support;
 
 use support::nats_server::NatsServer;
+use support::queue_world::{QueueWorld, eventually, in_state};
 use support::require;
 
 /// How long anything here may take.
@@ -114,4 +118,121 @@ async fn what_an_account_may_not_publish_is_told_on_its_connection() {
     connection.client().publish("office.door", "x".into()).await.unwrap();
     let denial = tokio::time::timeout(PATIENCE, watch.denied("office.door")).await.unwrap();
     assert_eq!(denial, Denial::Publish("office.door".to_owned()));
+}
+
+/// A destination `bus` at a server; `more` are its further keys.
+fn bus(server: &NatsServer, more: &str) -> String {
+    let url = server.url();
+    format!(
+        "  bus: {{ nats: {{ servers: ['{url}'], stream: MAILSLOT, limits: {{ timeout: 2s, in_flight: 500 }}{more} }} }}\n"
+    )
+}
+
+const CREATE: &str = ", create: { subjects: ['plant.>'] }";
+
+/// What a reader of the stream sees: how many messages, and how many different ids of events.
+#[derive(Debug, PartialEq, Eq)]
+struct Stored {
+    messages: u64,
+    ids: usize,
+}
+
+async fn jetstream(server: &NatsServer) -> async_nats::jetstream::Context {
+    async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap())
+}
+
+async fn stored(server: &NatsServer) -> Stored {
+    let stream = jetstream(server).await.get_stream("MAILSLOT").await.unwrap();
+    let state = &stream.cached_info().state;
+    let mut ids = std::collections::HashSet::new();
+    for sequence in state.first_sequence..=state.last_sequence {
+        let message = stream.get_raw_message(sequence).await.unwrap();
+        ids.insert(message.headers.get("Nats-Msg-Id").unwrap().to_string());
+    }
+    Stored { messages: state.messages, ids: ids.len() }
+}
+
+async fn shut_down(scheduler: &Scheduler) {
+    assert!(scheduler.shutdown(tokio::time::Instant::now() + PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_is_made_where_it_is_asked_for_and_takes_every_event_once() {
+    let server = require!(NatsServer::start(""));
+    let world = QueueWorld::new(&bus(&server, CREATE));
+    world.accept("bus", "plant.ups.alarm", 1000).await;
+    let scheduler = world.start();
+    world.drained("bus").await;
+    assert_eq!(stored(&server).await, Stored { messages: 1000, ids: 1000 });
+    let stream = jetstream(&server).await.get_stream("MAILSLOT").await.unwrap();
+    let first = stream.get_raw_message(1).await.unwrap();
+    assert_eq!(first.headers.get("Content-Type").unwrap().as_str(), "application/cloudevents+json");
+    let event: serde_json::Value = serde_json::from_slice(&first.payload).unwrap();
+    assert_eq!(event["type"], "mailslotd.messenger.v1");
+    assert_eq!(event["id"], first.headers.get("Nats-Msg-Id").unwrap().as_str());
+    assert_eq!((&event["subject"], first.subject.as_str()), (&"plant.ups.alarm".into(), "plant.ups.alarm"));
+    shut_down(&scheduler).await;
+}
+
+#[tokio::test]
+async fn in_binary_mode_attributes_are_headers() {
+    let server = require!(NatsServer::start(""));
+    let world = QueueWorld::new(&bus(&server, &format!(", event: binary{CREATE}")));
+    world.accept("bus", "plant.ups.停電", 1).await;
+    let scheduler = world.start();
+    world.drained("bus").await;
+    let stream = jetstream(&server).await.get_stream("MAILSLOT").await.unwrap();
+    let first = stream.get_raw_message(1).await.unwrap();
+    let header = |name: &str| first.headers.get(name).unwrap().as_str();
+    assert_eq!((header("ce-type"), header("ce-specversion")), ("mailslotd.messenger.v1", "1.0"));
+    assert_eq!(header("ce-subject"), "plant.ups.%E5%81%9C%E9%9B%BB");
+    assert_eq!(header("ce-id"), header("Nats-Msg-Id"));
+    let data: serde_json::Value = serde_json::from_slice(&first.payload).unwrap();
+    assert_eq!(data["text"], "alarm 0");
+    shut_down(&scheduler).await;
+}
+
+#[tokio::test]
+async fn an_absent_stream_is_the_operators_and_everything_goes_once_it_is_there() {
+    let server = require!(NatsServer::start(""));
+    let world = QueueWorld::new(&bus(&server, ""));
+    world.accept("bus", "plant.ups", 100).await;
+    let scheduler = world.start();
+    let fault = in_state(&scheduler, "bus", DestinationState::OperatorFault).await.reason.unwrap();
+    assert!(
+        fault.contains("has no stream MAILSLOT; make it with `nats stream add MAILSLOT --subjects"),
+        "{fault}"
+    );
+    let attempts: u32 = world.copies("bus").await.iter().map(|copy| copy.attempts).sum();
+    assert_eq!(attempts, 0, "no message is blamed");
+    let config = async_nats::jetstream::stream::Config {
+        name: "MAILSLOT".to_owned(),
+        subjects: vec!["plant.>".to_owned()],
+        ..Default::default()
+    };
+    jetstream(&server).await.create_stream(config).await.unwrap();
+    world.drained("bus").await;
+    assert_eq!(stored(&server).await, Stored { messages: 100, ids: 100 });
+    shut_down(&scheduler).await;
+}
+
+#[tokio::test]
+async fn a_subject_that_no_stream_takes_holds_up_nothing_else() {
+    let server = require!(NatsServer::start(""));
+    let world = QueueWorld::new(&bus(&server, CREATE));
+    world.accept("bus", "office.door", 1).await;
+    world.accept("bus", "plant..ups", 1).await;
+    world.accept("bus", "plant.ups", 100).await;
+    let scheduler = world.start();
+    let waiting = world.one("bus", SpoolState::Queued, |copy| copy.attempts > 0).await;
+    let said = waiting.text.unwrap();
+    assert!(said.starts_with("stream MAILSLOT does not take office.door, only plant.>; add it"), "{said}");
+    let failed = world.one("bus", SpoolState::Failed, |_| true).await;
+    assert_eq!(
+        failed.text.unwrap(),
+        "\"plant..ups\" is no NATS subject: it has an empty token: a dot at its beginning or its end, or two side by side"
+    );
+    eventually("the others are gone", async || world.copies("bus").await.len() == 2).await;
+    in_state(&scheduler, "bus", DestinationState::Up).await;
+    shut_down(&scheduler).await;
 }

@@ -16,9 +16,9 @@ mod keeping;
 mod ldap_filter;
 mod listeners;
 mod mailslots;
+mod nats;
 mod netbios;
 mod operator;
-#[allow(dead_code, reason = "goes with the first kind of destination that has these")]
 mod queue;
 mod relay;
 mod routes;

@@ -5,8 +5,8 @@
 //! that the manual has for a later one, says so. What values mean together, [`super::check`] decides.
 
 mod destinations;
+mod nats;
 mod netbios;
-#[allow(dead_code, reason = "goes with the first kind of destination that has these")]
 mod queue;
 mod read;
 mod relay;
@@ -17,6 +17,7 @@ pub(super) mod users;
 mod words;
 
 pub(super) use destinations::*;
+pub(super) use nats::*;
 pub(super) use netbios::*;
 pub(super) use queue::*;
 pub(super) use read::{At, Listed, Lost, Many, OneOrMany, Read};

@@ -28,8 +28,8 @@ use crate::wire::oem_text::SenderText;
 pub use crate::wire::smtp::mechanism::Mechanism;
 pub use displays::{Displays, Unconfirmed};
 pub use nats::{
-    Discard, Nats, NatsAuth, NatsCluster, NatsServer, StreamName, StreamPlan, check_subject,
-    check_subject_filter,
+    Discard, Nats, NatsAuth, NatsCluster, NatsServer, StreamName, StreamPlan, check_subject_filter,
+    covers_subject,
 };
 pub use netbios::{Claims, Interfaces, Mailslots, Mode, Netbios};
 pub use outbound_proxy::{OutboundProxy, ProxyException, ProxyLogin};
@@ -131,6 +131,8 @@ pub enum DestinationKind {
     Maildir(Maildir),
     /// Messages on legacy displays.
     Netbios(Displays),
+    /// Events in a stream of NATS JetStream.
+    Nats(Box<Nats>),
 }
 
 impl DestinationKind {
@@ -141,6 +143,7 @@ impl DestinationKind {
             Self::Submission(_) => AddressForm::Mailbox,
             Self::Maildir(_) => AddressForm::Folder,
             Self::Netbios(_) => AddressForm::Display,
+            Self::Nats(_) => AddressForm::NatsSubject,
         }
     }
 
@@ -148,7 +151,7 @@ impl DestinationKind {
     #[must_use]
     pub const fn default_address(&self) -> Option<&str> {
         match self {
-            Self::Submission(_) | Self::Maildir(_) | Self::Netbios(_) => None,
+            Self::Submission(_) | Self::Maildir(_) | Self::Netbios(_) | Self::Nats(_) => None,
         }
     }
 }

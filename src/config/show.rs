@@ -2,9 +2,9 @@
 //! from.
 
 mod destinations;
+mod nats;
 mod netbios;
 mod operator;
-#[allow(dead_code, reason = "goes with the first kind of destination that has these")]
 mod queue;
 mod recipients;
 mod rules;

@@ -7,8 +7,12 @@
 pub mod event;
 mod lane;
 pub mod maildir;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod net_send;
 pub mod netbios;
+#[cfg(feature = "nats")]
+mod one_connection;
 pub mod outcome;
 pub mod reports;
 pub mod scheduler;

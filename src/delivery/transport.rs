@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use super::maildir::Maildir;
+#[cfg(feature = "nats")]
+use super::nats::Nats;
 use super::netbios::{LegacySide, Netbios};
 use super::outcome::{Attempt, Report};
-use super::submission::{SetupError, Submission};
-use crate::config::settings::{Destination, DestinationKind, Settings};
+use super::submission::{self, Submission};
+use crate::config::settings::{Destination, DestinationKind, QueueLimits, Settings};
 use crate::message::compose::Identity;
+use crate::message::event::EventIdentity;
+#[cfg(feature = "nats")]
+use crate::net::nats::NatsSetupError;
 use crate::policy::rate::Rate;
 use crate::session::smtp_client::MAX_RECIPIENTS;
 use crate::telemetry::metrics::Metrics;
@@ -21,6 +26,24 @@ pub enum Transport {
     Maildir(Maildir),
     /// Messages on legacy displays.
     Netbios(Netbios),
+    /// Events in a stream of NATS JetStream.
+    #[cfg(feature = "nats")]
+    Nats(Nats),
+}
+
+/// Why a destination can never work with its settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// SMTP.
+    #[error(transparent)]
+    Submission(#[from] submission::SetupError),
+    /// NATS.
+    #[cfg(feature = "nats")]
+    #[error(transparent)]
+    Nats(#[from] NatsSetupError),
+    /// Its Cargo feature, of this name, was off.
+    #[error("this build cannot reach it; build with the Cargo feature `{0}`, or remove the destination")]
+    NotBuilt(&'static str),
 }
 
 /// How much may be asked of a transport.
@@ -48,6 +71,7 @@ impl Transport {
         let identity = |from: Option<&str>| {
             Identity::new(settings.hostname.as_deref(), &settings.site, from, settings.timezone.clone())
         };
+        let event_identity = || EventIdentity::new(settings.hostname.as_deref(), &settings.site);
         let name = destination.name.clone();
         match &destination.kind {
             DestinationKind::Maildir(maildir) => {
@@ -60,6 +84,10 @@ impl Transport {
                 let identity = identity(submission.from.as_ref().map(|sender| sender.address.as_str()));
                 Ok(Self::Submission(Submission::new(name, submission, identity)?))
             }
+            #[cfg(feature = "nats")]
+            DestinationKind::Nats(nats) => Ok(Self::Nats(Nats::new(nats, event_identity())?)),
+            #[cfg(not(feature = "nats"))]
+            DestinationKind::Nats(_) => Err(SetupError::NotBuilt("nats")),
         }
     }
 
@@ -69,6 +97,8 @@ impl Transport {
             Self::Submission(submission) => submission.deliver(attempt).await,
             Self::Maildir(maildir) => maildir.deliver(attempt).await,
             Self::Netbios(netbios) => netbios.deliver(attempt).await,
+            #[cfg(feature = "nats")]
+            Self::Nats(nats) => nats.deliver(attempt).await,
         }
     }
 
@@ -78,6 +108,8 @@ impl Transport {
         match self {
             Self::Submission(submission) => Some(submission.host()),
             Self::Maildir(_) | Self::Netbios(_) => None,
+            #[cfg(feature = "nats")]
+            Self::Nats(_) => None,
         }
     }
 
@@ -87,6 +119,8 @@ impl Transport {
             Self::Submission(submission) => submission.tend().await,
             Self::Maildir(maildir) => maildir.tend().await,
             Self::Netbios(_) => {}
+            #[cfg(feature = "nats")]
+            Self::Nats(_) => {}
         }
     }
 
@@ -95,11 +129,18 @@ impl Transport {
         match self {
             Self::Submission(submission) => submission.close().await,
             Self::Maildir(_) | Self::Netbios(_) => {}
+            #[cfg(feature = "nats")]
+            Self::Nats(nats) => nats.close().await,
         }
     }
 }
 
 impl Limits {
+    /// Each copy is an event of its own, with its own id.
+    const fn of_queue(limits: &QueueLimits) -> Self {
+        Self { concurrency: limits.in_flight, recipients: 1, rate: limits.rate }
+    }
+
     /// Of a destination's settings.
     #[must_use]
     pub fn of(kind: &DestinationKind) -> Self {
@@ -114,6 +155,7 @@ impl Limits {
             DestinationKind::Netbios(displays) => Self { concurrency: 8, recipients: 1, rate: displays.rate },
             // So that fsyncs overlap and share; one message in one attempt, as its copies in a folder are one file.
             DestinationKind::Maildir(_) => Self { concurrency: 32, recipients: usize::MAX, rate: None },
+            DestinationKind::Nats(nats) => Self::of_queue(&nats.limits),
         }
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod nats_server;
 pub(crate) mod net_send;
 pub(crate) mod postfix;
 pub(crate) mod python;
+pub(crate) mod queue_world;
 pub(crate) mod recipients;
 pub(crate) mod samba;
 pub(crate) mod samba_folder;

@@ -34,6 +34,7 @@ enum Written {
     Submission(Box<raw::Submission>),
     Maildir(raw::Maildir),
     Netbios(raw::Displays),
+    Nats(Box<raw::Nats>),
 }
 
 impl Written {
@@ -43,6 +44,7 @@ impl Written {
             Self::Submission(_) => "a submission destination",
             Self::Maildir(_) => "a Maildir",
             Self::Netbios(_) => "a destination of displays",
+            Self::Nats(_) => "a stream of NATS",
         }
     }
 }
@@ -52,11 +54,12 @@ fn written(destination: raw::Destination) -> Vec<(Written, Place)> {
     fn kind<T>(at: Option<At<T>>, kind: impl FnOnce(T) -> Written) -> Option<(Written, Place)> {
         at.map(|At { value, place }| (kind(value), place))
     }
-    let raw::Destination { submission, maildir, netbios, .. } = destination;
+    let raw::Destination { submission, maildir, netbios, nats, .. } = destination;
     [
         kind(submission, |submission| Written::Submission(Box::new(submission))),
         kind(maildir, Written::Maildir),
         kind(netbios, Written::Netbios),
+        kind(nats, |nats| Written::Nats(Box::new(nats))),
     ]
     .into_iter()
     .flatten()
@@ -73,7 +76,7 @@ impl Checking<'_> {
         state_dir: &Path,
         hostname_is_written: bool,
     ) -> Destinations {
-        let raw::Destinations { named, lost } = destinations.map(|map| map.value).unwrap_or_default();
+        let raw::Destinations { named, mut lost } = destinations.map(|map| map.value).unwrap_or_default();
         let mut checked: Vec<Placed> = Vec::new();
         let mut first_submission = None;
         let mut senderless = Vec::new();
@@ -97,6 +100,13 @@ impl Checking<'_> {
                     DestinationKind::Maildir(self.maildir(&name, maildir, state_dir))
                 }
                 Some(Written::Netbios(displays)) => DestinationKind::Netbios(self.displays(displays)),
+                Some(Written::Nats(nats)) => match self.nats(*nats) {
+                    Some(nats) => DestinationKind::Nats(Box::new(nats)),
+                    None => {
+                        lost.push(name.to_string());
+                        continue;
+                    }
+                },
                 None => {
                     if is_whole && name.as_str() != INBOX {
                         let fix =

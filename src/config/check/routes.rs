@@ -46,10 +46,20 @@ impl Checking<'_> {
         let destination = self.destination(&via?, destinations)?;
         let to = match (&destination.kind, folder) {
             // Of a recipient a display sees the local part.
-            (DestinationKind::Submission(_) | DestinationKind::Netbios(_), None) => RouteTo::Recipient,
-            (kind @ (DestinationKind::Submission(_) | DestinationKind::Netbios(_)), Some(folder)) => {
+            (
+                DestinationKind::Submission(_) | DestinationKind::Netbios(_) | DestinationKind::Nats(_),
+                None,
+            ) => RouteTo::Recipient,
+            (
+                kind @ (DestinationKind::Submission(_)
+                | DestinationKind::Netbios(_)
+                | DestinationKind::Nats(_)),
+                Some(folder),
+            ) => {
                 let is = if matches!(kind, DestinationKind::Netbios(_)) {
                     "goes to displays"
+                } else if kind.address_form().is_of_event() {
+                    "takes events"
                 } else {
                     "is a next hop"
                 };

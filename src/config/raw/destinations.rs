@@ -7,6 +7,7 @@ use super::super::document::{Node, Value};
 use super::super::problem::{Place, Problem, Problems};
 use super::super::settings::DisplayName;
 pub(in crate::config) use super::super::settings::{Mechanism, TlsMode, Unconfirmed};
+use super::Nats;
 use super::read::{At, Listed, Lost, Many, Read, entries, section, shown};
 use super::scalar::{OrOff, Size};
 use crate::message::id::DestinationName;
@@ -31,8 +32,10 @@ section! {
         maildir: Maildir,
         /// Messages on legacy displays.
         netbios: Displays,
+        /// Events in a stream of NATS JetStream.
+        nats: Nats,
     }
-    later: ["nats", "amqp", "mqtt", "redis", "webhook"]
+    later: ["amqp", "mqtt", "redis", "webhook"]
 }
 
 section! {

@@ -5,8 +5,8 @@ use super::super::problem::{Place, Problem, Problems};
 use super::read::{Read, quoted, shown};
 use super::scalar::text_value;
 use super::{
-    CallForwardTlsMode, Enabled, EventMode, GroupField, Keyword, LogFormat, Mechanism, Mode, RequireTls,
-    Required, TlsMode, Unconfirmed,
+    CallForwardTlsMode, Discard, Enabled, EventMode, GroupField, Keyword, LogFormat, Mechanism, Mode,
+    RequireTls, Required, TlsMode, Unconfirmed,
 };
 use crate::config::settings::{Bounces, DisplayName, OnFailure};
 use crate::message::id::{DiscardReason, ListenerName, NotAName, RuleName};
@@ -63,6 +63,10 @@ words! {
     EventMode {
         "structured" => Self::Structured,
         "binary" => Self::Binary,
+    }
+    Discard {
+        "old" => Self::Old,
+        "new" => Self::New,
     }
     TlsMode {
         "starttls" => Self::StartTls,

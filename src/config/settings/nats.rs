@@ -139,18 +139,7 @@ pub enum Discard {
     New,
 }
 
-/// Whether a message can be published there: dot-separated tokens, none empty, without wildcards and white space.
-///
-/// # Errors
-/// What is wrong, for example "has a wildcard".
-pub fn check_subject(subject: &str) -> Result<(), &'static str> {
-    if subject.split('.').any(|token| token == "*" || token == ">") {
-        return Err("has a wildcard");
-    }
-    check_subject_filter(subject)
-}
-
-/// As [`check_subject`], where wildcards may stand: what a stream takes.
+/// Whether a stream can take this: dot-separated tokens, none empty, among which wildcards may stand.
 ///
 /// # Errors
 /// What is wrong, for example "has an empty token".
@@ -179,6 +168,20 @@ pub fn check_subject_filter(subject: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Whether a stream that takes `filter` takes `subject`: `*` stands for one token, a last `>` for one or more.
+#[must_use]
+pub fn covers_subject(filter: &str, subject: &str) -> bool {
+    let (mut wanted, mut there) = (filter.split('.'), subject.split('.'));
+    loop {
+        match (wanted.next(), there.next()) {
+            (Some(">"), Some(_)) | (None, None) => return true,
+            (Some("*"), Some(_)) => {}
+            (Some(wanted), Some(there)) if wanted == there => {}
+            _ => return false,
+        }
+    }
+}
+
 /// The server takes 4 KiB for the whole line; what lies in a stream is best kept far below.
 const LONGEST_SUBJECT: usize = 255;
 
@@ -191,22 +194,35 @@ mod tests {
         for (subject, verdict) in [
             ("plant.ups.alarm", Ok(())),
             ("plant.停電", Ok(())),
+            ("plant.*.>", Ok(())),
             ("plant.$SYS", Ok(())),
             ("", Err("is empty")),
             ("plant..alarm", Err("has an empty token")),
             ("plant.", Err("has an empty token")),
-            ("plant.*", Err("has a wildcard")),
-            ("plant.>", Err("has a wildcard")),
+            ("plant.>.ups", Err("has a `>` that is not its last token")),
             ("plant.a*b", Err("has a wildcard within a token")),
             ("plant ups", Err("has white space or controls")),
             ("plant\r\nPUB x", Err("has white space or controls")),
-            ("$JS.API.STREAM.DELETE.X", Err("begins with `$`, which is the server's own")),
+            ("$JS.API.>", Err("begins with `$`, which is the server's own")),
         ] {
-            assert_eq!(check_subject(subject), verdict, "{subject:?}");
+            assert_eq!(check_subject_filter(subject), verdict, "{subject:?}");
         }
-        assert_eq!(check_subject(&"x".repeat(256)), Err("is longer than 255 bytes"));
-        assert_eq!(check_subject_filter("plant.*.>"), Ok(()));
-        assert_eq!(check_subject_filter(">.plant"), Err("has a `>` that is not its last token"));
+        assert_eq!(check_subject_filter(&"x".repeat(256)), Err("is longer than 255 bytes"));
+    }
+
+    #[test]
+    fn wildcards_cover_what_they_stand_for() {
+        for (filter, subject, covers) in [
+            ("plant.>", "plant.ups.alarm", true),
+            ("plant.>", "plant", false),
+            ("plant.*", "plant.ups", true),
+            ("plant.*", "plant.ups.alarm", false),
+            ("*.ups", "plant.ups", true),
+            ("plant.ups", "plant.ups.alarm", false),
+            (">", "plant", true),
+        ] {
+            assert_eq!(covers_subject(filter, subject), covers, "{filter} {subject}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::super::check::{SecretOrigin, SecretOwner, spelled};
 use super::super::settings::{
     Destination, DestinationKind, Displays, Maildir, Mechanism, Sender, Submission, Tls, TlsMode, Unconfirmed,
 };
+use super::nats::ShownNats;
 use super::smtp::patterns;
 use super::{limit, rate, size};
 use crate::wire::oem_text::CodePage;
@@ -27,6 +28,7 @@ pub(super) enum ShownDestination<'s> {
     Submission(Box<ShownSubmission<'s>>),
     Maildir(ShownMaildir<'s>),
     Netbios(ShownDisplays<'s>),
+    Nats(Box<ShownNats<'s>>),
 }
 
 #[derive(Serialize)]
@@ -130,6 +132,7 @@ pub(super) fn named<'s>(
             })
         }
         DestinationKind::Netbios(displays) => ShownDestination::Netbios(ShownDisplays::of(displays)),
+        DestinationKind::Nats(nats) => ShownDestination::Nats(Box::new(ShownNats::of(nats))),
     };
     (destination.name.as_str(), shown)
 }
