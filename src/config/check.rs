@@ -19,6 +19,7 @@ mod mailslots;
 mod nats;
 mod netbios;
 mod operator;
+mod outbound_proxy;
 mod queue;
 mod relay;
 mod routes;
@@ -244,6 +245,7 @@ impl Checking<'_> {
                 netbios.value.code_page.is_some() || netbios.value.lost.has("code_page")
             });
         let retry = self.retry(file.retry);
+        let outbound_proxy = self.outbound_proxy(file.outbound_proxy);
         let operator = self.operator(file.operator.as_mut(), &destinations);
         let hostname_is_written = if written_hostname { Completeness::Whole } else { Completeness::Partial };
         let written = Written {
@@ -287,7 +289,7 @@ impl Checking<'_> {
             spool: self.spool(file.spool),
             operator: operator.policy,
             log: file.log.and_then(|log| log.value.format).map(|format| format.value).unwrap_or_default(),
-            outbound_proxy: None,
+            outbound_proxy,
             smtp,
         }
     }

@@ -7,6 +7,7 @@
 mod destinations;
 mod nats;
 mod netbios;
+mod outbound_proxy;
 mod queue;
 mod read;
 mod relay;
@@ -19,6 +20,7 @@ mod words;
 pub(super) use destinations::*;
 pub(super) use nats::*;
 pub(super) use netbios::*;
+pub(super) use outbound_proxy::*;
 pub(super) use queue::*;
 pub(super) use read::{At, Listed, Lost, Many, OneOrMany, Read};
 pub(super) use relay::*;
@@ -55,6 +57,8 @@ section! {
         listeners: Listeners,
         /// Where messages go. `inbox` is there without being written: a Maildir under `state_dir`.
         destinations: Destinations,
+        /// The proxy through which tokens are asked for, and Graph and webhooks reached. Default: none.
+        outbound_proxy: OutboundProxy,
         /// Which messages go where. Default: announcements are discarded, everything else goes to `inbox`.
         rules: Many<Rule>,
         /// Mail that devices, applications and the Internet bring: for whom it is taken, and where it goes.
@@ -80,7 +84,7 @@ section! {
         /// How the log looks.
         log: Log,
     }
-    later: ["outbound_proxy", "expect"]
+    later: ["expect"]
 }
 
 section! {

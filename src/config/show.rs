@@ -5,6 +5,7 @@ mod destinations;
 mod nats;
 mod netbios;
 mod operator;
+mod outbound_proxy;
 mod queue;
 mod recipients;
 mod rules;
@@ -21,6 +22,7 @@ use super::settings::{Log, Settings};
 use crate::policy::rate::Rate;
 use destinations::{Named, named};
 use netbios::{Mailslots, Netbios};
+use outbound_proxy::ShownProxy;
 use rules::ShownRule;
 
 /// The whole configuration, to be written as YAML or JSON. What it writes can be loaded again.
@@ -43,6 +45,7 @@ pub fn show<'s>(settings: &'s Settings, secrets: &'s [(SecretOwner, SecretOrigin
         destinations: Named(
             settings.destinations.iter().map(|destination| named(destination, secrets)).collect(),
         ),
+        outbound_proxy: settings.outbound_proxy.as_ref().map(ShownProxy::of),
         rules: settings.rules.rules().iter().map(ShownRule::of).collect(),
         relay: smtp::Relay::of(&settings.smtp, secrets),
         tarpit: smtp::Tarpit::of(&settings.smtp.tarpit),
@@ -83,6 +86,8 @@ struct Shown<'s> {
     mailslots: Mailslots,
     listeners: Listeners<'s>,
     destinations: Named<'s>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outbound_proxy: Option<ShownProxy<'s>>,
     rules: Vec<ShownRule<'s>>,
     relay: smtp::Relay<'s>,
     tarpit: smtp::Tarpit,

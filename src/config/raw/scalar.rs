@@ -303,7 +303,7 @@ pub(in crate::config) fn rate(text: &str) -> Result<Rate, Refusal> {
     Ok(Rate { count, period: Duration::from_secs(seconds) })
 }
 
-fn network(text: &str) -> Result<Network, Refusal> {
+pub(super) fn network(text: &str) -> Result<Network, Refusal> {
     let network: IpNet = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
         (Ok(network), _) => network,
         (_, Ok(address)) => address.into(),
