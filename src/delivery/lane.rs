@@ -2,9 +2,11 @@
 //!
 //! It sleeps until something concerns it: the spool has something due, an attempt ended, a commit ended, a probe or a
 //! token is due, the operator asks. Each time it sends what may go, and never more than the transport's limits allow.
-//! An attempt runs in a task of its own, so a defect in one costs one attempt.
+//! An attempt runs in a task of its own, so a defect in one costs one attempt. Where the transport likes many at once,
+//! those that begin together are read from the spool in one go, and the lane hears of them together.
 #![expect(clippy::disallowed_methods, reason = "this is the edge where deciding code is told the time")]
 
+mod attempt;
 mod ledger;
 mod tell;
 mod window;
@@ -18,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::outcome::{Attempt, Health, Outcome, Report};
+use super::outcome::{Health, Outcome, Report};
 use super::reports::Reporter;
 use super::transport::{Limits, Transport};
 use super::view::{DestinationView, LastReply, Views, label};
@@ -27,8 +29,9 @@ use crate::message::recipient::EnhancedStatus;
 use crate::policy::availability::{Availability, Errand, Finding, Pace, Permit, State};
 use crate::policy::rate::TokenBucket;
 use crate::policy::retry::Retry;
-use crate::spool::{Due, Fate, FateReport, Settled, Spool, SpoolError};
+use crate::spool::{Due, Fate, Settled, Spool, SpoolError};
 use crate::telemetry::metrics::{DeliveryResult, Metrics};
+use attempt::{Attempted, Ended, Tools};
 use ledger::Ledger;
 use window::{Extent, Window, copies};
 
@@ -65,8 +68,10 @@ pub(super) struct Lane {
     spool_rests: Option<Instant>,
     spool_told_at: Option<Instant>,
     spool: Access,
-    running: JoinSet<Ended>,
+    running: JoinSet<Vec<Ended>>,
     sent: HashMap<Id, Sent>,
+    /// Attempts under way.
+    in_flight: usize,
     ledger: Ledger,
     last_delivery: Option<Timestamp>,
     last_reply: Option<LastReply>,
@@ -74,11 +79,12 @@ pub(super) struct Lane {
     view: DestinationView,
 }
 
-/// An attempt under way.
+/// Attempts that began together.
 #[derive(Debug)]
 struct Sent {
     errand: Errand,
-    rows: Vec<Due>,
+    /// The copies of each.
+    attempts: Vec<Vec<Due>>,
 }
 
 /// Whether the spool can be asked at all.
@@ -87,22 +93,6 @@ enum Access {
     Open,
     /// It was closed under a lane that nobody stopped: what was sent could not be recorded, so nothing is sent.
     Closed,
-}
-
-/// How the task of an attempt ended.
-#[derive(Debug)]
-enum Ended {
-    Reported(Box<Attempted>),
-    /// The message is not there any more, or was set aside as corrupt: nothing to deliver.
-    Gone,
-    Unreadable(SpoolError),
-}
-
-/// What came of an attempt, and what the sender or the operator is told of it.
-#[derive(Debug)]
-struct Attempted {
-    report: Report,
-    told: Vec<FateReport>,
 }
 
 impl Lane {
@@ -122,13 +112,14 @@ impl Lane {
             availability: Availability::new(parts.pace),
             bucket: parts.limits.rate.map(|rate| TokenBucket::new(rate, Instant::now())),
             next_token: None,
-            window: Window::new(),
+            window: Window::new(parts.limits.concurrency),
             next_look: None,
             spool_rests: None,
             spool_told_at: None,
             spool: Access::Open,
             running: JoinSet::new(),
             sent: HashMap::new(),
+            in_flight: 0,
             ledger: Ledger::new(),
             last_delivery: None,
             last_reply: None,
@@ -182,7 +173,8 @@ impl Lane {
                 Permit::Probe => Errand::Probe,
                 Permit::None => return,
             };
-            let busy = self.running.len() >= self.parts.limits.concurrency || !self.ledger.has_room();
+            let room = self.parts.limits.concurrency.saturating_sub(self.in_flight);
+            let busy = room == 0 || !self.ledger.has_room();
             let rests = |until: Option<Instant>| until.is_some_and(|until| now < until);
             let closed = self.spool == Access::Closed;
             if closed || busy || rests(self.next_token) || rests(self.spool_rests) {
@@ -191,39 +183,52 @@ impl Lane {
             if self.window.wants_rows(now) {
                 self.look(now).await;
             }
-            if self.window.is_empty() {
+            let attempts = self.gather(errand, room, now);
+            if attempts.is_empty() {
                 return;
             }
-            if let Some(Err(wait)) = self.bucket.as_mut().map(|bucket| bucket.take(now)) {
-                self.next_token = now.checked_add(wait);
-                return;
-            }
-            self.send(errand);
+            self.send(errand, attempts);
         }
     }
 
-    fn send(&mut self, errand: Errand) {
-        let skip = match errand {
-            Errand::Deliver => 0,
+    /// Takes what begins together: at most `room` attempts, and as many as the rate allows.
+    fn gather(&mut self, errand: Errand, room: usize, now: Instant) -> Vec<Vec<Due>> {
+        let (skip, most) = match errand {
+            Errand::Deliver => (0, room.min(self.parts.limits.together)),
             // Another message each time: one that breaks the next hop must not keep the others.
-            Errand::Probe => self.availability.failures(),
+            Errand::Probe => (self.availability.failures(), 1),
         };
-        let rows = self.window.take(skip, self.parts.limits.recipients);
+        let mut attempts = Vec::new();
+        while attempts.len() < most && !self.window.is_empty() {
+            if let Some(Err(wait)) = self.bucket.as_mut().map(|bucket| bucket.take(now)) {
+                self.next_token = now.checked_add(wait);
+                break;
+            }
+            attempts.push(self.window.take(skip, self.parts.limits.recipients));
+        }
+        attempts
+    }
+
+    fn send(&mut self, errand: Errand, attempts: Vec<Vec<Due>>) {
         if errand == Errand::Probe {
             self.availability.probe_started();
         }
-        self.ledger.begin(copies(&rows));
+        for rows in &attempts {
+            self.ledger.begin(copies(rows));
+        }
         let Parts { spool, transport, reporter, .. } = &self.parts;
-        let attempt = attempt(spool.clone(), transport.clone(), Arc::clone(reporter), rows.clone());
-        let task = self.running.spawn(attempt);
-        self.sent.insert(task.id(), Sent { errand, rows });
+        let tools =
+            Tools { spool: spool.clone(), transport: transport.clone(), reporter: Arc::clone(reporter) };
+        let task = self.running.spawn(attempt::all(tools, attempts.clone()));
+        self.in_flight = self.in_flight.saturating_add(attempts.len());
+        self.sent.insert(task.id(), Sent { errand, attempts });
     }
 
     /// Asks the spool what is due.
     async fn look(&mut self, now: Instant) {
         let Parts { spool, name, .. } = &self.parts;
         let wall = Timestamp::now();
-        let result = match spool.due(name, wall, Window::SIZE, self.ledger.open()).await {
+        let result = match spool.due(name, wall, self.window.size(), self.ledger.open()).await {
             Ok(rows) => match self.window.fill(rows, now) {
                 Extent::Part => Ok(None),
                 Extent::Whole => spool.next_due(name).await,
@@ -243,43 +248,45 @@ impl Lane {
         }
     }
 
-    /// Ends this attempt and those that have ended besides.
-    fn end_all(&mut self, first: Result<(Id, Ended), JoinError>) {
+    /// Ends these attempts and those that have ended besides.
+    fn end_all(&mut self, first: Result<(Id, Vec<Ended>), JoinError>) {
         self.end(first);
         while let Some(ended) = self.running.try_join_next_with_id() {
             self.end(ended);
         }
     }
 
-    fn end(&mut self, ended: Result<(Id, Ended), JoinError>) {
+    fn end(&mut self, ended: Result<(Id, Vec<Ended>), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        let Some(Sent { errand, rows }) = self.sent.remove(&id) else { return };
+        let Some(Sent { errand, attempts }) = self.sent.remove(&id) else { return };
+        self.in_flight = self.in_flight.saturating_sub(attempts.len());
+        let mut ends = ended.map(|(_, ends)| ends).unwrap_or_default().into_iter();
         let now = Instant::now();
-        let finding = match ended {
-            Ok((_, Ended::Reported(attempted))) => {
+        for rows in attempts {
+            let finding = self.end_one(&rows, ends.next().unwrap_or(Ended::BrokeOff), now);
+            if let Some(event) = self.availability.handle_finding(now, errand, finding) {
+                tell::event(&self.parts.name, &event);
+            }
+        }
+    }
+
+    fn end_one(&mut self, rows: &[Due], ended: Ended, now: Instant) -> Finding {
+        match ended {
+            Ended::Reported(attempted) => {
                 let Attempted { report, told } = *attempted;
-                let finding = self.reported(&rows, report);
+                let finding = self.reported(rows, report);
                 self.ledger.report(told);
-                finding
+                return finding;
             }
-            Ok((_, Ended::Gone)) => {
-                self.release(&rows);
-                Finding::Nothing
-            }
-            Ok((_, Ended::Unreadable(error))) => {
-                self.release(&rows);
+            Ended::Gone => self.release(rows),
+            Ended::Unreadable(error) => {
+                self.release(rows);
                 self.window.expire();
                 self.spool_failed(now, &error);
-                Finding::Nothing
             }
-            Err(_) => {
-                self.broke_off(&rows);
-                Finding::Nothing
-            }
-        };
-        if let Some(event) = self.availability.handle_finding(now, errand, finding) {
-            tell::event(&self.parts.name, &event);
+            Ended::BrokeOff => self.broke_off(rows),
         }
+        Finding::Nothing
     }
 
     fn reported(&mut self, rows: &[Due], report: Report) -> Finding {
@@ -424,7 +431,7 @@ impl Lane {
         let mut view = DestinationView {
             state: label(self.availability.state()),
             reason: self.availability.reason().map(str::to_owned),
-            in_flight: self.running.len(),
+            in_flight: self.in_flight,
             last_delivery: self.last_delivery,
             last_reply: self.last_reply.clone(),
             since: self.view.since,
@@ -438,21 +445,6 @@ impl Lane {
             self.view = view;
         }
     }
-}
-
-async fn attempt(spool: Spool, transport: Transport, reporter: Arc<Reporter>, rows: Vec<Due>) -> Ended {
-    let Some(id) = rows.first().map(|row| row.id) else { return Ended::Gone };
-    let message = match spool.load(id).await {
-        Ok(Some(message)) => message,
-        Ok(None) | Err(SpoolError::Corrupt { .. }) => return Ended::Gone,
-        Err(error) => return Ended::Unreadable(error),
-    };
-    let recipients: Vec<_> = rows.into_iter().map(|row| (row.number, row.recipient)).collect();
-    let attempt = Attempt { message: message.clone(), recipients: recipients.clone() };
-    let report = transport.deliver(attempt).await;
-    let (outcomes, host) = (&report.outcomes, transport.host());
-    let told = reporter.on_outcomes(&spool, &message, &recipients, outcomes, host, Timestamp::now()).await;
-    Ended::Reported(Box::new(Attempted { report, told }))
 }
 
 fn delayed(text: &str) -> Outcome {

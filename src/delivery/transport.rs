@@ -53,6 +53,9 @@ pub struct Limits {
     pub concurrency: usize,
     /// Recipients of one attempt; at least 1.
     pub recipients: usize,
+    /// Attempts that begin together, for which the spool is asked once; at least 1. Each still ends with an outcome of
+    /// its own, but that is recorded when the last of them has ended: for destinations that answer quickly.
+    pub together: usize,
     /// Attempts in a time, where limited.
     pub rate: Option<Rate>,
 }
@@ -138,7 +141,9 @@ impl Transport {
 impl Limits {
     /// Each copy is an event of its own, with its own id.
     const fn of_queue(limits: &QueueLimits) -> Self {
-        Self { concurrency: limits.in_flight, recipients: 1, rate: limits.rate }
+        let together = limits.in_flight.div_ceil(BATCHES);
+        let together = if together < MOST_TOGETHER { together } else { MOST_TOGETHER };
+        Self { concurrency: limits.in_flight, recipients: 1, together, rate: limits.rate }
     }
 
     /// Of a destination's settings.
@@ -149,13 +154,23 @@ impl Limits {
                 concurrency: submission.max_connections,
                 // RFC 5321 §4.5.3.1.8: every server takes 100, in one transaction. One attempt may make several.
                 recipients: MAX_RECIPIENTS,
+                together: 1,
                 rate: submission.rate,
             },
             // Messages for one display wait for each other within their attempts, but for one that is away.
-            DestinationKind::Netbios(displays) => Self { concurrency: 8, recipients: 1, rate: displays.rate },
+            DestinationKind::Netbios(displays) => {
+                Self { concurrency: 8, recipients: 1, together: 1, rate: displays.rate }
+            }
             // So that fsyncs overlap and share; one message in one attempt, as its copies in a folder are one file.
-            DestinationKind::Maildir(_) => Self { concurrency: 32, recipients: usize::MAX, rate: None },
+            DestinationKind::Maildir(_) => {
+                Self { concurrency: 32, recipients: usize::MAX, together: 1, rate: None }
+            }
             DestinationKind::Nats(nats) => Self::of_queue(&nats.limits),
         }
     }
 }
+
+/// While one batch of events is acknowledged others are on their way.
+const BATCHES: usize = 4;
+/// More at once save nothing.
+const MOST_TOGETHER: usize = 256;

@@ -168,6 +168,24 @@ impl Local {
         self.read(id, Purpose::Delivery).await
     }
 
+    /// See [`super::Spool::fetch`].
+    pub(super) async fn fetch(&self, ids: Vec<QueueId>) -> Result<Vec<Fetched>, SpoolError> {
+        self.ask(move |connection| {
+            Ok(ids.into_iter().map(|id| Fetched::of(id, queries::message(connection, id))).collect())
+        })
+        .await
+    }
+
+    /// See [`super::Spool::verify`].
+    pub(super) async fn verify(&self, fetched: Fetched) -> Result<Option<Spooled>, SpoolError> {
+        let Fetched { id, found } = fetched;
+        match found {
+            Found::Row(row) => self.verified(id, *row).await,
+            Found::Nothing => Ok(None),
+            Found::ForItself => self.load(id).await,
+        }
+    }
+
     /// See [`super::Spool::record`].
     pub(super) async fn record(
         &self,
@@ -239,7 +257,13 @@ impl Local {
             }
             Err(error) => return Err(self.unreadable(error)),
         };
-        let Some(row) = row else { return Ok(None) };
+        match row {
+            Some(row) => self.verified(id, row).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn verified(&self, id: QueueId, row: MessageRow) -> Result<Option<Spooled>, SpoolError> {
         match verify(id, row, &self.shared.drafts).await {
             Ok(message) => Ok(Some(message)),
             Err(Unverified::Corrupt(why)) => Err(self.set_aside(id, why).await),
@@ -304,6 +328,33 @@ impl Local {
             drafts.push(draft);
         }
         Prepared::new(message, self.shared.promises, |path| self.shared.drafts.claim(path))
+    }
+}
+
+/// A message as it lies in the spool, not yet verified.
+#[derive(Debug)]
+pub struct Fetched {
+    id: QueueId,
+    found: Found,
+}
+
+#[derive(Debug)]
+enum Found {
+    Row(Box<MessageRow>),
+    /// It is gone.
+    Nothing,
+    /// Its group must close first, or it cannot be read: it is loaded by itself, so that it concerns no other.
+    ForItself,
+}
+
+impl Fetched {
+    fn of(id: QueueId, read: rusqlite::Result<Option<MessageRow>>) -> Self {
+        let found = match read {
+            Ok(Some(row)) if row.gathering == Gathering::Over => Found::Row(Box::new(row)),
+            Ok(None) => Found::Nothing,
+            Ok(Some(_)) | Err(_) => Found::ForItself,
+        };
+        Self { id, found }
     }
 }
 

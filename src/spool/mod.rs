@@ -68,6 +68,7 @@ pub use self::copy::{Due, Expired, Fate, FateReport, Lateness, Overdue, Pace, Se
 pub use self::error::{Cause, FullReason, Holder, SpoolError};
 pub use self::files::Lock;
 pub use self::limits::{Limits, NoticeFailures};
+pub use self::local::Fetched;
 use self::local::Local;
 pub use self::operator::{Copy, Exported, Figures, Filter, Pause, Shown, SpoolState, Which};
 use crate::message::id::{DestinationName, QueueId};
@@ -180,6 +181,26 @@ impl Spool {
     pub async fn load(&self, id: QueueId) -> Result<Option<Spooled>, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.load(id).await,
+        }
+    }
+
+    /// Reads the messages with these numbers in one go, in their order, for [`Self::verify`].
+    ///
+    /// # Errors
+    /// As [`Self::due`].
+    pub async fn fetch(&self, ids: Vec<QueueId>) -> Result<Vec<Fetched>, SpoolError> {
+        match &self.0 {
+            Store::Local(local) => local.fetch(ids).await,
+        }
+    }
+
+    /// What [`Self::load`] gives of a message that was fetched.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub async fn verify(&self, fetched: Fetched) -> Result<Option<Spooled>, SpoolError> {
+        match &self.0 {
+            Store::Local(local) => local.verify(fetched).await,
         }
     }
 

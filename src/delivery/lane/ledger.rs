@@ -56,7 +56,7 @@ impl Ledger {
     }
 
     /// A copy is under way from now on.
-    pub(super) fn begin(&mut self, copies: HashSet<CopyId>) {
+    pub(super) fn begin(&mut self, copies: impl IntoIterator<Item = CopyId>) {
         self.open.extend(copies);
     }
 

@@ -42,7 +42,7 @@ async fn lane(scratch: &std::path::Path) -> (Lane, Spool, Arc<Metrics>) {
     let lane = Lane::new(Parts {
         name,
         transport: Transport::Maildir(maildir),
-        limits: Limits { concurrency: 1, recipients: 1, rate: None },
+        limits: Limits { concurrency: 1, recipients: 1, together: 1, rate: None },
         pace: Pace::default(),
         retry: Retry { first: Duration::ZERO, max: Duration::ZERO, expire: Duration::from_secs(3600) },
         spool: spool.clone(),
@@ -62,8 +62,9 @@ async fn send_instead(lane: &mut Lane, errand: Errand, task: impl Future<Output 
     let rows = lane.window.take(0, 1);
     assert_eq!(rows.len(), 1);
     lane.ledger.begin(copies(&rows));
-    let task = lane.running.spawn(task);
-    lane.sent.insert(task.id(), Sent { errand, rows });
+    let task = lane.running.spawn(async move { vec![task.await] });
+    lane.in_flight = 1;
+    lane.sent.insert(task.id(), Sent { errand, attempts: vec![rows] });
     let ended = lane.running.join_next_with_id().await.unwrap();
     lane.end(ended);
 }

@@ -1,6 +1,6 @@
 //! What is due for one destination, some of it at a time.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::message::id::QueueId;
@@ -14,17 +14,23 @@ pub(super) type CopyId = (QueueId, RecipientNumber);
 #[derive(Debug)]
 pub(super) struct Window {
     rows: VecDeque<Due>,
+    /// How many copies are asked for at once.
+    size: usize,
     /// The spool may have what is not here, or what should go before it.
     stale: bool,
     fetched_at: Option<Instant>,
 }
 
 impl Window {
-    /// How many copies are asked for at once.
-    pub(super) const SIZE: usize = 256;
+    /// For so many attempts at once.
+    pub(super) fn new(concurrency: usize) -> Self {
+        let size = concurrency.saturating_mul(2).clamp(SMALLEST, GREATEST);
+        Self { rows: VecDeque::new(), size, stale: true, fetched_at: None }
+    }
 
-    pub(super) const fn new() -> Self {
-        Self { rows: VecDeque::new(), stale: true, fetched_at: None }
+    /// How many copies to ask for.
+    pub(super) const fn size(&self) -> usize {
+        self.size
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -45,7 +51,7 @@ impl Window {
 
     /// What the spool answered. Whether that was all there is.
     pub(super) fn fill(&mut self, rows: Vec<Due>, now: Instant) -> Extent {
-        let extent = if rows.len() < Self::SIZE { Extent::Whole } else { Extent::Part };
+        let extent = if rows.len() < self.size { Extent::Whole } else { Extent::Part };
         self.rows = rows.into();
         self.stale = extent == Extent::Part;
         self.fetched_at = Some(now);
@@ -60,6 +66,9 @@ impl Window {
             return Vec::new();
         };
         let mut taken = vec![chosen];
+        if limit <= 1 {
+            return taken;
+        }
         self.rows.retain(|row| {
             let first = taken.first();
             let belongs = taken.len() < limit
@@ -85,9 +94,14 @@ pub(super) enum Extent {
 }
 
 /// The names of copies.
-pub(super) fn copies(rows: &[Due]) -> HashSet<CopyId> {
-    rows.iter().map(|row| (row.id, row.number)).collect()
+pub(super) fn copies(rows: &[Due]) -> impl Iterator<Item = CopyId> {
+    rows.iter().map(|row| (row.id, row.number))
 }
+
+/// A window that is often renewed costs more than it saves.
+const SMALLEST: usize = 256;
+/// Each copy takes a few hundred bytes.
+const GREATEST: usize = 4096;
 
 /// How long a window that has rows is not renewed.
 const FRESH: Duration = Duration::from_millis(250);
@@ -118,7 +132,7 @@ mod tests {
     fn window(rows: Vec<Due>) -> Window {
         #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
         let now = Instant::now();
-        let mut window = Window::new();
+        let mut window = Window::new(1);
         window.fill(rows, now);
         window
     }

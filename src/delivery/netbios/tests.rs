@@ -26,9 +26,9 @@ fn displays(keys: &str) -> Netbios {
         secrets: Secrets::Offline,
     };
     let checked = check(&[Source { file: "mailslotd.yaml", text: &text }], &surroundings).unwrap();
-    let destination = checked.settings.destinations.iter().find_map(|destination| match &destination.kind {
-        DestinationKind::Netbios(displays) => Some((destination.name.clone(), displays.clone())),
-        DestinationKind::Submission(_) | DestinationKind::Maildir(_) => None,
+    let destination = checked.settings.destinations.iter().find_map(|destination| {
+        let DestinationKind::Netbios(displays) = &destination.kind else { return None };
+        Some((destination.name.clone(), displays.clone()))
     });
     let (name, displays) = destination.unwrap();
     let metrics = Arc::new(Metrics::new());

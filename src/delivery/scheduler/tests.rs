@@ -87,7 +87,7 @@ impl World {
         };
         let name = destination(name);
         let submission = Submission::new(name.clone(), &settings, identity()).unwrap();
-        let limits = Limits { concurrency: connections, recipients: 100, rate: None };
+        let limits = Limits { concurrency: connections, recipients: 100, together: 1, rate: None };
         self.plan.push((name, Transport::Submission(submission), limits));
     }
 

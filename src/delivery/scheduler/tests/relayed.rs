@@ -86,7 +86,7 @@ async fn a_next_hop_that_allows_one_sender_gets_its_mail_from_that_and_in_seven_
         timeout: Duration::from_secs(10),
     };
     let submission = Submission::new(destination("hop"), &settings, identity()).unwrap();
-    let limits = Limits { concurrency: 1, recipients: 100, rate: None };
+    let limits = Limits { concurrency: 1, recipients: 100, together: 1, rate: None };
     world.plan.push((destination("hop"), Transport::Submission(submission), limits));
     let recipients = vec![recipient("hop", "a@corp.example"), recipient("hop", "b@corp.example")];
     let content = "From: Scanner 7 <scanner7@plant.example>\r\nSubject: scan\r\n\r\nBehälter\r\n";
