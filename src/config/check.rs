@@ -260,7 +260,7 @@ impl Checking<'_> {
             hostname: hostname_is_written,
             own_name: hostname.as_deref().and_then(|name| DomainName::parse(name).ok()),
         };
-        let smtp = self.front_end(written, &destinations);
+        let smtp = self.front_end(written, &destinations, &context);
         let rules = self.rules(file.rules, &destinations, &context, retry.expire);
         self.senders_are_known(&destinations, &rules.set);
         self.operator_hears(&operator, &smtp, &destinations, &rules.set);

@@ -80,3 +80,56 @@ impl Read {
 
 /// Octets read at once.
 const PIECE: usize = 128 << 10;
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::message::id::{DestinationName, QueueId};
+    use crate::message::mail::{Priority, Submitted};
+
+    async fn rendered(content: Content, limit: u64) -> Value {
+        let message = Spooled {
+            id: QueueId::from_row(1).unwrap(),
+            body: Body::Mail { reverse_path: None, content, submitted: Box::new(Submitted::default()) },
+            accepted_at: jiff::Timestamp::UNIX_EPOCH,
+            expires_at: jiff::Timestamp::UNIX_EPOCH,
+            priority: Priority::Normal,
+            rule: None,
+        };
+        let recipient = Recipient::new(DestinationName::new("bus").unwrap(), "mail.corp");
+        let identity = EventIdentity::new(None, "");
+        let event = render(&message, &recipient, &identity, Some(limit)).await.unwrap();
+        assert!(event.structured().len() as u64 <= limit);
+        serde_json::from_slice(&event.data()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_content_in_a_file_is_told_as_one_in_memory_or_by_its_beginning_and_hash() {
+        let mail = format!("Subject: scan\r\n\r\nSee below.\r\n{}", "x".repeat(300_000));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("content");
+        std::fs::write(&path, &mail).unwrap();
+        let file = || Content::File { path: path.clone(), length: mail.len() as u64 };
+
+        let whole = rendered(file(), 1 << 20).await;
+        assert_eq!(whole, rendered(Content::Inline(mail.clone().into()), 1 << 20).await);
+        assert_eq!(STANDARD.decode(whole["original"].as_str().unwrap()).unwrap(), mail.as_bytes());
+
+        let beginning = rendered(file(), 100 << 10).await;
+        assert_eq!(beginning.get("original"), None);
+        assert_eq!(beginning["header"]["subject"], "scan");
+        assert!(beginning["text"].as_str().unwrap().starts_with("See below.\n"));
+        assert_eq!(beginning["original_length"], json!(mail.len()));
+        assert_eq!(beginning["original_sha256"], whole["original_sha256"]);
+    }
+
+    #[tokio::test]
+    async fn a_content_that_is_gone_is_an_error_and_no_event() {
+        let message = Content::File { path: "/nonexistent/content".into(), length: 1 };
+        assert_eq!(Read::of(&message, 1 << 20).await.err().unwrap().kind(), io::ErrorKind::NotFound);
+    }
+}

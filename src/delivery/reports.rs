@@ -196,7 +196,7 @@ impl Reporter {
         };
         let content = Content::Inline(notification.compose());
         tracing::debug!(%id, recipients = numbers.len(), "The sender of a mail is told what became of it.");
-        let mut recipients = vec![Recipient::new(route.via.clone(), route.address(&told.sender))];
+        let mut recipients = vec![route.copy(&told.sender, None)];
         if failed {
             recipients.extend(self.postmasters_copy(&told.sender));
         }
@@ -209,7 +209,7 @@ impl Reporter {
     fn postmasters_copy(&self, sender: &Mailbox) -> Option<Recipient> {
         let postmaster = self.postmaster.as_ref().filter(|postmaster| *postmaster != sender)?;
         let route = route_of(&self.routes, postmaster)?;
-        Some(Recipient::new(route.via.clone(), route.address(postmaster)))
+        Some(route.copy(postmaster, None))
     }
 
     fn zoned(&self, at: Timestamp) -> Zoned {
@@ -244,10 +244,10 @@ impl<'a> Told<'a> {
     }
 }
 
-/// The address that a copy is for. Where a route leads to a folder, only what RCPT said of it tells.
+/// The mailbox that a copy is for. Of one that an earlier version kept for a folder, only what RCPT said of it tells.
 fn address(recipient: &Recipient) -> String {
     let original = || xtext::parse(recipient.dsn.orcpt.as_deref()?.split_once(';')?.1);
-    let named = recipient.to.contains('@').then(|| recipient.to.clone());
+    let named = recipient.mailbox().map(str::to_owned);
     named.or_else(original).unwrap_or_else(|| recipient.to.clone())
 }
 

@@ -20,8 +20,12 @@ pub struct RecipientNumber(pub u32);
 pub struct Recipient {
     /// The destination.
     pub via: DestinationName,
-    /// A mailbox for submission, a folder for a Maildir, later a subject, routing key, topic or URL.
+    /// A mailbox for submission, a folder for a Maildir, a name for displays, a subject, routing key, topic or stream for
+    /// a broker.
     pub to: String,
+    /// The recipient that the envelope of a mail named, where `to` is no mailbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mailbox: Option<String>,
     /// The subject of the mail, where the rule sets one; no line breaks or other controls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -37,7 +41,20 @@ impl Recipient {
     /// A copy without a subject of its own, without standby and without wishes for reports.
     #[must_use]
     pub fn new(via: DestinationName, to: impl Into<String>) -> Self {
-        Self { via, to: to.into(), subject: None, otherwise: Vec::new(), dsn: RecipientDsn::default() }
+        Self {
+            via,
+            to: to.into(),
+            mailbox: None,
+            subject: None,
+            otherwise: Vec::new(),
+            dsn: RecipientDsn::default(),
+        }
+    }
+
+    /// The recipient that the envelope of a mail named, as far as it is known.
+    #[must_use]
+    pub fn mailbox(&self) -> Option<&str> {
+        self.mailbox.as_deref().or(Some(&*self.to).filter(|to| to.contains('@')))
     }
 }
 

@@ -70,9 +70,7 @@ impl OperatorPolicy {
             }
             (Notify::Postmaster, None) => Told::Nobody,
             (Notify::Postmaster, Some(postmaster)) => match route_of(routes, postmaster) {
-                Some(route) => {
-                    Told::These(vec![Recipient::new(route.via.clone(), route.address(postmaster))])
-                }
+                Some(route) => Told::These(vec![route.copy(postmaster, None)]),
                 None => Told::NoRoute,
             },
         }
@@ -213,7 +211,9 @@ mod tests {
         let folder = RouteTo::Folder(FolderName::new("it").unwrap());
         let route = |to| Route { domain: RouteDomain::Any, via: destination("there"), to };
         for (to, address) in [(RouteTo::Recipient, "it@corp.example"), (folder, "it")] {
-            let expected = Told::These(vec![Recipient::new(destination("there"), address)]);
+            let mailbox = (address == "it").then(|| postmaster.as_str().to_owned());
+            let copy = Recipient { mailbox, ..Recipient::new(destination("there"), address) };
+            let expected = Told::These(vec![copy]);
             assert_eq!(policy.told(Some(&postmaster), &[route(to)]), expected);
         }
         assert_eq!(policy.told(Some(&postmaster), &[]), Told::NoRoute);

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use crate::message::id::DestinationName;
+use crate::message::recipient::Recipient;
 use crate::policy::relay::{DomainName, DomainPattern};
+use crate::policy::template::{AddressTemplate, MailField, MailValues};
 use crate::wire::smtp::path::Mailbox;
 
 /// Where mail for a domain goes.
@@ -18,14 +20,15 @@ pub struct Route {
 }
 
 impl Route {
-    /// The address of a copy at the destination, in its own terms: what [`Recipient::to`](crate::message::recipient::Recipient)
-    /// holds.
+    /// The copy for one recipient of a mail, with the reverse-path `sender`; `None` is the null one.
     #[must_use]
-    pub fn address<'a>(&'a self, recipient: &'a Mailbox) -> &'a str {
-        match &self.to {
-            RouteTo::Recipient => recipient.as_str(),
-            RouteTo::Folder(folder) => folder.as_str(),
-        }
+    pub fn copy(&self, recipient: &Mailbox, sender: Option<&str>) -> Recipient {
+        let to = match &self.to {
+            RouteTo::Recipient => return Recipient::new(self.via.clone(), recipient.as_str()),
+            RouteTo::Folder(folder) => folder.as_str().to_owned(),
+            RouteTo::Address(address) => address.render(MailValues { recipient, sender }),
+        };
+        Recipient { mailbox: Some(recipient.as_str().to_owned()), ..Recipient::new(self.via.clone(), to) }
     }
 }
 
@@ -36,6 +39,8 @@ pub enum RouteTo {
     Recipient,
     /// A folder: it is a Maildir. The operator names it; nothing that a recipient's address says makes folders.
     Folder(FolderName),
+    /// An address at a broker. What a mail says becomes a token of it, and never more than one.
+    Address(AddressTemplate<MailField>),
 }
 
 /// A folder of a Maildir: a plain word of at most 60 characters, one step below the Maildir. Empty: the Maildir's inbox.
@@ -131,6 +136,7 @@ pub fn route_of<'r>(routes: &'r [Route], recipient: &Mailbox) -> Option<&'r Rout
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::template::{AddressForm, Template};
 
     fn routes(list: &[(&str, &str)]) -> Vec<Route> {
         list.iter()
@@ -146,12 +152,20 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_is_addressed_to_the_recipient_or_put_into_the_folder_that_the_operator_named() {
+    fn a_copy_goes_to_the_recipient_or_where_the_operator_said_and_keeps_the_recipient() {
         let recipient = Mailbox::parse("etc/cur@corp.example").unwrap();
         let mut route = routes(&[("*", "inbox")]).remove(0);
-        assert_eq!(route.address(&recipient), "etc/cur@corp.example");
+        let whole = |route: &Route| {
+            let Recipient { to, mailbox, .. } = route.copy(&recipient, Some("scanner@corp.example"));
+            (to, mailbox)
+        };
+        assert_eq!(whole(&route), ("etc/cur@corp.example".to_owned(), None));
+        let mailbox = Some("etc/cur@corp.example".to_owned());
         route.to = RouteTo::Folder(FolderName::new("scans").unwrap());
-        assert_eq!(route.address(&recipient), "scans");
+        assert_eq!(whole(&route), ("scans".to_owned(), mailbox.clone()));
+        let template = Template::parse("mail/{local_part}/{sender}").unwrap();
+        route.to = RouteTo::Address(AddressTemplate::new(template, AddressForm::MqttTopic));
+        assert_eq!(whole(&route), ("mail/etc%2Fcur/scanner@corp.example".to_owned(), mailbox));
         for text in ["../x", "a\\b", ".hidden", "cur", "a b", &"x".repeat(61)] {
             assert!(FolderName::new(text).is_err(), "{text:?}");
         }

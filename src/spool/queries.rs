@@ -26,7 +26,8 @@ pub(super) fn due(
         return Ok(found);
     }
     let mut statement = connection.prepare_cached(
-        "SELECT r.message, r.number, r.address, r.subject, r.attempts, r.expires_at, m.accepted_at, r.notify, r.orcpt
+        "SELECT r.message, r.number, r.address, r.subject, r.attempts, r.expires_at, m.accepted_at, r.notify, r.orcpt,
+                r.mailbox
          FROM recipient AS r INDEXED BY recipient_due CROSS JOIN message AS m ON m.id = r.message
          WHERE r.state = 'queued' AND r.destination = ?1 AND r.rank = ?2 AND r.due <= ?3
          ORDER BY r.due, r.message, r.number",
@@ -45,6 +46,7 @@ pub(super) fn due(
                 recipient: Recipient {
                     via: destination.clone(),
                     to: row.get(2)?,
+                    mailbox: row.get(9)?,
                     subject: row.get(3)?,
                     otherwise: Vec::new(),
                     dsn: rows::dsn(row, 7, 8)?,
@@ -69,7 +71,7 @@ pub(super) fn overdue(connection: &Connection, now: Timestamp) -> rusqlite::Resu
     for (which, lateness) in [(expired, Lateness::Expired), (late, Lateness::Late)] {
         let mut statement = connection.prepare_cached(&format!(
             "SELECT message, number, destination, address, subject, notify, orcpt, expires_at, attempts, settled_at,
-                    status, text FROM recipient {which}"
+                    status, text, mailbox FROM recipient {which}"
         ))?;
         let rows = statement.query_map(params![rows::micros(now), Swept::BATCH], |row| {
             Ok(Overdue {
@@ -78,6 +80,7 @@ pub(super) fn overdue(connection: &Connection, now: Timestamp) -> rusqlite::Resu
                 recipient: Recipient {
                     via: rows::name(row, 2)?,
                     to: row.get(3)?,
+                    mailbox: row.get(12)?,
                     subject: row.get(4)?,
                     otherwise: Vec::new(),
                     dsn: rows::dsn(row, 5, 6)?,
@@ -221,13 +224,14 @@ pub(super) fn recipients(
     id: QueueId,
 ) -> rusqlite::Result<Vec<(RecipientNumber, Recipient)>> {
     let mut statement = connection.prepare_cached(
-        "SELECT number, destination, address, subject, notify, orcpt FROM recipient
+        "SELECT number, destination, address, subject, notify, orcpt, mailbox FROM recipient
          WHERE message = ?1 ORDER BY number",
     )?;
     let rows = statement.query_map([id.as_row()], |row| {
         let recipient = Recipient {
             via: rows::name(row, 1)?,
             to: row.get(2)?,
+            mailbox: row.get(6)?,
             subject: row.get(3)?,
             otherwise: Vec::new(),
             dsn: rows::dsn(row, 4, 5)?,

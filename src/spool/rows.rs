@@ -107,12 +107,9 @@ impl Prepared {
         let body = encode(&stored);
         let recipients = number(message.recipients);
         for each in &recipients {
-            let text = each
-                .recipient
-                .to
-                .len()
-                .saturating_add(each.recipient.subject.as_ref().map_or(0, String::len))
-                .saturating_add(each.recipient.dsn.orcpt.as_ref().map_or(0, String::len));
+            let Recipient { to, mailbox, subject, dsn, .. } = &each.recipient;
+            let optional = [mailbox, subject, &dsn.orcpt].into_iter().flatten();
+            let text = optional.fold(to.len(), |sum, text| sum.saturating_add(text.len()));
             bytes = bytes.saturating_add(length_u64(text));
         }
         Ok(Self {

@@ -275,6 +275,8 @@ CREATE TABLE operator_told (         -- reports about notices that failed, for e
     held_back INTEGER NOT NULL,      -- failed copies since then that no report has counted
     PRIMARY KEY (destination, cause)
 ) STRICT, WITHOUT ROWID;
+", "
+ALTER TABLE recipient ADD COLUMN mailbox TEXT;             -- whom RCPT named, where the address is no mailbox
 "];
 
 #[cfg(test)]

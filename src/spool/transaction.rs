@@ -295,8 +295,9 @@ impl<'w> Transaction<'w> {
     fn keep_copies(&mut self, id: QueueId, message: &Prepared, due: Timestamp) -> rusqlite::Result<()> {
         let mut statement = self.connection.prepare_cached(
             "INSERT INTO recipient (message, number, destination, address, subject, state, rank, due, expires_at,
-                                    attempts, standby_of, notify, orcpt, report_failure, report_delay_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?7, ?8, 0, ?9, ?10, ?11, ?12, ?13)",
+                                    attempts, standby_of, notify, orcpt, report_failure, report_delay_at,
+                                    mailbox)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?7, ?8, 0, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?;
         let expires_at = micros(later(due, message.expire));
         for (number, copy) in (0_u32..).zip(&message.recipients) {
@@ -316,6 +317,7 @@ impl<'w> Transaction<'w> {
                 dsn.orcpt,
                 message.owed.failure(dsn),
                 message.delay_report_at(dsn).map(micros),
+                copy.recipient.mailbox,
             ])?;
             self.tally.add(SpoolState::Queued, destination, 1);
             if !self.effects.woken.contains(destination) {

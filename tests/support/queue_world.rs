@@ -169,6 +169,7 @@ fn settings(yaml: &str, state_dir: &std::path::Path) -> Settings {
         timezone: TimeZone::UTC,
         secrets: Secrets::Online { file: &file, variable: &|_| None, now: Timestamp::now() },
         routers: Vec::new(),
+        interfaces: Vec::new(),
     };
     let source = Source { file: "mailslotd.yaml", text: yaml };
     check(&[source], &surroundings).unwrap_or_else(|problems| panic!("{problems}\n{yaml}")).settings

@@ -129,11 +129,11 @@ fn fix(fault: AddressFault, form: AddressForm) -> String {
         AddressFault::Empty => format!("write one, for example `{example}`"),
         AddressFault::TooLong(_) => format!("write a shorter one, for example `{example}`"),
         AddressFault::Control | AddressFault::Blank => {
-            format!("write words without it, for example `{example}`; a field in braces may hold anything")
+            format!("write words without it, for example `{example}`")
         }
         AddressFault::EmptyToken => format!("join words by single dots, for example `{example}`"),
         AddressFault::Wildcard(_) => {
-            format!("write it out, for example `{example}`; a field such as {{originator}} may stand in it")
+            format!("write it out, for example `{example}`")
         }
         AddressFault::Reserved => format!("begin with a word of your own, for example `{example}`"),
     }

@@ -10,6 +10,7 @@ use super::destinations::Destinations;
 use super::listeners::Listener;
 use super::relay::CheckedRelay;
 use super::{Checking, Completeness};
+use crate::policy::mapping::Context;
 use crate::policy::relay::{Authentication, DomainName, ListenerPolicy, RelayTo};
 use crate::wire::smtp::path::Mailbox;
 
@@ -36,7 +37,12 @@ struct WayIn<'w> {
 }
 
 impl Checking<'_> {
-    pub(super) fn front_end(&mut self, written: Written, destinations: &Destinations) -> SmtpFrontEnd {
+    pub(super) fn front_end(
+        &mut self,
+        written: Written,
+        destinations: &Destinations,
+        context: &Context,
+    ) -> SmtpFrontEnd {
         let Written {
             listeners,
             relay,
@@ -49,7 +55,7 @@ impl Checking<'_> {
             hostname,
             own_name,
         } = written;
-        let mut relay = self.relay(relay, destinations);
+        let mut relay = self.relay(relay, destinations, context);
         relay.policy.hostname = own_name;
         let (users_file, accounts) = self.users_file(users_file);
         let listeners = self.smtp_listeners(listeners, accounts.as_ref());

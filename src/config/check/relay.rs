@@ -7,6 +7,7 @@ use super::super::raw::{self, At, OrOff};
 use super::super::settings::{Bounces, OnFailure, RecipientSource, SmtpFrontEnd, SmtpLimits};
 use super::Checking;
 use super::destinations::Destinations;
+use crate::policy::mapping::Context;
 use crate::policy::relay::{AcceptedDomains, DomainPattern, RelayPolicy, domains_of_everybody};
 use crate::policy::route::{Route, RouteDomain, route_of};
 use crate::wire::smtp::path::Mailbox;
@@ -43,6 +44,7 @@ impl Checking<'_> {
         &mut self,
         relay: Option<At<raw::Relay>>,
         destinations: &Destinations,
+        context: &Context,
     ) -> CheckedRelay {
         let raw::Relay {
             accepted_domains,
@@ -71,7 +73,7 @@ impl Checking<'_> {
             self.problem(everybody.problem(cause, "name your own domains"));
         }
         let routes_place = routes.as_ref().map(|routes| routes.place.clone());
-        let routes = self.routes(routes, destinations);
+        let routes = self.routes(routes, destinations, context);
         CheckedRelay {
             policy: RelayPolicy { accepted_domains: domains, routes, hostname: None },
             accepted,

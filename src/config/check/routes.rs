@@ -1,23 +1,26 @@
 //! `relay.routes`: where accepted mail goes.
 
 use super::super::problem::{Place, Problem};
-use super::super::raw::{self, At};
-use super::super::settings::DestinationKind;
-use super::Checking;
+use super::super::raw::{self, At, Lost};
+use super::super::settings::Destination;
 use super::destinations::Destinations;
 use super::relay::CheckedRelay;
+use super::{Checking, address};
+use crate::policy::mapping::Context;
 use crate::policy::relay::DomainPattern;
-use crate::policy::route::{FolderName, Route, RouteDomain, RouteTo};
+use crate::policy::route::{Route, RouteDomain, RouteTo};
+use crate::policy::template::{AddressForm, AddressTemplate, MailField, Template};
 
 impl Checking<'_> {
     pub(super) fn routes(
         &mut self,
         routes: Option<At<raw::Many<raw::Route>>>,
         destinations: &Destinations,
+        context: &Context,
     ) -> Vec<Route> {
         let mut checked: Vec<(Route, Place)> = Vec::new();
         for At { value: route, place } in routes.map(|routes| routes.value.0).unwrap_or_default() {
-            let Some(route) = self.route(route, destinations) else { continue };
+            let Some(route) = self.route(route, destinations, context) else { continue };
             if let Some((earlier, at)) =
                 checked.iter().find(|(earlier, _)| covers(&earlier.domain, &route.domain))
             {
@@ -34,8 +37,8 @@ impl Checking<'_> {
         checked.into_iter().map(|(route, _)| route).collect()
     }
 
-    fn route(&mut self, route: raw::Route, destinations: &Destinations) -> Option<Route> {
-        let raw::Route { place, lost, domain, via, folder } = route;
+    fn route(&mut self, route: raw::Route, destinations: &Destinations, context: &Context) -> Option<Route> {
+        let raw::Route { place, lost, domain, via, folder, to } = route;
         if domain.is_none() {
             let fix = "add it, for example `domain: corp.example`, or `domain: '*'` for every other";
             self.missing(&place, &lost, "domain", fix);
@@ -44,35 +47,65 @@ impl Checking<'_> {
             self.missing(&place, &lost, "via", "add the name of a destination, for example `via: smarthost`");
         }
         let destination = self.destination(&via?, destinations)?;
-        let to = match (&destination.kind, folder) {
+        let form = destination.kind.address_form();
+        if let Some(folder) = folder.as_ref().filter(|_| form != AddressForm::Folder) {
+            let cause = format!("{} {} and has no folders", destination.name, is(form));
+            let fix = if form.is_of_event() {
+                "write `to:` instead"
+            } else {
+                "remove it, or name a Maildir in `via`"
+            };
+            self.problem(folder.problem(cause, fix));
+        }
+        if let Some(to) = to.as_ref().filter(|_| !form.is_of_event()) {
+            let (where_mail, fix) = if form == AddressForm::Folder {
+                ("whose mail lies in folders", "write `folder:` instead")
+            } else {
+                ("where mail goes to its recipients", "remove it")
+            };
+            let cause = format!("{} {}, {where_mail}", destination.name, is(form));
+            self.problem(to.problem(cause, fix));
+        }
+        let to = match form {
             // Of a recipient a display sees the local part.
-            (
-                DestinationKind::Submission(_) | DestinationKind::Netbios(_) | DestinationKind::Nats(_),
-                None,
-            ) => RouteTo::Recipient,
-            (
-                kind @ (DestinationKind::Submission(_)
-                | DestinationKind::Netbios(_)
-                | DestinationKind::Nats(_)),
-                Some(folder),
-            ) => {
-                let is = if matches!(kind, DestinationKind::Netbios(_)) {
-                    "goes to displays"
-                } else if kind.address_form().is_of_event() {
-                    "takes events"
-                } else {
-                    "is a next hop"
-                };
-                let cause = format!("{} {is} and has no folders", destination.name);
-                self.problem(folder.problem(cause, "remove it, or name a Maildir in `via`"));
-                RouteTo::Recipient
-            }
-            (DestinationKind::Maildir(_), None) => RouteTo::Folder(FolderName::default()),
-            (DestinationKind::Maildir(_), Some(folder)) => {
-                RouteTo::Folder(self.folder_name(&folder.value, &folder.place).unwrap_or_default())
+            AddressForm::Mailbox | AddressForm::Display => RouteTo::Recipient,
+            AddressForm::Folder => RouteTo::Folder(
+                folder.and_then(|folder| self.folder_name(&folder.value, &folder.place)).unwrap_or_default(),
+            ),
+            AddressForm::NatsSubject
+            | AddressForm::RoutingKey
+            | AddressForm::MqttTopic
+            | AddressForm::RedisStream
+            | AddressForm::EventSubject => {
+                RouteTo::Address(self.events_address(to, destination, (&place, &lost), context)?)
             }
         };
         Some(Route { domain: domain?.value, via: destination.name.clone(), to })
+    }
+
+    fn events_address(
+        &mut self,
+        to: Option<At<Template<MailField>>>,
+        destination: &Destination,
+        (place, lost): (&Place, &Lost),
+        context: &Context,
+    ) -> Option<AddressTemplate<MailField>> {
+        let form = destination.kind.address_form();
+        let Some(to) = to else {
+            if let Some(default) = destination.kind.default_address() {
+                return Some(AddressTemplate::constant(default, form));
+            }
+            self.missing(place, lost, "to", address::missing(Some(form)));
+            return None;
+        };
+        let constant = |field| match field {
+            MailField::Host => Some(context.host.clone()),
+            MailField::Site => Some(context.site.clone()),
+            MailField::Recipient | MailField::LocalPart | MailField::Domain | MailField::Sender => None,
+        };
+        let template = AddressTemplate::new(to.value, form).with_constants(constant);
+        self.address_fault(template.check().err(), template.as_str(), form, &to.place)?;
+        Some(template)
     }
 
     /// Every accepted domain needs a route, or its mail would be refused.
@@ -85,6 +118,20 @@ impl Checking<'_> {
                 self.problem(Problem::new(place, cause, fix));
             }
         }
+    }
+}
+
+/// What a destination is whose addresses have this form.
+const fn is(form: AddressForm) -> &'static str {
+    match form {
+        AddressForm::Mailbox => "is a next hop",
+        AddressForm::Folder => "is a Maildir",
+        AddressForm::Display => "goes to displays",
+        AddressForm::NatsSubject
+        | AddressForm::RoutingKey
+        | AddressForm::MqttTopic
+        | AddressForm::RedisStream
+        | AddressForm::EventSubject => "takes events",
     }
 }
 

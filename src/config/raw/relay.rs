@@ -12,6 +12,7 @@ use crate::policy::rate::Rate;
 use crate::policy::relay::DomainPattern;
 use crate::policy::route::RouteDomain;
 use crate::policy::tarpit::Trusted;
+use crate::policy::template::{MailField, Template};
 
 section! {
     /// For whom mail is taken, and where it goes.
@@ -132,6 +133,9 @@ section! {
         via: String,
         /// The folder there, where the destination is a Maildir. Default: `mail`.
         folder: String,
+        /// The subject, routing key, topic or stream there, where the destination takes events, with the fields
+        /// {recipient}, {local_part}, {domain}, {sender}, {host} and {site}. No default, but where the destination has one.
+        to: Template<MailField>,
     }
     later: []
 }

@@ -59,6 +59,8 @@ struct ShownGroup {
 #[derive(Serialize)]
 struct ShownDelivery<'s> {
     via: &'s DestinationName,
+    /// Nothing stands there where the destination needs no address.
+    #[serde(skip_serializing_if = "str::is_empty")]
     to: &'s str,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'s str>,

@@ -148,6 +148,8 @@ struct ShownRoute<'s> {
     via: &'s str,
     #[serde(skip_serializing_if = "Option::is_none")]
     folder: Option<&'s str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<&'s str>,
 }
 
 #[derive(Serialize)]
@@ -190,11 +192,12 @@ impl<'s> Relay<'s> {
 
 impl<'s> ShownRoute<'s> {
     fn of(route: &'s Route) -> Self {
-        let folder = match &route.to {
-            RouteTo::Recipient => None,
-            RouteTo::Folder(folder) => Some(folder.as_str()),
+        let (folder, to) = match &route.to {
+            RouteTo::Recipient => (None, None),
+            RouteTo::Folder(folder) => (Some(folder.as_str()), None),
+            RouteTo::Address(address) => (None, Some(address.as_str()).filter(|to| !to.is_empty())),
         };
-        Self { domain: route.domain.to_string(), via: route.via.as_str(), folder }
+        Self { domain: route.domain.to_string(), via: route.via.as_str(), folder, to }
     }
 }
 

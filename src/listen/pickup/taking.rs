@@ -271,10 +271,14 @@ impl Taker {
                 paths.push(path);
             }
         }
+        let sender = match &envelope.reverse_path {
+            ReversePath::Null => None,
+            ReversePath::Mailbox(mailbox) => Some(mailbox.as_str()),
+        };
         let copies = paths.into_iter().map(|path| {
             let mailbox = self.relay.mailbox_of(path, self.postmaster.as_ref())?;
             let route = route_of(&self.relay.routes, mailbox)?;
-            Some(Recipient::new(route.via.clone(), route.address(mailbox)))
+            Some(route.copy(mailbox, sender))
         });
         copies.collect::<Option<_>>().ok_or_else(|| {
             Fault::Refused(

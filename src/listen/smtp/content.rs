@@ -166,11 +166,14 @@ fn message(body: Body, recipients: Vec<Recipient>) -> Message {
 
 /// Where each recipient's copy goes; `None` where one has nowhere to go, which RCPT refused already.
 fn recipients(shared: &Shared, submission: &Submission) -> Option<Vec<Recipient>> {
+    let sender = match &submission.reverse_path {
+        ReversePath::Null => None,
+        ReversePath::Mailbox(mailbox) => Some(mailbox.as_str()),
+    };
     let copies = submission.recipients.iter().map(|(forward_path, dsn)| {
         let mailbox = shared.relay.mailbox_of(forward_path, shared.postmaster.as_ref())?;
         let route = route_of(&shared.relay.routes, mailbox)?;
-        let copy = Recipient::new(route.via.clone(), route.address(mailbox));
-        Some(Recipient { dsn: dsn.clone(), ..copy })
+        Some(Recipient { dsn: dsn.clone(), ..route.copy(mailbox, sender) })
     });
     copies.collect()
 }

@@ -152,6 +152,7 @@ fn id(message: &Spooled, recipient: &Recipient) -> String {
     part(&message.accepted_at.as_nanosecond().to_le_bytes());
     part(recipient.via.as_str().as_bytes());
     part(recipient.to.as_bytes());
+    part(recipient.mailbox.as_deref().unwrap_or_default().as_bytes());
     part(recipient.subject.as_deref().unwrap_or_default().as_bytes());
     match &message.body {
         Body::Notice(gathered) => {

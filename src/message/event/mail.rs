@@ -156,10 +156,7 @@ pub(super) fn data(
     let text = mail.as_ref().map(body_text).unwrap_or_default();
     let mut data = MailData {
         queue_id: message.id.to_string(),
-        envelope: EnvelopeData {
-            reverse_path: content.reverse_path,
-            recipient: Some(&*recipient.to).filter(|to| to.contains('@')),
-        },
+        envelope: EnvelopeData { reverse_path: content.reverse_path, recipient: recipient.mailbox() },
         header: mail.as_ref().map(HeaderData::of).unwrap_or_default(),
         text: "",
         truncated: true,

@@ -94,7 +94,8 @@ async fn what_a_submission_said_of_reports_is_there_after_a_restart_and_shown() 
         notify: Some(Notify::On { success: false, failure: true, delay: true }),
         orcpt: Some("rfc822;a+2Bb@corp.example".to_owned()),
     };
-    let to = Recipient { dsn: dsn.clone(), ..recipient("smarthost", "a@corp.example") };
+    let mailbox = Some("a@corp.example".to_owned());
+    let to = Recipient { dsn: dsn.clone(), mailbox: mailbox.clone(), ..recipient("smarthost", "mail.corp") };
     let content = Content::Inline(CONTENT.into());
     let body =
         Body::Mail { reverse_path: Some("b@corp.example".to_owned()), content, submitted: submitted.clone() };
@@ -105,9 +106,10 @@ async fn what_a_submission_said_of_reports_is_there_after_a_restart_and_shown() 
     let loaded = bench.spool.load(id).await.unwrap().unwrap();
     assert!(matches!(loaded.body, Body::Mail { submitted: found, .. } if found == submitted));
     let due = bench.spool.due(&destination("smarthost"), second(0), 1, &HashSet::new()).await.unwrap();
-    assert_eq!(due[0].recipient.dsn, dsn);
+    assert_eq!((&due[0].recipient.dsn, &due[0].recipient.mailbox), (&dsn, &mailbox));
     let shown = bench.spool.show(id).await.unwrap().unwrap();
     assert_eq!(shown.copies[0].dsn, dsn);
     assert!(shown.body.contains(r#""principal":"scanner""#), "{}", shown.body);
-    assert_eq!(bench.spool.export(id).await.unwrap().unwrap().recipients[0].1.dsn, dsn);
+    let exported = bench.spool.export(id).await.unwrap().unwrap().recipients[0].1.clone();
+    assert_eq!((exported.dsn, exported.mailbox), (dsn, mailbox));
 }
