@@ -21,6 +21,7 @@ use super::pacing;
 use super::queries::{self, Gathering, MessageRow};
 use super::reader::{self, Reader};
 use super::rows::{self, Prepared, PreparedReport, Promises, StoredBody, Times};
+use super::schema;
 use super::subscribers::Subscribers;
 use super::thread::Vital;
 use super::transaction::{self, Transaction};
@@ -72,6 +73,7 @@ impl Local {
         let lock = Lock::take(dir)?;
         let drafts = Arc::new(Drafts::new(dir.join(files::CONTENT)));
         let (connection, tally) = writer::open_database(dir, &drafts)?;
+        schema::settle_old_notices(&connection, &dir.join(files::DATABASE), limits.notice_failures)?;
         let edition = Arc::new(AtomicU64::new(0));
         let gate = Arc::new(Gate::new(dir, limits, Arc::clone(&metrics)));
         let subscribers = Arc::new(Subscribers::default());

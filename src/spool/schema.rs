@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::SpoolError;
+use super::limits::NoticeFailures;
 
 /// Opens the one connection that writes, brings its tables up to date, and leaves an empty log: what an earlier,
 /// failed sync may have left in it only in memory is written and synced again before anything is built on it.
@@ -140,6 +141,18 @@ fn check_owner(connection: &Connection, path: &Path) -> Result<(), SpoolError> {
         return Err(SpoolError::NewerFormat { path: path.to_owned(), found: format, known });
     }
     Ok(())
+}
+
+/// Decides about notices that a version accepted which told nobody of those that fail: whether they fail with a report.
+pub(super) fn settle_old_notices(
+    connection: &Connection,
+    path: &Path,
+    failures: NoticeFailures,
+) -> Result<(), SpoolError> {
+    let report = i64::from(failures == NoticeFailures::Told);
+    let settled =
+        connection.execute("UPDATE recipient SET report_failure = ?1 WHERE report_failure = 2", [report]);
+    settled.map(drop).map_err(|error| SpoolError::database("write to", path, error))
 }
 
 fn migrate(connection: &Connection) -> rusqlite::Result<()> {
@@ -277,6 +290,12 @@ CREATE TABLE operator_told (         -- reports about notices that failed, for e
 ) STRICT, WITHOUT ROWID;
 ", "
 ALTER TABLE recipient ADD COLUMN mailbox TEXT;             -- whom RCPT named, where the address is no mailbox
+", "
+-- 2: accepted when nobody was told of notices that fail; what becomes of it is decided at the next start.
+CREATE INDEX recipient_undecided ON recipient (message) WHERE report_failure = 2;
+UPDATE recipient SET report_failure = 2
+WHERE state = 'queued' AND report_failure = 0
+  AND message IN (SELECT id FROM message WHERE body LIKE '{\"notice\":%');
 "];
 
 #[cfg(test)]
