@@ -31,7 +31,7 @@ pub use nats::{
     Discard, Nats, NatsAuth, NatsCluster, NatsServer, StreamName, StreamPlan, check_subject_filter,
     covers_subject,
 };
-pub use netbios::{Claims, Interfaces, Mailslots, Mode, Netbios};
+pub use netbios::{Claims, Interfaces, Mailslots, Mode, Netbios, Sessions};
 pub use outbound_proxy::{OutboundProxy, ProxyException, ProxyLogin};
 pub use queue::{BrokerTls, EventMode, QueueLimits, Secret};
 pub use sender::{DisplayName, DisplayNameError, Sender};

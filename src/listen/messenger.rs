@@ -23,7 +23,7 @@ use self::shared::Shared;
 use super::accept;
 use super::judge::{Hearing, Judge};
 use super::stream_socket::{self, BindError, Service};
-use crate::config::settings::{Mode, Settings};
+use crate::config::settings::{Mode, Sessions, Settings};
 use crate::inventory::HostRecorder;
 use crate::policy::called_name::CalledNames;
 use crate::spool::Spool;
@@ -36,6 +36,7 @@ pub struct Bound {
     socket: TcpListener,
     address: SocketAddr,
     names: CalledNames,
+    limits: Sessions,
 }
 
 impl Bound {
@@ -50,7 +51,7 @@ impl Bound {
         let names = CalledNames::new(claims.host_name.text(), aliases, scope);
         let socket = stream_socket::listen(&Service::messenger(), settings.messenger)?;
         let address = socket.local_addr().unwrap_or(settings.messenger);
-        Ok(Some(Self { socket, address, names }))
+        Ok(Some(Self { socket, address, names, limits: settings.netbios.sessions }))
     }
 
     /// Where senders reach it; the real port where 0 was configured.
@@ -82,9 +83,10 @@ impl Messenger {
         spool: Spool,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
-        let Bound { socket, address, names } = bound;
+        let Bound { socket, address, names, limits } = bound;
         let socket = tokio::net::TcpListener::from_std(socket)?;
-        let shared = Arc::new(Shared::new(names, Judgement::new(judge, hearing, hosts), spool, metrics));
+        let shared =
+            Arc::new(Shared::new(names, limits, Judgement::new(judge, hearing, hosts), spool, metrics));
         let (sessions, stop) = (TaskTracker::new(), CancellationToken::new());
         let (telling, until) = (Arc::clone(&shared), stop.clone());
         sessions.spawn(async move { telling.judgement().tell_inventory(until).await });

@@ -30,6 +30,7 @@ impl Checking<'_> {
             wins: netbios.wins,
             dedup_window: netbios.dedup_window,
             rate: netbios.rate,
+            sessions: netbios.sessions,
             code_page: code_page.as_ref().map(|page| page.value),
         };
         let netbios = self.netbios(own, hostname);

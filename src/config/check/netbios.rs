@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::super::problem::{Place, Problem};
 use super::super::raw::{self, At, OrOff};
-use super::super::settings::{Claims, Interfaces, Mode, Netbios};
+use super::super::settings::{Claims, Interfaces, Mode, Netbios, Sessions};
 use super::Checking;
+use super::relay::chosen;
 use crate::policy::allowed_sources::AllowedSources;
 use crate::policy::public_space::covers_public;
 use crate::policy::rate::Rate;
@@ -27,6 +28,7 @@ pub(super) struct Written {
     pub(super) wins: Option<At<raw::Many<Ipv4Addr>>>,
     pub(super) dedup_window: Option<At<OrOff<Duration>>>,
     pub(super) rate: Option<At<raw::MessageRate>>,
+    pub(super) sessions: Option<At<raw::Sessions>>,
     /// Where the code page is known: names outside ASCII are claimed as its bytes.
     pub(super) code_page: Option<CodePage>,
 }
@@ -78,6 +80,7 @@ impl Checking<'_> {
             mode,
             dedup_window: self.dedup_window(written.dedup_window),
             rate: self.source_rate(written.rate),
+            sessions: self.sessions(written.sessions),
         }
     }
 
@@ -269,6 +272,28 @@ impl Checking<'_> {
             }
         };
         Some(SourceRate { rate, burst: burst.map_or(DEFAULT_BURST, |burst| burst.value) })
+    }
+}
+
+impl Checking<'_> {
+    fn sessions(&mut self, written: Option<At<raw::Sessions>>) -> Sessions {
+        let raw::Sessions { per_source, in_all, idle, message, .. } =
+            written.map(|sessions| sessions.value).unwrap_or_default();
+        let default = Sessions::default();
+        let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+        let sessions = Sessions {
+            per_source: chosen(per_source, default.per_source, count),
+            in_all: in_all.as_ref().map_or(default.in_all, |written| count(written.value)),
+            idle: self.nonzero(idle, default.idle),
+            message: self.nonzero(message, default.message),
+        };
+        if let Some(in_all) = in_all
+            && sessions.per_source.is_some_and(|of_one| of_one > sessions.in_all)
+        {
+            let cause = "is less than `per_source`, so one source could take all there are";
+            self.problems.warn(Problem::subject(&in_all.place, cause, "write a greater number"));
+        }
+        sessions
     }
 }
 

@@ -47,6 +47,8 @@ section! {
         dedup_window: OrOff<Duration>,
         /// How much one source may send.
         rate: MessageRate,
+        /// How many sessions of `net send` there may be, and how long they wait.
+        sessions: Sessions,
     }
     later: []
 }
@@ -98,6 +100,21 @@ section! {
         per_source: OrOff<Rate>,
         /// How many at once after a silence. Default: 100.
         burst: u32,
+    }
+    later: []
+}
+
+section! {
+    /// Limits of sessions on TCP 139.
+    pub(in crate::config) struct Sessions {
+        /// Connections of one source address at once. Default: 128.
+        per_source: OrOff<u32>,
+        /// Connections in all. Default: 2048.
+        in_all: u32,
+        /// How long one may stay open without a message. Default: `60s`.
+        idle: Duration,
+        /// How long a message may take from its first byte to its end. Default: `30s`.
+        message: Duration,
     }
     later: []
 }

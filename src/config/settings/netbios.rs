@@ -21,6 +21,34 @@ pub struct Netbios {
     pub dedup_window: Option<Duration>,
     /// How much each source may send, where that is limited.
     pub rate: Option<SourceRate>,
+    /// What sessions on TCP 139 may take.
+    pub sessions: Sessions,
+}
+
+/// What sessions on TCP 139 may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sessions {
+    /// Connections of one source address at once, where that is limited.
+    pub per_source: Option<usize>,
+    /// Connections in all; at least 1.
+    pub in_all: usize,
+    /// How long a session may stay open between messages; never zero.
+    pub idle: Duration,
+    /// How long a message may take from its first byte to its end; never zero.
+    pub message: Duration,
+}
+
+impl Default for Sessions {
+    /// A sender has a connection for each message that it is sending, and some more that are just ending; one that waits
+    /// is a few kilobytes. The 30 s of a message are as long as WinPopup waits for an answer.
+    fn default() -> Self {
+        Self {
+            per_source: Some(128),
+            in_all: 2048,
+            idle: Duration::from_secs(60),
+            message: Duration::from_secs(30),
+        }
+    }
 }
 
 /// What the gateway does on the NetBIOS side.

@@ -30,6 +30,15 @@ pub(super) struct Netbios<'s> {
     scope: Cow<'s, str>,
     dedup_window: String,
     rate: MessageRate,
+    sessions: ShownSessions,
+}
+
+#[derive(Serialize)]
+struct ShownSessions {
+    per_source: String,
+    in_all: usize,
+    idle: String,
+    message: String,
 }
 
 #[derive(Serialize)]
@@ -102,6 +111,12 @@ impl<'s> Netbios<'s> {
             rate: MessageRate {
                 per_source: limit(netbios.rate, |share| rate(share.rate)),
                 burst: netbios.rate.map(|share| share.burst),
+            },
+            sessions: ShownSessions {
+                per_source: limit(netbios.sessions.per_source, |count| count.to_string()),
+                in_all: netbios.sessions.in_all,
+                idle: spelled(netbios.sessions.idle),
+                message: spelled(netbios.sessions.message),
             },
         }
     }

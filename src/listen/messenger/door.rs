@@ -26,7 +26,7 @@ pub(super) struct Door {
 
 impl Entrance for Door {
     const CLIENTS: &'static str = "senders of sessions";
-    const LIMIT: &'static str = "relay.limits.connections_in_all";
+    const LIMIT: &'static str = "netbios.sessions.in_all";
 
     fn enter(&self, stream: TcpStream, peer: SocketAddr) {
         let arrival = arrival(&stream, peer);

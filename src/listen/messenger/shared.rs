@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::judgement::Judgement;
+use crate::config::settings::Sessions;
 use crate::listen::judge::Verdict;
 use crate::message::mail::Message;
 use crate::message::notice::Arrival;
@@ -24,6 +25,7 @@ use crate::telemetry::metrics::{Metrics, Withheld};
 #[derive(Debug)]
 pub(super) struct Shared {
     names: Arc<CalledNames>,
+    timeouts: Timeouts,
     judgement: Judgement,
     spool: Spool,
     pub(super) metrics: Arc<Metrics>,
@@ -55,14 +57,22 @@ impl Drop for Admitted {
 }
 
 impl Shared {
-    pub(super) fn new(names: CalledNames, judgement: Judgement, spool: Spool, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        names: CalledNames,
+        limits: Sessions,
+        judgement: Judgement,
+        spool: Spool,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let Sessions { idle, message, .. } = limits;
         Self {
             names: Arc::new(names),
+            timeouts: Timeouts { idle, message, ..Timeouts::default() },
             judgement,
             spool,
             messenger: metrics.messenger(),
             metrics,
-            connections: Mutex::new(Connections::new(LIMITS)),
+            connections: Mutex::new(Connections::new(connection_limits(limits))),
             refusals: Mutex::new(Recurring::new(TELL_EVERY)),
             too_long: Mutex::new(Recurring::new(TELL_EVERY)),
             spool_faults: Mutex::new(Recurring::new(TELL_EVERY)),
@@ -76,7 +86,7 @@ impl Shared {
 
     /// What a session knows of the gateway.
     pub(super) fn profile(&self) -> Profile {
-        Profile { names: Arc::clone(&self.names), timeouts: Timeouts::default() }
+        Profile { names: Arc::clone(&self.names), timeouts: self.timeouts }
     }
 
     /// Whether one more connection is served that came so.
@@ -184,11 +194,26 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many connections there may be: a sender has one for each message it is sending, some more that are just ending, and
-/// one that waits is a few kilobytes. An eighth of those in all stays unused.
-const LIMITS: ConnectionLimits = ConnectionLimits { per_network: Some(128), rate: None, in_all: 2048 };
+/// All senders are strangers, for whom an eighth of all connections is not there: so there are so many more.
+const fn connection_limits(limits: Sessions) -> ConnectionLimits {
+    let in_all = limits.in_all.saturating_add(limits.in_all / 7);
+    ConnectionLimits { per_network: limits.per_source, rate: None, in_all }
+}
 
 /// Sources are counted one by one.
 const EACH_ADDRESS: Prefixes = Prefixes { ipv4: 32, ipv6: 128, private: 32 };
 
 const TELL_EVERY: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_strangers_are_let_in_as_the_configuration_says() {
+        for in_all in [1, 6, 7, 8, 100, 2048] {
+            let limits = connection_limits(Sessions { in_all, ..Sessions::default() });
+            assert_eq!(limits.most_for(Acquaintance::Stranger), in_all);
+        }
+    }
+}

@@ -18,8 +18,8 @@ pub(super) fn allow(connections: usize) {
 }
 
 /// The same where no SMTP client can come, for the sessions of `net send`, which are far fewer.
-pub(super) fn allow_sessions() {
-    raise(wanted(SESSIONS));
+pub(super) fn allow_sessions(connections: usize) {
+    raise(wanted(connections));
 }
 
 /// The limit that is in force then, where it can be known.
@@ -40,9 +40,6 @@ fn wanted(connections: usize) -> u64 {
 
 /// Files other than clients' connections and content: the spool, deliveries, monitors, directories.
 const OTHERS: u64 = 512;
-
-/// Sessions of TCP 139 at once, and room to spare.
-const SESSIONS: usize = 2048;
 
 #[cfg(test)]
 mod tests {
