@@ -6,6 +6,8 @@
 //! answers, the spool closes. Whenever the process ends in between, what was accepted is on disk.
 #![expect(clippy::disallowed_methods, reason = "the edge where the start and the grace period are timed")]
 
+pub mod reload;
+
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -15,7 +17,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -26,6 +28,7 @@ use crate::admin::glance::{About, Glance};
 use crate::admin::health;
 use crate::admin::limit::Limited;
 use crate::admin::readiness::{Readiness, Stage};
+use crate::admin::reload::{ReloadDoor, ReloadRequest};
 use crate::config::settings::{Settings, SpoolLimits};
 use crate::delivery::netbios::LegacySide;
 use crate::delivery::scheduler::{Scheduler, SchedulerError};
@@ -71,8 +74,12 @@ pub struct Gateway {
     stop_servers: CancellationToken,
     broke: CancellationToken,
     inventory: Option<Inventory>,
-    /// Dropping it would end the receiver's watch; a reload sends through it.
-    _hearing: watch::Sender<Arc<Hearing>>,
+    switches: Switches,
+    /// A reload sends through it to whoever hears.
+    hearing: watch::Sender<Arc<Hearing>>,
+    /// As it is, to who picks up mail.
+    settings: watch::Sender<Arc<Settings>>,
+    reloads: tokio::sync::Mutex<mpsc::Receiver<ReloadRequest>>,
 }
 
 /// Why a gateway did not start. Each text says what to do.
@@ -182,15 +189,17 @@ impl Gateway {
             .map(|bound| start_messenger(bound, judge(), heard.clone(), hosts(), &spool, &metrics))
             .transpose()?;
         let pickup = Pickup::prepare(&settings, front_end.directory(), spool.clone(), Arc::clone(&metrics))?;
+        let settings = Arc::new(settings);
+        let (in_force, newest) = watch::channel(Arc::clone(&settings));
         let broke = CancellationToken::new();
         let (stop_receiver, give_up_intake) = (CancellationToken::new(), CancellationToken::new());
-        let receiver = spawn_vital(&broke, receiver.run(heard, stop_receiver.clone()));
+        let receiver = spawn_vital(&broke, receiver.run(heard.clone(), stop_receiver.clone()));
         let intake = spawn_vital(&broke, intake.run(give_up_intake.clone()));
         let name_address = name_service.as_ref().map(|service| SocketAddr::V4(service.address()));
         let standings = name_service.as_ref().map(NameService::standings).unwrap_or_default();
         let name_service =
-            name_service.map(|service| spawn_vital(&broke, service.run(stop_receiver.clone())));
-        let pickup = pickup.map(|pickup| spawn_vital(&broke, pickup.run(stop_receiver.clone())));
+            name_service.map(|service| spawn_vital(&broke, service.run(heard, stop_receiver.clone())));
+        let pickup = pickup.map(|pickup| spawn_vital(&broke, pickup.run(newest, stop_receiver.clone())));
 
         let about = About {
             hostname,
@@ -212,7 +221,9 @@ impl Gateway {
             inventory: inventory.clone(),
             metrics: Arc::clone(&metrics),
         };
+        let (reload, reloads) = ReloadDoor::new();
         let control = Control {
+            reload,
             spool: spool.clone(),
             scheduler: scheduler.clone(),
             glance: glance.clone(),
@@ -221,7 +232,7 @@ impl Gateway {
         let (servers, stop_servers) = (TaskTracker::new(), CancellationToken::new());
         let deliveries = scheduler.clone();
         let poke = move || deliveries.poke_all();
-        servers.spawn(switches.watch(inventory.clone(), poke, stop_servers.clone()));
+        servers.spawn(switches.clone().watch(inventory.clone(), poke, stop_servers.clone()));
         serve(&servers, &stop_servers, monitors, commands, glance, control);
         readiness.set(Stage::Ready);
         let sessions = messenger.as_ref().map(|messenger| tracing::field::display(messenger.address()));
@@ -245,7 +256,10 @@ impl Gateway {
             stop_servers,
             broke,
             inventory,
-            _hearing: hearing,
+            switches,
+            hearing,
+            settings: in_force,
+            reloads: tokio::sync::Mutex::new(reloads),
         })
     }
 

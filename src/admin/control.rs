@@ -16,6 +16,7 @@ use super::api::{
     nothing_to_do,
 };
 use super::glance::Glance;
+use super::reload::{NotReloaded, ReloadDoor, Reloaded};
 use crate::delivery::scheduler::Scheduler;
 use crate::inventory::{Inventory, SmtpClient, Snapshot};
 use crate::message::id::{DestinationName, NotAQueueId, QueueId};
@@ -32,6 +33,8 @@ pub struct Control {
     pub scheduler: Scheduler,
     /// How everything looks.
     pub glance: Glance,
+    /// Who reads the configuration again.
+    pub reload: ReloadDoor,
     /// Who came; `None` where its file cannot be had.
     pub inventory: Option<Inventory>,
 }
@@ -95,6 +98,7 @@ pub fn bind(state_dir: &Path) -> Result<UnixListener, SocketError> {
 pub fn routes(control: Control) -> Router {
     Router::new()
         .route("/api/v1/status", get(status))
+        .route("/api/v1/reload", post(reload))
         .route("/api/v1/tarpit", get(tarpit))
         .route("/api/v1/queue", get(list))
         .route("/api/v1/queue/retry", post(retry_all))
@@ -112,6 +116,10 @@ pub fn routes(control: Control) -> Router {
 
 async fn status(State(control): State<Control>) -> Json<Status> {
     Json(control.glance.status().await)
+}
+
+async fn reload(State(control): State<Control>) -> Result<Json<Reloaded>, Refused> {
+    Ok(Json(control.reload.ask().await?))
 }
 
 async fn tarpit(State(control): State<Control>) -> Json<TarpitStatus> {
@@ -259,6 +267,17 @@ impl Refused {
 impl From<SpoolError> for Refused {
     fn from(error: SpoolError) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, text: error.to_string() }
+    }
+}
+
+impl From<NotReloaded> for Refused {
+    fn from(error: NotReloaded) -> Self {
+        let status = match error {
+            NotReloaded::Faulty(_) => StatusCode::BAD_REQUEST,
+            NotReloaded::NeedsRestart(_) => StatusCode::CONFLICT,
+            NotReloaded::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self { status, text: error.to_string() }
     }
 }
 

@@ -10,4 +10,5 @@ mod host;
 pub mod limit;
 pub mod page;
 pub mod readiness;
+pub mod reload;
 pub mod words;

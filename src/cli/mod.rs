@@ -13,6 +13,7 @@ pub mod load;
 pub mod mailslots;
 pub mod output;
 pub mod queue;
+pub mod reload;
 pub mod replay;
 pub mod run;
 pub mod send;
@@ -118,6 +119,8 @@ enum Command {
     Sendmail(sendmail::Args),
     /// Show and change whether mailslot messages pass at all
     Mailslots(mailslots::Args),
+    /// Have the running gateway read its configuration again
+    Reload(reload::Args),
     /// Show how the running gateway stands
     Status(status::Args),
     /// Show what the tar pit does to clients, and which networks are responsible
@@ -157,6 +160,7 @@ pub fn run() -> Exit {
         Command::User(args) => user::run(args, &global),
         Command::Sendmail(args) => sendmail::run(&args.words, &global),
         Command::Mailslots(args) => mailslots::run(args, &global),
+        Command::Reload(args) => reload::run(&args, &global),
         Command::Status(args) => status::run(&args, &global),
         Command::Tarpit(args) => tarpit::run(&args, &global),
         Command::Inventory(args) => inventory::run(&args, &global),

@@ -1,5 +1,8 @@
 //! `mailslotd run`: the gateway, in the foreground.
 
+mod in_force;
+
+use std::io;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,8 +15,10 @@ use crate::app::{Gateway, StartError};
 use crate::config::settings;
 use crate::spool::SpoolError;
 use crate::telemetry::log::{self, Form, Verbosity};
+use in_force::InForce;
 
-/// Runs the gateway until SIGTERM or SIGINT; a second one ends it at once. Nothing accepted is lost either way.
+/// Runs the gateway until SIGTERM or SIGINT; a second one ends it at once. Nothing accepted is lost either way. SIGHUP has
+/// it read its configuration again, as `mailslotd reload` does.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How long running deliveries may take to finish at shutdown
@@ -28,6 +33,7 @@ pub fn run(args: Args, global: &Global) -> Exit {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
+    let in_force = InForce::new(global, &loaded.checked);
     let settings = loaded.checked.settings;
     start_log(settings.log, global);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
@@ -38,9 +44,7 @@ pub fn run(args: Args, global: &Global) -> Exit {
         }
     };
     runtime.block_on(async {
-        let (Ok(terminate), Ok(interrupt)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-        else {
+        let Ok(signals) = Signals::new() else {
             note("mailslotd: cannot listen for signals");
             return Exit::TryLater;
         };
@@ -49,31 +53,60 @@ pub fn run(args: Args, global: &Global) -> Exit {
             Err(error) => return refused(&error),
         };
         tell_systemd(sd_notify::NotifyState::Ready);
-        until_stopped(gateway, Duration::from_secs(args.grace), terminate, interrupt).await
+        until_stopped(gateway, in_force, Duration::from_secs(args.grace), signals).await
     })
+}
+
+/// What the operator says by signals.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns when the gateway is to stop.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 async fn until_stopped(
     gateway: Gateway,
+    mut in_force: InForce,
     grace: Duration,
-    mut terminate: Signal,
-    mut interrupt: Signal,
+    mut signals: Signals,
 ) -> Exit {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = gateway.broke() => {
-            note("mailslotd: a part of the gateway ended by a defect; stopping so that it can be started again");
-            gateway.shutdown(grace).await;
-            return Exit::TryLater;
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            // The log tells what came of it.
+            _ = signals.hangup.recv() => drop(in_force.read_again(&gateway).await),
+            request = gateway.reload_asked() => request.answer(in_force.read_again(&gateway).await),
+            () = gateway.broke() => {
+                note("mailslotd: a part of the gateway ended by a defect; stopping so that it can be started again");
+                gateway.shutdown(grace).await;
+                return Exit::TryLater;
+            }
         }
     }
     tell_systemd(sd_notify::NotifyState::Stopping);
     tracing::info!("Stopping; a second signal ends at once.");
     tokio::select! {
         () = gateway.shutdown(grace) => Exit::Done,
-        _ = terminate.recv() => Exit::Done,
-        _ = interrupt.recv() => Exit::Done,
+        () = signals.stop() => Exit::Done,
     }
 }
 

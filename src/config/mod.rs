@@ -1,6 +1,7 @@
 //! YAML text → [`settings::Settings`], or every [`problem::Problem`] in it at once.
 
 pub mod check;
+pub mod difference;
 mod document;
 mod merge;
 pub mod problem;

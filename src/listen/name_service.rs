@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::judge::Hearing;
 use super::receive::{Batch, Received};
 use super::socket::{BindError, DatagramSocket};
 use crate::config::settings::{Mode, Settings};
@@ -109,8 +111,9 @@ impl NameService {
         self.ear.told.shown()
     }
 
-    /// Hears until `stop`; then releases the names, which takes a little more than half a second.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Hears until `stop`, and reads names as the newest of `hearing` says; then releases its own, which takes a little
+    /// more than half a second.
+    pub async fn run(self, mut hearing: watch::Receiver<Arc<Hearing>>, stop: CancellationToken) {
         let Self { socket, address, mut ear } = self;
         tracing::info!(%address, answers = ear.owner.is_some(), "Listening for the NetBIOS name service.");
         let mut batch = Batch::new();
@@ -120,6 +123,10 @@ impl NameService {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
+                Ok(()) = hearing.changed() => {
+                    let decoding = hearing.borrow_and_update().decoding.clone();
+                    ear.asked.adopt(decoding);
+                }
                 () = tokio::time::sleep_until(wake) => {}
                 ready = socket.readable() => {
                     let turn = ready.and_then(|()| ear.turn(&socket, &mut batch));

@@ -50,6 +50,7 @@ pub struct Pickup {
     watch: Watch,
     arrivals: Arrivals,
     taker: Taker,
+    directory: Arc<Directory>,
     rate: Option<TokenBucket>,
     spool: Spool,
     metrics: Arc<Metrics>,
@@ -86,7 +87,8 @@ impl Pickup {
         Ok(Some(Self {
             watch: Watch::new(folder.path()),
             arrivals: Arrivals::default(),
-            taker: Taker::new(settings, pickup, recipients, folder.clone(), spool.clone()),
+            taker: Taker::new(settings, pickup, Arc::clone(&recipients), folder.clone(), spool.clone()),
+            directory: recipients,
             rate: rate.map(|rate| TokenBucket::new(rate, now())),
             folder,
             spool,
@@ -96,8 +98,12 @@ impl Pickup {
         }))
     }
 
-    /// Takes what comes, until `stop`; the file that is being taken then is finished.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Takes what comes, under the newest settings, until `stop`; the file that is being taken then is finished.
+    pub async fn run(
+        mut self,
+        mut settings: tokio::sync::watch::Receiver<Arc<Settings>>,
+        stop: CancellationToken,
+    ) {
         tracing::info!(path = %self.folder.path().display(), "Picking up mail.");
         loop {
             self.tidy().await;
@@ -105,9 +111,21 @@ impl Pickup {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
+                Ok(()) = settings.changed() => {
+                    let settings = Arc::clone(&settings.borrow_and_update());
+                    self.adopt(&settings);
+                }
                 () = self.watch.changed() => {}
                 () = tokio::time::sleep(pause) => {}
             }
+        }
+    }
+
+    /// Judges by these settings from the next file on.
+    fn adopt(&mut self, settings: &Settings) {
+        if let Some(pickup) = &settings.smtp.pickup {
+            let (directory, folder) = (Arc::clone(&self.directory), self.folder.clone());
+            self.taker = Taker::new(settings, pickup, directory, folder, self.spool.clone());
         }
     }
 

@@ -74,6 +74,11 @@ impl Connections {
         Self { limits, open: 0, of_network: HashMap::new(), rates: Rates::default() }
     }
 
+    /// Goes by these limits from the next connection on; nobody is put out.
+    pub const fn adopt(&mut self, limits: ConnectionLimits) {
+        self.limits = limits;
+    }
+
     /// How many are open.
     #[must_use]
     pub const fn open(&self) -> usize {

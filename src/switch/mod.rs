@@ -142,6 +142,15 @@ impl Switches {
         self.0.both().status(now)
     }
 
+    /// Goes by another configuration from now on. An order that was given under the old one is no longer in force.
+    pub fn configure(&self, configured: &Mailslots, now: Timestamp) {
+        let mut both = self.0.both();
+        *both = Both::new(configured, both.record());
+        self.0.apply(&both, now);
+        drop(both);
+        self.0.ordered.notify_one();
+    }
+
     /// Carries out an order: it is in force when this returns, and after a restart too.
     ///
     /// # Errors

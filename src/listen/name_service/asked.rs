@@ -26,6 +26,11 @@ impl Asked {
         Self { questions: NameQuestions::new(), decoding, inventory }
     }
 
+    /// Reads names by this from now on.
+    pub(super) fn adopt(&mut self, decoding: Decoding) {
+        self.decoding = decoding;
+    }
+
     /// A packet that `asker` broadcast. Only questions for names of the messenger matter: programs ask for all others
     /// too, and nobody waits for a message there.
     pub(super) fn take(&mut self, packet: &Packet<'_>, asker: Ipv4Addr, now: Instant) {

@@ -61,7 +61,9 @@ impl Fixture {
             Arc::clone(&self.metrics),
         );
         let pickup = pickup.unwrap().unwrap();
-        self.running = Some(tokio::spawn(pickup.run(self.stop.clone())));
+        self.running = Some(tokio::spawn(
+            pickup.run(tokio::sync::watch::channel(Arc::new(settings)).1, self.stop.clone()),
+        ));
         self
     }
 

@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the edge where time is read")]
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
@@ -38,9 +38,26 @@ pub(super) struct Listener {
     pub(super) shared: Arc<Shared>,
 }
 
+/// A listener as it is now: when the configuration changes, another one takes its place.
+pub(super) struct Current(RwLock<Arc<Listener>>);
+
+impl Current {
+    pub(super) fn new(listener: Listener) -> Self {
+        Self(RwLock::new(Arc::new(listener)))
+    }
+
+    pub(super) fn now(&self) -> Arc<Listener> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn replace(&self, listener: Listener) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(listener);
+    }
+}
+
 /// What takes connections of one address.
 pub(super) struct Door {
-    pub(super) listener: Arc<Listener>,
+    pub(super) listener: Arc<Current>,
     pub(super) sessions: TaskTracker,
     /// When it is cancelled, sessions end as soon as their transaction does.
     pub(super) stop: CancellationToken,
@@ -51,17 +68,18 @@ impl Entrance for Door {
     const LIMIT: &'static str = "relay.limits.connections_in_all";
 
     fn enter(&self, stream: TcpStream, peer: SocketAddr) {
-        let acquaintance = self.listener.acquaintance_of(peer.ip().to_canonical());
-        if self.sessions.len() >= self.listener.shared.most_connections_for(acquaintance) {
-            self.listener.refuse_peer(&stream, peer, Refusal::ConnectionsInAll);
+        let listener = self.listener.now();
+        let acquaintance = listener.acquaintance_of(peer.ip().to_canonical());
+        if self.sessions.len() >= listener.shared.most_connections_for(acquaintance) {
+            listener.refuse_peer(&stream, peer, Refusal::ConnectionsInAll);
             return;
         }
-        let visit = Visit::begin(Arc::clone(&self.listener));
+        let visit = Visit::begin(listener);
         self.sessions.spawn(visit.serve(stream, peer, self.stop.clone()));
     }
 
     fn turn_away(&self, stream: TcpStream, peer: SocketAddr) {
-        self.listener.refuse_peer(&stream, peer, Refusal::OutOfFiles);
+        self.listener.now().refuse_peer(&stream, peer, Refusal::OutOfFiles);
     }
 }
 
@@ -113,6 +131,11 @@ impl Listener {
             ListenerPolicy { trusted_networks: Vec::new(), ..ListenerPolicy::clone(&settings.policy) };
         let metrics = shared.metrics.smtp_listener(&settings.policy.name);
         Self { settings, nobodys_policy: Arc::new(nobodys_policy), tls, lists, metrics, shared }
+    }
+
+    /// The same under other settings; its certificate and its block lists stay.
+    pub(super) fn renewed(&self, settings: SmtpListener, shared: Arc<Shared>) -> Self {
+        Self::new(settings, self.tls.clone(), self.lists.clone(), shared)
     }
 
     /// The session of a connection, unless it is turned away.

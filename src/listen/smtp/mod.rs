@@ -36,7 +36,7 @@ use tokio_util::task::TaskTracker;
 use self::authenticator::UsersError;
 use self::certificate::{Certificate, CertificateError, Reload};
 use self::dnsbl::{BlockLists, NameServers};
-use self::listener::{Door, Listener};
+use self::listener::{Current, Door, Listener};
 use self::shared::Shared;
 pub use self::tarpit::{TarpitReport, TarpitView};
 use crate::config::settings::{CertificateFiles, Settings, SmtpFrontEnd};
@@ -111,6 +111,7 @@ pub enum FrontEndError {
 /// The front-end at work.
 pub struct FrontEnd {
     addresses: Vec<(ListenerName, SocketAddr)>,
+    listeners: Vec<Arc<Current>>,
     doors: TaskTracker,
     sessions: TaskTracker,
     /// Nobody is let in any more, and sessions end as soon as their transaction does.
@@ -155,7 +156,7 @@ impl FrontEnd {
         let (doors, sessions) = (TaskTracker::new(), TaskTracker::new());
         let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
         if settings.smtp.listeners.is_empty() {
-            open_files::allow_sessions();
+            open_files::allow_sessions(settings.netbios.sessions.in_all);
         } else {
             open_files::allow(settings.smtp.limits.connections_in_all);
         }
@@ -167,13 +168,31 @@ impl FrontEnd {
             let door =
                 Door { listener: Arc::clone(listener), sessions: sessions.clone(), stop: stop.clone() };
             doors.spawn(accept::accept(socket, door, stop.clone()));
+            let listener = listener.now();
             let name = listener.metrics.name();
             tracing::info!(listener = %name, %address, "Listening for SMTP.");
             addresses.push((name.clone(), address));
         }
         doors.spawn(Arc::clone(&shared.tarpit).run(give_up.clone()));
         doors.spawn(watch_certificates(listeners.certificates, stop.clone()));
-        Ok(Self { addresses, doors, sessions, stop, give_up, shared })
+        Ok(Self { addresses, listeners: listeners.all, doors, sessions, stop, give_up, shared })
+    }
+
+    /// Goes by these settings from the next session on, in who may relay, limits and the tar pit. Listeners keep their
+    /// addresses, certificates and block lists.
+    pub fn adopt(&self, settings: &Settings) {
+        let shared = Arc::new(self.shared.renewed(settings));
+        if !self.listeners.is_empty() {
+            open_files::allow(settings.smtp.limits.connections_in_all);
+        }
+        for current in &self.listeners {
+            let listener = current.now();
+            let name = &listener.settings.policy.name;
+            let named = settings.smtp.listeners.iter().find(|settings| settings.policy.name == *name);
+            if let Some(settings) = named {
+                current.replace(listener.renewed(settings.clone(), Arc::clone(&shared)));
+            }
+        }
     }
 
     /// Where each listener is reached; the real port where 0 was configured.
@@ -204,7 +223,7 @@ impl FrontEnd {
 
 /// The listeners of a configuration, and the certificates that they share.
 struct Listeners {
-    all: Vec<Arc<Listener>>,
+    all: Vec<Arc<Current>>,
     certificates: Vec<Arc<Certificate>>,
 }
 
@@ -221,7 +240,7 @@ impl Listeners {
             let lists = BlockLists::new(&settings.dnsbl, servers, Arc::clone(&shared.metrics))
                 .map_err(|source| FrontEndError::BlockLists { listener: name.clone(), source })?;
             let listener = Listener::new(settings.clone(), tls, lists, Arc::clone(shared));
-            listeners.all.push(Arc::new(listener));
+            listeners.all.push(Arc::new(Current::new(listener)));
         }
         Ok(listeners)
     }

@@ -30,7 +30,8 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::smtp::Refusal;
 use crate::wire::smtp::path::Mailbox;
 
-/// What all connections share.
+/// What all connections share. Clones count together.
+#[derive(Clone)]
 pub(super) struct Shared {
     pub(super) hostname: Arc<str>,
     pub(super) timezone: TimeZone,
@@ -46,12 +47,12 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
     room: RecipientRoom,
     tarpit_policy: TarpitPolicy,
-    authenticator: Option<Authenticator>,
-    connections: Mutex<Connections>,
-    messages: Mutex<Rates<MessageSource>>,
-    told: Told,
-    spool_faults: Mutex<Recurring>,
-    sessions: AtomicU64,
+    authenticator: Option<Arc<Authenticator>>,
+    connections: Arc<Mutex<Connections>>,
+    messages: Arc<Mutex<Rates<MessageSource>>>,
+    told: Arc<Told>,
+    spool_faults: Arc<Mutex<Recurring>>,
+    sessions: Arc<AtomicU64>,
     /// Tells this start's sessions from those of others.
     start: u32,
 }
@@ -84,7 +85,7 @@ impl Shared {
         let directory =
             Directory::new(&smtp.recipients, smtp.on_directory_failure, &hostname, Arc::clone(&metrics))?;
         let authenticator = match &smtp.users_file {
-            Some(path) => Some(Authenticator::load(path, smtp.auth_guard, Arc::clone(&metrics))?),
+            Some(path) => Some(Arc::new(Authenticator::load(path, smtp.auth_guard, Arc::clone(&metrics))?)),
             None => None,
         };
         Ok(Self {
@@ -104,15 +105,30 @@ impl Shared {
             room: RecipientRoom::new(ROOM_OF_STRANGERS),
             tarpit_policy: smtp.tarpit.clone(),
             authenticator,
-            connections: Mutex::new(Connections::new(connection_limits(&smtp.limits))),
-            messages: Mutex::default(),
-            told: Told::new(Instant::now()),
-            spool_faults: Mutex::new(Recurring::new(TELL_EVERY)),
-            sessions: AtomicU64::new(1),
+            connections: Arc::new(Mutex::new(Connections::new(connection_limits(&smtp.limits)))),
+            messages: Arc::default(),
+            told: Arc::new(Told::new(Instant::now())),
+            spool_faults: Arc::new(Mutex::new(Recurring::new(TELL_EVERY))),
+            sessions: Arc::new(AtomicU64::new(1)),
             // Names in the log and in trace headers alone hang on it.
             start: getrandom::u32().unwrap_or_else(|_| std::process::id()),
             hostname,
         })
+    }
+
+    /// The same for the sessions from now on, under these settings: who may relay, limits, and the tar pit. What is
+    /// counted goes on, and sessions that are open keep what they began with.
+    pub(super) fn renewed(&self, settings: &Settings) -> Self {
+        let smtp = &settings.smtp;
+        locked(&self.connections).adopt(connection_limits(&smtp.limits));
+        self.tarpit.adopt(smtp.tarpit.clone());
+        Self {
+            relay: Arc::clone(&smtp.relay),
+            bounces: smtp.bounces,
+            limits: smtp.limits,
+            tarpit_policy: smtp.tarpit.clone(),
+            ..self.clone()
+        }
     }
 
     /// The network that a client is counted under.

@@ -185,6 +185,11 @@ impl SharedTarpit {
         })
     }
 
+    /// Goes by another choice of the operator.
+    pub(super) fn adopt(&self, policy: TarpitPolicy) {
+        self.change(|inner, _| inner.tarpit.adopt(policy));
+    }
+
     /// Wakes who has waited long enough, until `stop`. One task does it for all.
     pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
         loop {

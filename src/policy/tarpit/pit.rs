@@ -104,6 +104,11 @@ impl Tarpit {
         }
     }
 
+    /// Goes by another choice of the operator from the next refusal on. What networks owe they owe still.
+    pub fn adopt(&mut self, policy: TarpitPolicy) {
+        self.policy = policy;
+    }
+
     /// The operator's choice.
     #[must_use]
     pub const fn policy(&self) -> &TarpitPolicy {
