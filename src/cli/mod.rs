@@ -16,6 +16,7 @@ pub mod queue;
 pub mod reload;
 pub mod replay;
 pub mod run;
+pub mod schema;
 pub mod send;
 pub mod sendmail;
 pub mod status;
@@ -128,6 +129,8 @@ enum Command {
     /// Show who still depends on the legacy protocols and on the gateway: what they send, what would break if it were
     /// switched off today, what to ask the vendor
     Inventory(inventory::Args),
+    /// Print the form of what programs read from the gateway
+    Schema(schema::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -164,6 +167,7 @@ pub fn run() -> Exit {
         Command::Status(args) => status::run(&args, &global),
         Command::Tarpit(args) => tarpit::run(&args, &global),
         Command::Inventory(args) => inventory::run(&args, &global),
+        Command::Schema(args) => schema::run(&args),
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::Write as _;
 pub(crate) mod display;
 pub(crate) mod fixtures;
 pub(crate) mod gateway;
+pub(crate) mod json_schema;
 pub(crate) mod lan_gateway;
 pub(crate) mod mail_programs;
 pub(crate) mod messngr;
