@@ -27,6 +27,7 @@ mod rules;
 mod secrets;
 mod shadow;
 mod tarpit;
+mod webhook;
 
 use std::io;
 use std::net::IpAddr;

@@ -15,6 +15,7 @@ mod rules;
 mod scalar;
 mod smtp;
 pub(super) mod users;
+mod webhook;
 mod words;
 
 pub(super) use destinations::*;
@@ -27,6 +28,7 @@ pub(super) use relay::*;
 pub(super) use rules::*;
 pub(super) use scalar::{Network, OrOff, PrefixLength, Size, duration, rate};
 pub(super) use smtp::*;
+pub(super) use webhook::*;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -7,6 +7,7 @@ mod outbound_proxy;
 mod queue;
 mod sender;
 mod smtp;
+mod webhook;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -38,6 +39,9 @@ pub use sender::{DisplayName, DisplayNameError, Sender};
 pub use smtp::{
     Bounces, CallForward, CallForwardTls, ClientException, Ldap, OnFailure, Pickup, RecipientSource,
     ServerAuth, ServerTls, SmtpFrontEnd, SmtpLimits, SmtpListener, TlsStart,
+};
+pub use webhook::{
+    FieldName, HeaderText, NotAFieldName, Webhook, WebhookBody, WebhookHeader, WebhookHmac, WebhookMethod,
 };
 
 /// The whole configuration in effect.
@@ -133,6 +137,8 @@ pub enum DestinationKind {
     Netbios(Displays),
     /// Events in a stream of NATS JetStream.
     Nats(Box<Nats>),
+    /// Events as HTTP requests.
+    Webhook(Box<Webhook>),
 }
 
 impl DestinationKind {
@@ -144,6 +150,7 @@ impl DestinationKind {
             Self::Maildir(_) => AddressForm::Folder,
             Self::Netbios(_) => AddressForm::Display,
             Self::Nats(_) => AddressForm::NatsSubject,
+            Self::Webhook(_) => AddressForm::EventSubject,
         }
     }
 
@@ -152,6 +159,7 @@ impl DestinationKind {
     pub const fn default_address(&self) -> Option<&str> {
         match self {
             Self::Submission(_) | Self::Maildir(_) | Self::Netbios(_) | Self::Nats(_) => None,
+            Self::Webhook(webhook) => webhook.default_subject(),
         }
     }
 }

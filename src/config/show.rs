@@ -10,6 +10,7 @@ mod queue;
 mod recipients;
 mod rules;
 mod smtp;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -20,3 +20,4 @@ pub mod submission;
 mod sweep;
 pub mod transport;
 pub mod view;
+pub mod webhook;

@@ -8,6 +8,7 @@ use super::nats::Nats;
 use super::netbios::{LegacySide, Netbios};
 use super::outcome::{Attempt, Report};
 use super::submission::{self, Submission};
+use super::webhook::{Webhook, WebhookSetupError};
 use crate::config::settings::{Destination, DestinationKind, QueueLimits, Settings};
 use crate::message::compose::Identity;
 use crate::message::event::EventIdentity;
@@ -29,6 +30,8 @@ pub enum Transport {
     /// Events in a stream of NATS JetStream.
     #[cfg(feature = "nats")]
     Nats(Nats),
+    /// Events as HTTP requests.
+    Webhook(Webhook),
 }
 
 /// Why a destination can never work with its settings.
@@ -41,6 +44,9 @@ pub enum SetupError {
     #[cfg(feature = "nats")]
     #[error(transparent)]
     Nats(#[from] NatsSetupError),
+    /// A webhook.
+    #[error(transparent)]
+    Webhook(#[from] WebhookSetupError),
     /// Its Cargo feature, of this name, was off.
     #[error("this build cannot reach it; build with the Cargo feature `{0}`, or remove the destination")]
     NotBuilt(&'static str),
@@ -87,6 +93,10 @@ impl Transport {
                 let identity = identity(submission.from.as_ref().map(|sender| sender.address.as_str()));
                 Ok(Self::Submission(Submission::new(name, submission, identity)?))
             }
+            DestinationKind::Webhook(webhook) => {
+                let (proxy, timezone) = (settings.outbound_proxy.as_ref(), settings.timezone.clone());
+                Ok(Self::Webhook(Webhook::new(webhook, proxy, event_identity(), timezone)?))
+            }
             #[cfg(feature = "nats")]
             DestinationKind::Nats(nats) => Ok(Self::Nats(Nats::new(nats, event_identity())?)),
             #[cfg(not(feature = "nats"))]
@@ -100,6 +110,7 @@ impl Transport {
             Self::Submission(submission) => submission.deliver(attempt).await,
             Self::Maildir(maildir) => maildir.deliver(attempt).await,
             Self::Netbios(netbios) => netbios.deliver(attempt).await,
+            Self::Webhook(webhook) => webhook.deliver(attempt).await,
             #[cfg(feature = "nats")]
             Self::Nats(nats) => nats.deliver(attempt).await,
         }
@@ -110,6 +121,7 @@ impl Transport {
     pub fn host(&self) -> Option<&str> {
         match self {
             Self::Submission(submission) => Some(submission.host()),
+            Self::Webhook(webhook) => Some(webhook.host()),
             Self::Maildir(_) | Self::Netbios(_) => None,
             #[cfg(feature = "nats")]
             Self::Nats(_) => None,
@@ -121,6 +133,7 @@ impl Transport {
         match self {
             Self::Submission(submission) => submission.tend().await,
             Self::Maildir(maildir) => maildir.tend().await,
+            Self::Webhook(webhook) => webhook.tend(),
             Self::Netbios(_) => {}
             #[cfg(feature = "nats")]
             Self::Nats(_) => {}
@@ -131,6 +144,7 @@ impl Transport {
     pub async fn close(&self) {
         match self {
             Self::Submission(submission) => submission.close().await,
+            Self::Webhook(webhook) => webhook.close(),
             Self::Maildir(_) | Self::Netbios(_) => {}
             #[cfg(feature = "nats")]
             Self::Nats(nats) => nats.close().await,
@@ -166,6 +180,7 @@ impl Limits {
                 Self { concurrency: 32, recipients: usize::MAX, together: 1, rate: None }
             }
             DestinationKind::Nats(nats) => Self::of_queue(&nats.limits),
+            DestinationKind::Webhook(webhook) => Self::of_queue(&webhook.limits),
         }
     }
 }

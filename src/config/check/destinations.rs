@@ -35,6 +35,7 @@ enum Written {
     Maildir(raw::Maildir),
     Netbios(raw::Displays),
     Nats(Box<raw::Nats>),
+    Webhook(Box<raw::Webhook>),
 }
 
 impl Written {
@@ -45,6 +46,7 @@ impl Written {
             Self::Maildir(_) => "a Maildir",
             Self::Netbios(_) => "a destination of displays",
             Self::Nats(_) => "a stream of NATS",
+            Self::Webhook(_) => "a webhook",
         }
     }
 }
@@ -54,12 +56,13 @@ fn written(destination: raw::Destination) -> Vec<(Written, Place)> {
     fn kind<T>(at: Option<At<T>>, kind: impl FnOnce(T) -> Written) -> Option<(Written, Place)> {
         at.map(|At { value, place }| (kind(value), place))
     }
-    let raw::Destination { submission, maildir, netbios, nats, .. } = destination;
+    let raw::Destination { submission, maildir, netbios, nats, webhook, .. } = destination;
     [
         kind(submission, |submission| Written::Submission(Box::new(submission))),
         kind(maildir, Written::Maildir),
         kind(netbios, Written::Netbios),
         kind(nats, |nats| Written::Nats(Box::new(nats))),
+        kind(webhook, |webhook| Written::Webhook(Box::new(webhook))),
     ]
     .into_iter()
     .flatten()
@@ -102,6 +105,13 @@ impl Checking<'_> {
                 Some(Written::Netbios(displays)) => DestinationKind::Netbios(self.displays(displays)),
                 Some(Written::Nats(nats)) => match self.nats(*nats) {
                     Some(nats) => DestinationKind::Nats(Box::new(nats)),
+                    None => {
+                        lost.push(name.to_string());
+                        continue;
+                    }
+                },
+                Some(Written::Webhook(webhook)) => match self.webhook(*webhook) {
+                    Some(webhook) => DestinationKind::Webhook(Box::new(webhook)),
                     None => {
                         lost.push(name.to_string());
                         continue;

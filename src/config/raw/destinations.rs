@@ -7,9 +7,9 @@ use super::super::document::{Node, Value};
 use super::super::problem::{Place, Problem, Problems};
 use super::super::settings::DisplayName;
 pub(in crate::config) use super::super::settings::{Mechanism, TlsMode, Unconfirmed};
-use super::Nats;
 use super::read::{At, Listed, Lost, Many, Read, entries, section, shown};
 use super::scalar::{OrOff, Size};
+use super::{Nats, Webhook};
 use crate::message::id::DestinationName;
 use crate::policy::rate::Rate;
 use crate::policy::relay::AddressPattern;
@@ -34,8 +34,10 @@ section! {
         netbios: Displays,
         /// Events in a stream of NATS JetStream.
         nats: Nats,
+        /// Events as HTTP requests.
+        webhook: Webhook,
     }
-    later: ["amqp", "mqtt", "redis", "webhook"]
+    later: ["amqp", "mqtt", "redis"]
 }
 
 section! {

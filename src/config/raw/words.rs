@@ -6,7 +6,7 @@ use super::read::{Read, quoted, shown};
 use super::scalar::text_value;
 use super::{
     CallForwardTlsMode, Discard, Enabled, EventMode, GroupField, Keyword, LogFormat, Mechanism, Mode,
-    RequireTls, Required, TlsMode, Unconfirmed,
+    RequireTls, Required, TlsMode, Unconfirmed, WebhookMethod,
 };
 use crate::config::settings::{Bounces, DisplayName, OnFailure};
 use crate::message::id::{DiscardReason, ListenerName, NotAName, RuleName};
@@ -14,6 +14,7 @@ use crate::message::mail::Priority;
 use crate::message::notice::Listener;
 use crate::policy::mapping::text::PatternFault;
 use crate::policy::mapping::{Glob, TextPattern};
+use crate::policy::reach::Reach;
 use crate::policy::relay::{AddressPattern, DomainPattern, RelayTo};
 use crate::policy::route::RouteDomain;
 use crate::policy::spelling::nearest;
@@ -268,6 +269,20 @@ impl Read for RequireTls {
 impl Read for Required {
     fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
         truth(node, place, problems, Self::Yes, Self::No)
+    }
+}
+
+impl Read for WebhookMethod {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        let words = [Self::Post, Self::Put, Self::Patch].map(|method| (method.as_str(), method));
+        word(node, place, problems, &words)
+    }
+}
+
+/// `allow_private`
+impl Read for Reach {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        truth(node, place, problems, Self::Anywhere, Self::PublicOnly)
     }
 }
 

@@ -10,6 +10,7 @@ use super::super::settings::{
 };
 use super::nats::ShownNats;
 use super::smtp::patterns;
+use super::webhook::ShownWebhook;
 use super::{limit, rate, size};
 use crate::wire::oem_text::CodePage;
 
@@ -29,6 +30,7 @@ pub(super) enum ShownDestination<'s> {
     Maildir(ShownMaildir<'s>),
     Netbios(ShownDisplays<'s>),
     Nats(Box<ShownNats<'s>>),
+    Webhook(Box<ShownWebhook<'s>>),
 }
 
 #[derive(Serialize)]
@@ -133,6 +135,7 @@ pub(super) fn named<'s>(
         }
         DestinationKind::Netbios(displays) => ShownDestination::Netbios(ShownDisplays::of(displays)),
         DestinationKind::Nats(nats) => ShownDestination::Nats(Box::new(ShownNats::of(nats))),
+        DestinationKind::Webhook(webhook) => ShownDestination::Webhook(Box::new(ShownWebhook::of(webhook))),
     };
     (destination.name.as_str(), shown)
 }
