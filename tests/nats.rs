@@ -12,6 +12,7 @@ use mailslotd::delivery::scheduler::Scheduler;
 use mailslotd::net::nats::{Cluster, Denial, NatsFault};
 use mailslotd::spool::SpoolState;
 use mailslotd::telemetry::metrics::DestinationState;
+use tokio::time::sleep;
 
 mod support;
 
@@ -234,5 +235,234 @@ async fn a_subject_that_no_stream_takes_holds_up_nothing_else() {
     );
     eventually("the others are gone", async || world.copies("bus").await.len() == 2).await;
     in_state(&scheduler, "bus", DestinationState::Up).await;
+    shut_down(&scheduler).await;
+}
+
+/// What this program says, of all tests of this file together.
+#[derive(Clone, Default)]
+struct Paper(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Paper {
+    /// As the log is by default.
+    fn log(&self) {
+        let (paper, filter) = (self.clone(), "warn,mailslotd=info,async_nats=off");
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(false)
+            .with_writer(move || paper.clone())
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    }
+
+    fn lines(&self) -> Vec<String> {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_killed_again_and_again_under_load_loses_nothing() {
+    let mut server = require!(NatsServer::start(""));
+    let world = QueueWorld::new(&bus(&server, CREATE));
+    let scheduler = world.start();
+    for round in 1..=5_usize {
+        world.accept("bus", "plant.ups", 2000).await;
+        // In the midst of it: not all of this round, and more than of those before.
+        let delivered = || world.delivered("bus");
+        eventually("some are delivered", async || delivered() > 2000 * (round as u64 - 1) + 200).await;
+        server.kill();
+        sleep(Duration::from_millis(100)).await;
+        server.start_again();
+    }
+    world.drained("bus").await;
+    let Stored { messages, ids } = stored(&server).await;
+    assert_eq!(ids, 10_000, "all that was accepted is there");
+    assert!(
+        (10_000..10_000 + 5 * 500).contains(&messages),
+        "{messages}: at most what was on its way is repeated"
+    );
+    in_state(&scheduler, "bus", DestinationState::Up).await;
+    shut_down(&scheduler).await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_told_once_and_holds_up_no_other_destination() {
+    let server = require!(NatsServer::start(""));
+    let inbox = "  mails: { maildir: { path: /PATH } }\n";
+    let scratch = tempfile::tempdir().unwrap();
+    let inbox = inbox.replace("/PATH", scratch.path().join("mails").to_str().unwrap());
+    let destinations = bus(&server, CREATE).replace("  bus:", "  hangs:") + &inbox;
+    let world = QueueWorld::new(&destinations);
+    let paper = Paper::default();
+    paper.log();
+    let scheduler = world.start();
+    world.accept("hangs", "plant.ups", 10).await;
+    world.drained("hangs").await;
+    server.freeze();
+    world.accept("hangs", "plant.ups", 1000).await;
+    world.accept("mails", "ups", 200).await;
+    world.drained("mails").await;
+    assert!(!world.copies("hangs").await.is_empty(), "the other one did not wait for it");
+    let down = in_state(&scheduler, "hangs", DestinationState::Down).await.reason.unwrap();
+    assert!(down.contains("look into its log"), "{down}");
+    // Some probes more.
+    sleep(Duration::from_secs(5)).await;
+    let attempts: u32 = world.copies("hangs").await.iter().map(|copy| copy.attempts).sum();
+    assert_eq!(attempts, 0, "no message pays for it");
+    server.thaw();
+    world.drained("hangs").await;
+    assert_eq!(stored(&server).await, Stored { messages: 1010, ids: 1010 });
+    shut_down(&scheduler).await;
+    let lines = paper.lines();
+    let ours: Vec<_> = lines.iter().filter(|line| line.contains("destination=hangs")).collect();
+    let about = |said: &str| ours.iter().filter(|line| line.contains(said)).count();
+    assert_eq!(about("A destination takes nothing"), 1, "{ours:#?}");
+    assert_eq!(about("A destination works again"), 1, "{ours:#?}");
+    assert_eq!(ours.len(), 2, "{ours:#?}");
+    assert!(!lines.iter().any(|line| line.contains("async_nats")), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn a_full_stream_takes_the_rest_once_it_has_room() {
+    let server = require!(NatsServer::start(""));
+    let full = ", create: { subjects: ['plant.>'], max_messages: 50, discard: new }";
+    let world = QueueWorld::new(&bus(&server, full));
+    world.accept("bus", "plant.ups", 100).await;
+    let scheduler = world.start();
+    let reason = in_state(&scheduler, "bus", DestinationState::Throttled).await.reason.unwrap();
+    assert!(reason.contains("has no room: maximum messages exceeded"), "{reason}");
+    eventually("it is full", async || world.copies("bus").await.len() == 50).await;
+    jetstream(&server).await.get_stream("MAILSLOT").await.unwrap().purge().await.unwrap();
+    world.drained("bus").await;
+    assert_eq!(stored(&server).await, Stored { messages: 50, ids: 50 });
+    shut_down(&scheduler).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_deleted_meanwhile_is_made_again() {
+    let server = require!(NatsServer::start(""));
+    let world = QueueWorld::new(&bus(&server, CREATE));
+    let scheduler = world.start();
+    world.accept("bus", "plant.ups", 10).await;
+    world.drained("bus").await;
+    jetstream(&server).await.delete_stream("MAILSLOT").await.unwrap();
+    world.accept("bus", "plant.ups", 100).await;
+    world.drained("bus").await;
+    assert_eq!(stored(&server).await, Stored { messages: 100, ids: 100 });
+    shut_down(&scheduler).await;
+}
+
+#[tokio::test]
+async fn what_a_stream_can_never_take_fails_and_what_is_too_long_is_cut() {
+    let server = require!(NatsServer::start("max_payload: 2000"));
+    let config = async_nats::jetstream::stream::Config {
+        name: "MAILSLOT".to_owned(),
+        subjects: vec!["plant.>".to_owned()],
+        max_message_size: 1000,
+        ..Default::default()
+    };
+    jetstream(&server).await.create_stream(config).await.unwrap();
+    let world = QueueWorld::new(&bus(&server, ""));
+    let long = support::queue_world::message("bus", "plant.ups", &"long ".repeat(200));
+    world.spool.accept(long).await.unwrap();
+    let scheduler = world.start();
+    let failed = world.one("bus", SpoolState::Failed, |_| true).await;
+    assert_eq!(failed.status.unwrap().to_string(), "5.3.4");
+    assert!(failed.text.unwrap().contains("message size exceeds maximum allowed"));
+    shut_down(&scheduler).await;
+
+    let server = NatsServer::start("max_payload: 2000").unwrap();
+    let world = QueueWorld::new(&bus(&server, CREATE));
+    let long = support::queue_world::message("bus", "plant.ups", &"long ".repeat(1000));
+    world.spool.accept(long).await.unwrap();
+    let scheduler = world.start();
+    world.drained("bus").await;
+    let stream = jetstream(&server).await.get_stream("MAILSLOT").await.unwrap();
+    let event = stream.get_raw_message(1).await.unwrap();
+    let event: serde_json::Value = serde_json::from_slice(&event.payload).unwrap();
+    assert_eq!(event["data"]["truncated"], true);
+    shut_down(&scheduler).await;
+}
+
+#[tokio::test]
+async fn a_subject_that_is_denied_waits_alone_and_an_account_that_may_nothing_is_the_operators() {
+    let users = |publish: &str| {
+        format!(
+            "authorization {{ users: [{{ user: gw, password: secret, permissions: {{ publish: [{publish}] }} }}, {{ user: all, password: all }}] }}"
+        )
+    };
+    let server = require!(NatsServer::start(&users(r#""plant.>", "$JS.API.>""#)));
+    let password = server.path("password");
+    std::fs::write(&password, "secret").unwrap();
+    let auth = format!("{CREATE}, auth: {{ user: gw, password_file: {} }}", password.display());
+    let world = QueueWorld::new(&bus(&server, &auth));
+    let scheduler = world.start();
+    world.accept("bus", "plant.ups", 10).await;
+    world.drained("bus").await;
+    world.accept("bus", "office.door", 1).await;
+    world.accept("bus", "plant.ups", 10).await;
+    let denied = world.one("bus", SpoolState::Queued, |copy| copy.attempts > 0).await;
+    assert!(denied.text.unwrap().starts_with("this account may not publish to office.door; allow it"));
+    eventually("the others are gone", async || world.copies("bus").await.len() == 1).await;
+    assert_eq!(in_state(&scheduler, "bus", DestinationState::Up).await.reason, None);
+    shut_down(&scheduler).await;
+
+    server.configure(&users(r#""elsewhere""#));
+    server.reload();
+    let scheduler = world.start();
+    world.accept("bus", "plant.ups", 1).await;
+    let fault = in_state(&scheduler, "bus", DestinationState::OperatorFault).await.reason.unwrap();
+    assert!(fault.contains("does not let us publish: this account may not publish to "), "{fault}");
+    shut_down(&scheduler).await;
+}
+
+#[tokio::test]
+async fn a_login_that_is_revoked_under_way_is_the_operators_and_nothing_is_lost() {
+    let user = |password: &str| format!("authorization {{ users: [{{ user: gw, password: {password} }}] }}");
+    let server = require!(NatsServer::start(&user("secret")));
+    let password = server.path("password");
+    std::fs::write(&password, "secret").unwrap();
+    let auth = format!("{CREATE}, auth: {{ user: gw, password_file: {} }}", password.display());
+    let world = QueueWorld::new(&bus(&server, &auth));
+    let scheduler = world.start();
+    world.accept("bus", "plant.ups", 10).await;
+    world.drained("bus").await;
+    server.configure(&user("another"));
+    server.reload();
+    world.accept("bus", "plant.ups", 100).await;
+    let fault = in_state(&scheduler, "bus", DestinationState::OperatorFault).await.reason.unwrap();
+    assert!(fault.contains("refuses the login: Authorization Violation"), "{fault}");
+    server.configure(&user("secret"));
+    server.reload();
+    world.drained("bus").await;
+    shut_down(&scheduler).await;
+}
+
+#[tokio::test]
+async fn under_tls_with_a_client_certificate_events_arrive() {
+    let tls = "tls { cert_file: \"DIR/server.pem\", key_file: \"DIR/server.key\", ca_file: \"DIR/ca.pem\", verify: true }";
+    let server = require!(NatsServer::start(tls));
+    let path = |name: &str| server.path(name).display().to_string();
+    let world = QueueWorld::new(&format!(
+        "  bus: {{ nats: {{ servers: ['tls://localhost:{}'], stream: MAILSLOT{CREATE}, tls: {{ ca_file: {}, client_certificate: {}, \
+         key_file: {} }} }} }}\n",
+        server.port,
+        path("ca.pem"),
+        path("client.pem"),
+        path("client.key"),
+    ));
+    let scheduler = world.start();
+    world.accept("bus", "plant.ups", 100).await;
+    world.drained("bus").await;
     shut_down(&scheduler).await;
 }

@@ -131,7 +131,7 @@ impl Shared {
     /// Octets that an event may have.
     fn room(&self, open: &Open) -> u64 {
         let server = u64::try_from(open.connection.client().max_payload()).unwrap_or(u64::MAX);
-        let server = server.saturating_sub(publication::HEADERS);
+        let server = server.saturating_sub(publication::beside(self.mode));
         self.limits.message_size.map_or(server, |limit| limit.min(server))
     }
 

@@ -80,9 +80,10 @@ impl NatsServer {
 
     /// It reads its configuration anew.
     pub(crate) fn reload(&self) {
+        let reloads = || self.log().matches("Reloaded server configuration").count();
+        let before = reloads();
         kill(self.pid(), Signal::SIGHUP).unwrap();
-        let reloaded = || self.log().contains("Reloaded server configuration");
-        assert!(wait_until(reloaded), "it does not reload:\n{}", self.log());
+        assert!(wait_until(|| reloads() > before), "it does not reload:\n{}", self.log());
     }
 
     /// It holds its connections and answers no more.

@@ -83,6 +83,14 @@ impl QueueWorld {
         self.spool.list(Filter { destination, limit: Filter::PAGE, ..Filter::default() }).await.unwrap()
     }
 
+    /// How many copies a destination has taken.
+    pub(crate) fn delivered(&self, via: &str) -> u64 {
+        let series = format!("mailslotd_deliveries_total{{destination=\"{via}\",outcome=\"delivered\"}} ");
+        let text = self.metrics.encode();
+        let value = text.lines().find_map(|line| line.strip_prefix(&series).map(str::to_owned));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
     /// Waits until nothing is queued for a destination.
     pub(crate) async fn drained(&self, via: &str) {
         eventually(&format!("{via} is drained"), async || {

@@ -18,8 +18,13 @@ pub(super) struct Publication {
     payload: Bytes,
 }
 
-/// Octets of headers at most; attributes are bounded.
-pub(super) const HEADERS: u64 = 8 << 10;
+/// Octets beside a structured event of the same copy: headers, where attributes may take three octets for each of theirs.
+pub(super) const fn beside(mode: EventMode) -> u64 {
+    match mode {
+        EventMode::Structured => 512,
+        EventMode::Binary => 4096,
+    }
+}
 
 impl Publication {
     pub(super) fn new(event: &Event, mode: EventMode, stream: &StreamName) -> Self {
