@@ -26,6 +26,7 @@ mod routes;
 mod rules;
 mod secrets;
 mod shadow;
+mod sizes;
 mod tarpit;
 mod webhook;
 

@@ -18,6 +18,7 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use zeroize::Zeroizing;
 
+use crate::message::event::{LARGEST_EVENT, mail_capacity};
 use crate::message::id::DestinationName;
 use crate::policy::mapping::RuleSet;
 use crate::policy::operator::OperatorPolicy;
@@ -38,7 +39,7 @@ pub use queue::{BrokerTls, EventMode, QueueLimits, Secret};
 pub use sender::{DisplayName, DisplayNameError, Sender};
 pub use smtp::{
     Bounces, CallForward, CallForwardTls, ClientException, Ldap, OnFailure, Pickup, RecipientSource,
-    ServerAuth, ServerTls, SmtpFrontEnd, SmtpLimits, SmtpListener, TlsStart,
+    RouteSizes, ServerAuth, ServerTls, SmtpFrontEnd, SmtpLimits, SmtpListener, TlsStart,
 };
 pub use webhook::{
     FieldName, HeaderText, NotAFieldName, Webhook, WebhookBody, WebhookHeader, WebhookHmac, WebhookMethod,
@@ -154,6 +155,25 @@ impl DestinationKind {
         }
     }
 
+    /// Octets of the greatest mail that may be accepted for it; `None`: nothing limits it. Less than it takes by what we
+    /// add on the way; of an event, what leaves room for the original beside all else. Where no limit of events is
+    /// written, what the usual broker takes counts.
+    #[must_use]
+    pub fn mail_size(&self) -> Option<u64> {
+        match self {
+            Self::Submission(submission) => Some(submission.message_size?.saturating_sub(ADDED)),
+            Self::Maildir(_) | Self::Netbios(_) => None,
+            Self::Nats(nats) => Some(mail_capacity(nats.limits.message_size.unwrap_or(Nats::USUAL_SIZE))),
+            Self::Webhook(webhook) => match webhook.body {
+                WebhookBody::Event(_) => {
+                    Some(mail_capacity(webhook.limits.message_size.unwrap_or(LARGEST_EVENT)))
+                }
+                // The original is no part of it.
+                WebhookBody::Other(_) => None,
+            },
+        }
+    }
+
     /// The address where a rule or a route names none; `None` where it must. Empty where none is needed.
     #[must_use]
     pub const fn default_address(&self) -> Option<&str> {
@@ -163,6 +183,9 @@ impl DestinationKind {
         }
     }
 }
+
+/// Octets of a trace header, Date, Message-ID and the sender's rewriting, at most.
+const ADDED: u64 = 4 << 10;
 
 /// An SMTP next hop.
 #[derive(Debug, Clone)]

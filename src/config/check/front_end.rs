@@ -57,6 +57,7 @@ impl Checking<'_> {
         } = written;
         let mut relay = self.relay(relay, destinations, context);
         relay.policy.hostname = own_name;
+        relay.limits.routes = self.route_sizes(&relay, destinations);
         let (users_file, accounts) = self.users_file(users_file);
         let listeners = self.smtp_listeners(listeners, accounts.as_ref());
         let pickup = pickup.and_then(|pickup| self.pickup(pickup));

@@ -133,6 +133,7 @@ impl Checking<'_> {
         let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
         let limits = SmtpLimits {
             message_size: chosen(message_size, default.message_size, |size| size.0),
+            routes: default.routes,
             recipients: recipients.map_or(default.recipients, |written| count(written.value)),
             connections_per_network: chosen(connections_per_network, default.connections_per_network, count),
             messages: chosen(messages, default.messages, |rate| rate),
@@ -160,5 +161,5 @@ pub(super) fn chosen<T, U>(
     written.map_or(default, |written| written.value.limit().map(read))
 }
 
-const LEAST_MESSAGE: u64 = 64 << 10;
+pub(super) const LEAST_MESSAGE: u64 = 64 << 10;
 const LEAST_RECIPIENTS: u32 = 100;

@@ -136,7 +136,7 @@ const fn is(form: AddressForm) -> &'static str {
 }
 
 /// Whether every recipient of `narrow` is one of `wide`.
-fn covers(wide: &RouteDomain, narrow: &RouteDomain) -> bool {
+pub(super) fn covers(wide: &RouteDomain, narrow: &RouteDomain) -> bool {
     match (wide, narrow) {
         (RouteDomain::Any, _) => true,
         (RouteDomain::Domain(_), RouteDomain::Any) => false,

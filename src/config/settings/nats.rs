@@ -20,6 +20,11 @@ pub struct Nats {
     pub limits: QueueLimits,
 }
 
+impl Nats {
+    /// The greatest message that a server takes as it is installed (`max_payload`).
+    pub const USUAL_SIZE: u64 = 1 << 20;
+}
+
 /// How the servers of one cluster are reached. Any of them serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatsCluster {

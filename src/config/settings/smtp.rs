@@ -14,7 +14,7 @@ use crate::policy::account::Cleartext;
 use crate::policy::admission::Acquaintance;
 use crate::policy::auth_guard::AuthGuardPolicy;
 use crate::policy::rate::Rate;
-use crate::policy::relay::{ListenerPolicy, RelayPolicy};
+use crate::policy::relay::{ListenerPolicy, RelayPolicy, RelayTo};
 use crate::policy::tarpit::TarpitPolicy;
 use crate::wire::smtp::path::Mailbox;
 use crate::wire::smtp::tolerance::Tolerance;
@@ -185,8 +185,10 @@ pub enum OnFailure {
 /// What clients may do that are neither trusted nor authenticated; the size holds for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SmtpLimits {
-    /// Octets of one message; SIZE announces it, or a destination's lower one.
+    /// Octets of one message, as it is written; see [`Self::size_to`].
     pub message_size: Option<u64>,
+    /// Octets of the greatest message that fits wherever the routes lead.
+    pub routes: RouteSizes,
     /// Recipients of one transaction; at least 100.
     pub recipients: usize,
     /// Connections of one client network at once.
@@ -197,6 +199,15 @@ pub struct SmtpLimits {
     pub connections: Option<Rate>,
     /// Connections in all, of everybody; an eighth of them is kept for clients in trusted networks.
     pub connections_in_all: usize,
+}
+
+/// The greatest mail that fits into each destination that a route may lead to; `None`: nothing limits it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RouteSizes {
+    /// On the routes of accepted domains.
+    pub accepted_domains: Option<u64>,
+    /// On all routes.
+    pub any: Option<u64>,
 }
 
 /// Whose senders are told that a message could not be delivered.
@@ -261,6 +272,17 @@ impl Default for SmtpFrontEnd {
 const DELAY_REPORT: Duration = Duration::from_secs(4 * 60 * 60);
 
 impl SmtpLimits {
+    /// Octets of one message of a client that may send there: SIZE announces it. What is longer would be accepted only to
+    /// come back from a destination that never takes it.
+    #[must_use]
+    pub fn size_to(&self, relay_to: RelayTo) -> Option<u64> {
+        let routes = match relay_to {
+            RelayTo::AcceptedDomains => self.routes.accepted_domains,
+            RelayTo::Any => self.routes.any,
+        };
+        [self.message_size, routes].into_iter().flatten().min()
+    }
+
     /// Recipients of one transaction of a client that is trusted or has authenticated: newsletters of our own pass.
     #[must_use]
     pub fn own_recipients(&self) -> usize {
@@ -276,6 +298,7 @@ impl Default for SmtpLimits {
     fn default() -> Self {
         Self {
             message_size: Some(35 << 20),
+            routes: RouteSizes::default(),
             recipients: 100,
             connections_per_network: Some(50),
             messages: Some(Rate { count: 600, period: Duration::from_secs(60) }),
@@ -288,6 +311,24 @@ impl Default for SmtpLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_smallest_size_on_the_way_holds() {
+        let limits = |message_size, accepted_domains, any| SmtpLimits {
+            message_size,
+            routes: RouteSizes { accepted_domains, any },
+            ..SmtpLimits::default()
+        };
+        for (limits, to_accepted, to_any) in [
+            (limits(Some(9), None, None), Some(9), Some(9)),
+            (limits(Some(9), Some(12), Some(7)), Some(9), Some(7)),
+            (limits(None, Some(8), Some(7)), Some(8), Some(7)),
+            (limits(None, None, None), None, None),
+        ] {
+            let sizes = [RelayTo::AcceptedDomains, RelayTo::Any].map(|relay_to| limits.size_to(relay_to));
+            assert_eq!(sizes, [to_accepted, to_any]);
+        }
+    }
 
     #[test]
     fn each_mode_of_bounces_owes_reports_to_those_whom_it_names() {

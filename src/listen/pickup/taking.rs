@@ -117,7 +117,9 @@ impl Taker {
                 .postmaster
                 .clone()
                 .or_else(|| Mailbox::parse(&format!("postmaster@{hostname}")).ok()),
-            message_size: smtp.limits.message_size,
+            message_size: smtp.limits.size_to(
+                pickup.policy.trusted_network_of(THIS_HOST).map(|own| own.relay_to).unwrap_or_default(),
+            ),
             most_recipients: smtp.limits.own_recipients(),
             hostname,
             directory,
@@ -372,7 +374,7 @@ fn no_mail(fault: &IntakeFault) -> Fault {
 fn too_large(most: Option<u64>) -> Fault {
     let most = most.unwrap_or(u64::MAX);
     Fault::Unusable(format!(
-        "the message is larger than {most} octets\nfix: send less, or raise `relay.limits.message_size`\n"
+        "the message is larger than {most} octets\nfix: send less, or raise `message_size` in `relay.limits` or of the destination\n"
     ))
 }
 

@@ -21,7 +21,7 @@ use crate::policy::admission::{
     Acquaintance, ConnectionLimits, ConnectionVerdict, Connections, MessageSource, Rates, take_message,
 };
 use crate::policy::client_network::ClientNetwork;
-use crate::policy::relay::{Facts, RelayPolicy};
+use crate::policy::relay::{Facts, RelayPolicy, RelayTo};
 use crate::policy::tarpit::TarpitPolicy;
 use crate::session::smtp_server::{Admission, Limits, RecipientRoom, Standing};
 use crate::spool::{Spool, SpoolError};
@@ -156,10 +156,11 @@ impl Shared {
 
     /// How much a client may send.
     pub(super) fn limits_of(&self, client: &Client) -> Limits {
-        if client.is_trusted() {
-            return self.proved_limits();
+        let trusted = client.trusted_network().map(|trusted| trusted.relay_to);
+        Limits {
+            message_size: self.limits.size_to(trusted.unwrap_or_default()),
+            recipients: if trusted.is_some() { self.limits.own_recipients() } else { self.limits.recipients },
         }
-        Limits { message_size: self.limits.message_size, recipients: self.limits.recipients }
     }
 
     /// Where the recipients of a client are kept that is not trusted.
@@ -167,9 +168,9 @@ impl Shared {
         (!client.is_trusted()).then(|| self.room.clone())
     }
 
-    /// How much a client may send that is trusted or has authenticated.
+    /// How much a client may send that has authenticated.
     pub(super) fn proved_limits(&self) -> Limits {
-        Limits { message_size: self.limits.message_size, recipients: self.limits.own_recipients() }
+        Limits { message_size: self.limits.size_to(RelayTo::Any), recipients: self.limits.own_recipients() }
     }
 
     /// Says something of a client, unless it was said lately.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::config::settings::SmtpFrontEnd;
 use crate::config::show::{rate, size};
 use crate::policy::admission::{Acquaintance, ConnectionLimits, SITE_SHARE};
-use crate::policy::relay::Supposed;
+use crate::policy::relay::{RelayTo, Supposed};
 
 /// One limit that holds for a client.
 #[derive(Debug, Serialize)]
@@ -74,7 +74,12 @@ pub(super) fn of(smtp: &SmtpFrontEnd, supposed: Supposed<'_>) -> Vec<Limit> {
     let is_own = account.is_some() || trusted.is_some();
     let recipients = if is_own { smtp.limits.own_recipients() } else { smtp.limits.recipients };
     limits.push(limit(What::Recipients, Some(recipients.to_string()), "one message"));
-    limits.push(limit(What::MessageSize, smtp.limits.message_size.map(size), "one message"));
+    let relay_to = match (account, trusted) {
+        (Some(_), _) => RelayTo::Any,
+        (None, Some(trusted)) => trusted.relay_to,
+        (None, None) => RelayTo::AcceptedDomains,
+    };
+    limits.push(limit(What::MessageSize, smtp.limits.size_to(relay_to).map(size), "one message"));
     limits
 }
 
