@@ -117,15 +117,14 @@ async fn what_a_submission_said_of_reports_is_there_after_a_restart_and_shown() 
 #[tokio::test]
 async fn the_operator_is_told_of_notices_too_that_an_earlier_version_accepted() {
     let told = Limits { notice_failures: NoticeFailures::Told, ..NO_LIMITS };
-    let bench = Bench::limited(told);
+    let bench = Bench::new();
     bench.spool.accept(alarm("on battery", second(0))).await.unwrap();
     let as_of_format_4 = |dir: &Path| {
         let database = rusqlite::Connection::open(dir.join("spool.db")).unwrap();
-        let earlier = "UPDATE recipient SET report_failure = 0; DROP INDEX recipient_undecided;
-                       PRAGMA user_version = 4;";
+        let earlier = "DROP INDEX recipient_undecided; PRAGMA user_version = 4;";
         database.execute_batch(earlier).unwrap();
     };
-    let bench = bench.reopened(as_of_format_4).await;
+    let bench = bench.reopened_with(told, as_of_format_4).await;
     assert_eq!(bench.spool.overdue(second(4 * 3600)).await.unwrap().len(), 1);
     assert_eq!(bench.spool.sweep(second(4 * 3600)).await.unwrap().expired.len(), 0);
 }

@@ -67,11 +67,16 @@ impl Bench {
 
     /// Closes the spool, does something to its files, and opens it again with metrics of its own.
     async fn reopened(self, meanwhile: impl FnOnce(&Path)) -> Self {
+        self.reopened_with(NO_LIMITS, meanwhile).await
+    }
+
+    /// As [`Self::reopened`], with these limits.
+    async fn reopened_with(self, limits: Limits, meanwhile: impl FnOnce(&Path)) -> Self {
         self.spool.close().await;
         meanwhile(&self.folder.path().join("spool"));
         let metrics = Arc::new(Metrics::new());
         let dir = self.folder.path().join("spool");
-        let spool = Spool::open(&dir, NO_LIMITS, EXPIRE, Arc::clone(&metrics)).unwrap();
+        let spool = Spool::open(&dir, limits, EXPIRE, Arc::clone(&metrics)).unwrap();
         Self { folder: self.folder, metrics, spool }
     }
 
