@@ -1,13 +1,19 @@
 //! The configuration that is in force, and how another one takes its place.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
+
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::admin::reload::{NotReloaded, Reloaded};
 use crate::app::Gateway;
 use crate::app::reload::needs_restart;
 use crate::cli::Global;
 use crate::cli::load::{self, Loaded, Reading};
-use crate::config::check::Checked;
+use crate::config::check::{Checked, SecretOrigin};
 use crate::config::difference::changed_keys;
 use crate::config::settings::Settings;
 use crate::config::show::show;
@@ -18,12 +24,25 @@ pub(super) struct InForce {
     global: Global,
     settings: Settings,
     shown: Value,
+    seals: Seals,
+}
+
+/// What was in the files of secrets, as far as it takes to see that it is something else now.
+#[derive(Debug, Clone)]
+struct Seals {
+    key: RandomState,
+    of: BTreeMap<PathBuf, Option<u64>>,
 }
 
 impl InForce {
     /// What was read with these options.
     pub(super) fn new(global: &Global, checked: &Checked) -> Self {
-        Self { global: global.clone(), settings: checked.settings.clone(), shown: shown(checked) }
+        Self {
+            global: global.clone(),
+            settings: checked.settings.clone(),
+            shown: shown(checked),
+            seals: Seals::of(checked, RandomState::new()),
+        }
     }
 
     /// Reads the files again and puts what they say in force, all of it or nothing. The log says which.
@@ -60,14 +79,41 @@ impl InForce {
         }
         let shown = shown(&checked);
         let changed = changed_keys(&self.shown, &shown);
+        let seals = Seals::of(&checked, self.seals.key.clone());
         let settings = checked.settings;
-        let needing = needs_restart(&changed, &self.settings, &settings);
+        let mut needing = needs_restart(&changed, &self.settings, &settings);
+        needing.extend(self.seals.broken(&seals));
         if !needing.is_empty() {
             return Err(NotReloaded::NeedsRestart(needing));
         }
         gateway.adopt(&settings);
-        (self.settings, self.shown) = (settings, shown);
+        (self.settings, self.shown, self.seals) = (settings, shown, seals);
         Ok(Reloaded { changed })
+    }
+}
+
+impl Seals {
+    /// Those of the files that secrets were read from.
+    fn of(checked: &Checked, key: RandomState) -> Self {
+        let files = checked.secrets.iter().filter_map(|(_, origin)| match origin {
+            SecretOrigin::File(path) => Some(path),
+            SecretOrigin::Variable(_) => None,
+        });
+        let seal = |path: &PathBuf| {
+            let text = fs::read(path).map(Zeroizing::new).ok();
+            (path.clone(), text.map(|text| key.hash_one(&**text)))
+        };
+        let of = files.map(seal).collect();
+        Self { key, of }
+    }
+
+    /// The secrets that are others in `now`, in words: who uses one has read it at the start.
+    fn broken(&self, now: &Self) -> Vec<String> {
+        let changed = |(path, seal): (&PathBuf, &Option<u64>)| {
+            let is_other = now.of.get(path).is_some_and(|now| now != seal);
+            is_other.then(|| format!("the secret in {}", path.display()))
+        };
+        self.of.iter().filter_map(changed).collect()
     }
 }
 
