@@ -96,7 +96,7 @@ fn every_key_of_the_shipped_configuration_loads_when_its_comment_is_removed() {
         .unwrap_or_else(|problems| panic!("{problems}\n{uncommented}"));
     let names: Vec<_> =
         checked.settings.destinations.iter().map(|destination| destination.name.as_str()).collect();
-    assert_eq!(names, ["inbox", "smarthost", "displays", "bus", "hook"]);
+    assert_eq!(names, ["inbox", "smarthost", "m365", "displays", "bus", "hook"]);
     let Mode::Answer(claims) = &checked.settings.netbios.mode else { panic!("observes") };
     let names: Vec<_> = claims.names.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -187,7 +187,7 @@ mod secrets {
     use std::path::Path;
 
     use mailslotd::config::check::{Readers, SecretFile};
-    use mailslotd::config::settings::DestinationKind;
+    use mailslotd::config::settings::{Auth, DestinationKind};
     use zeroize::Zeroizing;
 
     use super::*;
@@ -219,7 +219,8 @@ mod secrets {
         let DestinationKind::Submission(submission) = &checked.settings.destinations[0].kind else {
             panic!()
         };
-        assert_eq!(*submission.auth.as_ref().unwrap().password, "hunter2");
+        let Some(Auth::Password(credentials)) = &submission.auth else { panic!("{:?}", submission.auth) };
+        assert_eq!(*credentials.password, "hunter2");
         let shown = serde_yaml::to_string(&show(&checked.settings, &checked.secrets)).unwrap();
         assert!(shown.contains("/etc/mailslotd/smarthost.pw") && !shown.contains("hunter2"), "{shown}");
         assert!(!format!("{checked:?}").contains("hunter2"));

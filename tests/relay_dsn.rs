@@ -12,7 +12,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use mailslotd::config::settings::{
-    self, Credentials, Destination, DestinationKind, Mechanism, Settings, Tls, TlsMode,
+    self, Auth, Credentials, Destination, DestinationKind, Mechanism, Settings, Tls, TlsMode,
 };
 use mailslotd::delivery::netbios::LegacySide;
 use mailslotd::delivery::scheduler::{Plan, Scheduler};
@@ -20,6 +20,7 @@ use mailslotd::message::id::{DestinationName, QueueId};
 use mailslotd::message::mail::{Body, Content, Message, Priority, Reports, Ret, Submitted};
 use mailslotd::message::recipient::{Recipient, RecipientDsn};
 use mailslotd::policy::relay::RelayPolicy;
+use mailslotd::policy::replies::ReplyTable;
 use mailslotd::policy::route::{Route, RouteDomain, RouteTo};
 use mailslotd::spool::{Filter, Limits, NoticeFailures, Spool, SpoolState};
 use mailslotd::telemetry::metrics::Metrics;
@@ -296,17 +297,19 @@ fn settings(postfix: &Postfix, state_dir: &Path) -> Settings {
             host: "localhost".to_owned(),
             port: postfix.starttls_port(),
             tls: Tls { mode: TlsMode::StartTls, ca_file: Some(postfix.ca_file()), client_certificate: None },
-            auth: Some(Credentials {
+            auth: Some(Auth::Password(Credentials {
                 user: USER.to_owned(),
                 password: Zeroizing::new(PASSWORD.to_owned()),
                 mechanisms: vec![Mechanism::Plain],
-            }),
+            })),
             from: None,
             max_connections: 2,
             rate: None,
             message_size: None,
             max_recipients: None,
             timeout: Duration::from_secs(20),
+            replies: ReplyTable::default(),
+            preset: None,
         })),
     }];
     let routes = vec![Route { domain: RouteDomain::Any, via: smarthost, to: RouteTo::Recipient }];

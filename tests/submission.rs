@@ -8,16 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::tz::TimeZone;
 use mailslotd::config::settings;
-use mailslotd::config::settings::{Credentials, Mechanism, Tls, TlsMode};
+use mailslotd::config::settings::{Auth, Credentials, Mechanism, Tls, TlsMode};
 use mailslotd::delivery::outcome::{Attempt, Health, Outcome, RecipientNumber, Report};
 use mailslotd::delivery::submission::Submission;
 use mailslotd::message::compose::Identity;
-use mailslotd::message::id::{DestinationName, QueueId};
-use mailslotd::message::mail::{Body, Content, Gathered, Priority, Spooled};
-use mailslotd::message::notice::{Arrival, Encoding, Kind, Listener, Name, Notice};
-use mailslotd::message::recipient::Recipient;
-use mailslotd::wire::netbios_name::NameType;
-use mailslotd::wire::oem_text::CodePage;
+use mailslotd::message::id::DestinationName;
+use mailslotd::message::mail::{Body, Content};
+use mailslotd::policy::replies::ReplyTable;
+use support::attempt::{attempt, notice};
 use support::postfix::{DOMAIN, PASSWORD, Postfix, SENDER, USER};
 use support::{free_port, require};
 use zeroize::Zeroizing;
@@ -323,10 +321,12 @@ fn submission(setup: &Setup) -> Submission {
         host: setup.host.to_owned(),
         port: setup.port,
         tls: Tls { mode: setup.mode, ca_file: Some(setup.ca_file.clone()), client_certificate: None },
-        auth: setup.auth.then(|| Credentials {
-            user: USER.to_owned(),
-            password: Zeroizing::new(setup.password.to_owned()),
-            mechanisms: vec![setup.mechanism],
+        auth: setup.auth.then(|| {
+            Auth::Password(Credentials {
+                user: USER.to_owned(),
+                password: Zeroizing::new(setup.password.to_owned()),
+                mechanisms: vec![setup.mechanism],
+            })
         }),
         from: None,
         max_connections: 2,
@@ -334,9 +334,11 @@ fn submission(setup: &Setup) -> Submission {
         message_size: None,
         max_recipients: None,
         timeout: Duration::from_secs(20),
+        replies: ReplyTable::default(),
+        preset: None,
     };
     let identity = Identity::new(Some("gw1.plant.example"), "plant-1", Some(setup.from), TimeZone::UTC);
-    Submission::new(DestinationName::new("smarthost").unwrap(), &settings, identity).unwrap()
+    Submission::new(DestinationName::new("smarthost").unwrap(), &settings, identity, None).unwrap()
 }
 
 /// A port of 127.0.0.2 that leads to `port` of 127.0.0.1: the same server under an address its certificate lacks.
@@ -360,53 +362,10 @@ fn sorted(report: Report) -> Vec<(RecipientNumber, Outcome)> {
     outcomes
 }
 
-fn notice(id: i64, mailboxes: &[&str]) -> Attempt {
-    let notice = Notice {
-        arrival: Arrival {
-            at: "2026-03-04T23:30:00Z".parse().unwrap(),
-            source: "192.0.2.7:138".parse().unwrap(),
-            destination: None,
-            interface: None,
-            listener: Listener::Datagram,
-        },
-        dgm_id: 7,
-        source_name: Name { text: "UPS-07".into(), name_type: NameType::MESSENGER },
-        destination_name: Name { text: "ALERTS".into(), name_type: NameType::MESSENGER },
-        mailslot: r"\MAILSLOT\MESSNGR".into(),
-        originator: "UPS-07".into(),
-        to: "ALERTS".into(),
-        text: "on battery".into(),
-        encoding: Encoding { code_page: CodePage::Cp932, lossy: false },
-        kind: Kind::Messenger,
-        data: b"on battery".as_slice().into(),
-    };
-    attempt(id, Body::Notice(Box::new(Gathered::one(notice))), mailboxes)
-}
-
 fn mail(id: i64, content: Content, mailboxes: &[&str]) -> Attempt {
     attempt(
         id,
         Body::Mail { reverse_path: Some(SENDER.to_owned()), content, submitted: Box::default() },
         mailboxes,
     )
-}
-
-fn attempt(id: i64, body: Body, mailboxes: &[&str]) -> Attempt {
-    let at = "2026-03-04T23:30:00Z".parse().unwrap();
-    let recipient = |(number, mailbox): (usize, &&str)| {
-        let via = DestinationName::new("smarthost").unwrap();
-        let recipient = Recipient::new(via, format!("{mailbox}@{DOMAIN}"));
-        (RecipientNumber(u32::try_from(number).unwrap()), recipient)
-    };
-    Attempt {
-        message: Spooled {
-            id: QueueId::from_row(id).unwrap(),
-            body,
-            accepted_at: at,
-            expires_at: at,
-            priority: Priority::Normal,
-            rule: None,
-        },
-        recipients: mailboxes.iter().enumerate().map(recipient).collect(),
-    }
 }

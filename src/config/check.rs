@@ -18,6 +18,7 @@ mod listeners;
 mod mailslots;
 mod nats;
 mod netbios;
+mod oauth;
 mod operator;
 mod outbound_proxy;
 mod queue;
@@ -27,6 +28,7 @@ mod rules;
 mod secrets;
 mod shadow;
 mod sizes;
+mod submission;
 mod tarpit;
 mod webhook;
 

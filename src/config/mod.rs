@@ -4,6 +4,7 @@ pub mod check;
 pub mod difference;
 mod document;
 mod merge;
+mod presets;
 pub mod problem;
 mod raw;
 pub mod settings;

@@ -3,6 +3,7 @@
 mod displays;
 mod nats;
 mod netbios;
+mod oauth;
 mod outbound_proxy;
 mod queue;
 mod sender;
@@ -23,17 +24,19 @@ use crate::message::id::DestinationName;
 use crate::policy::mapping::RuleSet;
 use crate::policy::operator::OperatorPolicy;
 use crate::policy::rate::Rate;
+use crate::policy::replies::ReplyTable;
 use crate::policy::retry::Retry;
 pub use crate::policy::route::{FolderName, Route, RouteDomain, RouteTo};
 use crate::policy::template::AddressForm;
 use crate::wire::oem_text::SenderText;
-pub use crate::wire::smtp::mechanism::Mechanism;
+pub use crate::wire::smtp::mechanism::{BearerMechanism, Mechanism};
 pub use displays::{Displays, Unconfirmed};
 pub use nats::{
     Discard, Nats, NatsAuth, NatsCluster, NatsServer, StreamName, StreamPlan, check_subject_filter,
     covers_subject,
 };
 pub use netbios::{Claims, Interfaces, Mailslots, Mode, Netbios, Sessions};
+pub use oauth::{Algorithm, BearerCredentials, ClientProof, Grant, OAuth};
 pub use outbound_proxy::{OutboundProxy, ProxyException, ProxyLogin};
 pub use queue::{BrokerTls, EventMode, QueueLimits, Secret};
 pub use sender::{DisplayName, DisplayNameError, Sender};
@@ -197,7 +200,7 @@ pub struct Submission {
     /// How the connection is protected.
     pub tls: Tls,
     /// Who we are there; `None` where the configuration says `auth: none`.
-    pub auth: Option<Credentials>,
+    pub auth: Option<Auth>,
     /// The sender of notices, and of mail whose own sender the next hop would not take; `None`: mail goes as it came,
     /// and no rule sends notices here.
     pub from: Option<Sender>,
@@ -211,6 +214,51 @@ pub struct Submission {
     pub max_recipients: Option<usize>,
     /// How long one reply may take; RFC 5321 §4.5.3.2 wants minutes.
     pub timeout: Duration,
+    /// What its replies mean, beside what holds for every next hop.
+    pub replies: ReplyTable,
+    /// Whose defaults these settings began with.
+    pub preset: Option<ProviderPreset>,
+}
+
+/// A provider whose hosts, limits and replies are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderPreset {
+    /// Microsoft 365, SMTP AUTH client submission.
+    M365,
+    /// Microsoft 365, the tenant's MX host, which knows this host by a connector.
+    M365Connector,
+    /// Microsoft 365, High Volume Email.
+    M365Hve,
+    /// Gmail and Google Workspace.
+    Google,
+    /// The SMTP relay service of Google Workspace.
+    GoogleRelay,
+    /// Amazon Simple Email Service.
+    AmazonSes,
+}
+
+impl ProviderPreset {
+    /// As the configuration spells it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::M365 => "m365",
+            Self::M365Connector => "m365-connector",
+            Self::M365Hve => "m365-hve",
+            Self::Google => "google",
+            Self::GoogleRelay => "google-relay",
+            Self::AmazonSes => "amazon-ses",
+        }
+    }
+}
+
+/// Who we are at a next hop.
+#[derive(Debug, Clone)]
+pub enum Auth {
+    /// A user with a password.
+    Password(Credentials),
+    /// A mailbox with tokens.
+    Bearer(Box<BearerCredentials>),
 }
 
 /// How a connection to a next hop is protected.

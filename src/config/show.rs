@@ -4,12 +4,14 @@
 mod destinations;
 mod nats;
 mod netbios;
+mod oauth;
 mod operator;
 mod outbound_proxy;
 mod queue;
 mod recipients;
 mod rules;
 mod smtp;
+mod submission;
 mod webhook;
 
 use std::net::SocketAddr;

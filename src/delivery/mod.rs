@@ -11,6 +11,7 @@ pub mod maildir;
 pub mod nats;
 pub mod net_send;
 pub mod netbios;
+pub mod oauth;
 #[cfg(feature = "nats")]
 mod one_connection;
 pub mod outcome;

@@ -31,6 +31,7 @@ use crate::message::recipient::Recipient;
 use crate::net::tls::TlsSetupError;
 use crate::session::smtp_client::{Dsn, Fate, ForwardPath, Letters, MAX_RECIPIENTS, Ret, Transaction};
 use crate::wire::smtp::content::Coding;
+use crate::wire::smtp::extensions::Extensions;
 use crate::wire::smtp::path::{Mailbox, PathError};
 use crate::wire::smtp::status::EnhancedStatus;
 use connection::{Carried, Connection};
@@ -77,7 +78,8 @@ pub enum SetupError {
 }
 
 impl Submission {
-    /// A next hop to which nothing is connected yet. Reads the trusted roots, so call it at start.
+    /// A next hop to which nothing is connected yet; its tokens, if it takes any, are had through `proxy`. Reads the
+    /// trusted roots, so call it at start.
     ///
     /// # Errors
     /// [`SetupError`], for settings that can never work.
@@ -85,10 +87,11 @@ impl Submission {
         name: DestinationName,
         settings: &settings::Submission,
         identity: Identity,
+        proxy: Option<&settings::OutboundProxy>,
     ) -> Result<Self, SetupError> {
         Ok(Self(Arc::new(Shared {
+            endpoint: Endpoint::new(&name, settings, &identity.hostname, proxy)?,
             name,
-            endpoint: Endpoint::new(settings, &identity.hostname)?,
             from: Mailbox::parse(&identity.from).map_err(SetupError::From)?,
             identity,
             senders: Senders::of(settings.from.clone()),
@@ -136,6 +139,18 @@ impl Submission {
         }
         tracing::debug!(destination = %self.0.name, decided = outcomes.len(), health = ?health, "An attempt ended.");
         Report { outcomes, health }
+    }
+
+    /// Connects and logs in, sends nothing, and takes leave: what the next hop offers to us.
+    ///
+    /// # Errors
+    /// What is wrong with it, as an attempt would find.
+    pub async fn try_login(&self) -> Result<Extensions, Health> {
+        let connection = Connection::open(&self.0.endpoint).await;
+        let connection = connection.map_err(|ended| health::health(&self.0.endpoint, ended))?;
+        let extensions = connection.extensions().clone();
+        connection.quit(&self.0.endpoint).await;
+        Ok(extensions)
     }
 
     /// The next hop, as configured.

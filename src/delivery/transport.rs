@@ -91,7 +91,12 @@ impl Transport {
             }
             DestinationKind::Submission(submission) => {
                 let identity = identity(submission.from.as_ref().map(|sender| sender.address.as_str()));
-                Ok(Self::Submission(Submission::new(name, submission, identity)?))
+                Ok(Self::Submission(Submission::new(
+                    name,
+                    submission,
+                    identity,
+                    settings.outbound_proxy.as_ref(),
+                )?))
             }
             DestinationKind::Webhook(webhook) => {
                 let (proxy, timezone) = (settings.outbound_proxy.as_ref(), settings.timezone.clone());

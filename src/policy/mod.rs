@@ -20,6 +20,7 @@ pub mod called_name;
 pub mod client_network;
 pub mod dedup;
 pub mod display_loop;
+pub mod expiry;
 pub mod heard;
 pub mod mailslot_switch;
 pub mod mapping;

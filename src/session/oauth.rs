@@ -12,7 +12,6 @@ mod form;
 pub mod refusal;
 pub mod request;
 pub mod response;
-pub mod service_account;
 
 use std::fmt;
 

@@ -28,6 +28,7 @@ pub mod name_service;
 pub mod negotiate;
 pub mod netbios_name;
 pub mod netlogon;
+pub mod oauth;
 pub mod oem_text;
 pub mod proxy;
 pub mod punycode;

@@ -1,11 +1,39 @@
-//! Who issued a certificate (X.509, RFC 5280 §4.1), from its DER octets: what an operator needs to recognise an
-//! inspecting proxy or an authority that is not trusted. Proves nothing.
+//! Who issued a certificate (X.509, RFC 5280 §4.1) and when it ends, from its DER octets: what an operator needs to
+//! recognise an inspecting proxy or an authority that is not trusted, and to renew in time. Proves nothing.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 /// The issuer, most telling part first: `CN=Plant Root CA, O=Plant`. Nothing when the octets are no certificate.
 ///
 /// Characters that could change a log line are left out, and it is at most [`MAX_NAME`] characters long.
 #[must_use]
 pub fn issuer(certificate: &[u8]) -> Option<String> {
+    issuer_and_rest(certificate).map(|(name, _)| shown(name))
+}
+
+/// When the certificate ends (RFC 5280 §4.1.2.5). Nothing when the octets are no certificate, or it never ends.
+#[must_use]
+pub fn not_after(certificate: &[u8]) -> Option<Timestamp> {
+    let (_, rest) = issuer_and_rest(certificate)?;
+    let (SEQUENCE, validity, _) = element(rest)? else { return None };
+    let (_, _, rest) = element(validity)?;
+    let (tag, text, _) = element(rest)?;
+    let text = std::str::from_utf8(text).ok()?;
+    let whole = match tag {
+        // Two digits of the year: 1950 to 2049.
+        UTC_TIME if text < "5" => format!("20{text}"),
+        UTC_TIME => format!("19{text}"),
+        GENERALIZED_TIME => text.to_owned(),
+        _ => return None,
+    };
+    let civil = DateTime::strptime("%Y%m%d%H%M%SZ", whole).ok()?;
+    civil.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+}
+
+/// The issuer's name, and what stands behind it.
+fn issuer_and_rest(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
     let (SEQUENCE, certificate, _) = element(certificate)? else { return None };
     let (SEQUENCE, mut rest, _) = element(certificate)? else { return None };
     // The version is left out of certificates of version 1; then serial number and signature algorithm.
@@ -15,8 +43,8 @@ pub fn issuer(certificate: &[u8]) -> Option<String> {
     for _ in 0..2 {
         rest = element(rest)?.2;
     }
-    let (SEQUENCE, name, _) = element(rest)? else { return None };
-    Some(shown(name))
+    let (SEQUENCE, name, rest) = element(rest)? else { return None };
+    Some((name, rest))
 }
 
 fn shown(mut name: &[u8]) -> String {
@@ -73,6 +101,8 @@ fn element(octets: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const OBJECT_IDENTIFIER: u8 = 0x06;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
 const BMP_STRING: u8 = 0x1E;
 const VERSION: u8 = 0xA0;
 
@@ -108,6 +138,17 @@ mod tests {
         ]);
         assert_eq!(issuer(&own).unwrap(), "CN=Root 電, O=Plant電, C=JP");
         assert_eq!(issuer(&certificate(&[])).unwrap(), "(no name)");
+    }
+
+    #[test]
+    fn the_end_is_read_in_both_forms_that_certificates_have() {
+        for (year, expected) in [(2027, "2027-10-01T00:00:00Z"), (2077, "2077-10-01T00:00:00Z")] {
+            let mut params = CertificateParams::new(vec!["hooks.example".to_owned()]).unwrap();
+            params.not_after = rcgen::date_time_ymd(year, 10, 1);
+            let own = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            assert_eq!(not_after(own.der()), Some(expected.parse().unwrap()));
+        }
+        assert_eq!(not_after(b"no certificate"), None);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use mailslotd::message::id::{DestinationName, QueueId};
 use mailslotd::message::mail::{Body, Content, Message, Reports, Submitted};
 use mailslotd::message::recipient::Recipient;
 use mailslotd::policy::relay::RelayPolicy;
+use mailslotd::policy::replies::ReplyTable;
 use mailslotd::policy::route::{Route, RouteDomain, RouteTo};
 use mailslotd::spool::{Copy, Filter, Spool, SpoolState};
 use mailslotd::telemetry::metrics::Metrics;
@@ -168,6 +169,8 @@ fn settings(dir: &Path, hop: SocketAddr) -> Settings {
         message_size: None,
         max_recipients: None,
         timeout: Duration::from_secs(20),
+        replies: ReplyTable::default(),
+        preset: None,
     };
     settings.destinations = vec![Destination {
         name: destination("hop"),

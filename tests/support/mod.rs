@@ -3,7 +3,9 @@
 
 use std::io::Write as _;
 
+pub(crate) mod attempt;
 pub(crate) mod display;
+pub(crate) mod dovecot;
 pub(crate) mod fixtures;
 pub(crate) mod gateway;
 pub(crate) mod json_schema;

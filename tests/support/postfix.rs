@@ -43,12 +43,25 @@ pub(crate) struct Postfix {
 impl Postfix {
     /// Builds and starts one.
     pub(crate) fn start() -> Result<Self, Missing> {
+        Self::start_with("")
+    }
+
+    /// One that asks Dovecot who may log in, over this socket, and lets all of them send as anybody.
+    pub(crate) fn start_with_dovecot(socket: &Path) -> Result<Self, Missing> {
+        let socket = socket.display();
+        Self::start_with(&format!(
+            "smtpd_sasl_type = dovecot\nsmtpd_sasl_path = {socket}\nsmtpd_sender_restrictions =\n"
+        ))
+    }
+
+    /// One with further lines of main.cf, which go before others of the same name.
+    fn start_with(settings: &str) -> Result<Self, Missing> {
         check_machine()?;
         let dir = tempfile::Builder::new().prefix("postfix").tempdir().unwrap();
         let [starttls_port, implicit_port, mx_port, mx_starttls_port, mx_implicit_port] =
             std::array::from_fn(|_| free_port());
         let postfix = Self { dir, starttls_port, implicit_port, mx_port, mx_starttls_port, mx_implicit_port };
-        postfix.build();
+        postfix.build(settings);
         postfix.start_again();
         Ok(postfix)
     }
@@ -161,7 +174,7 @@ impl Postfix {
         assert!(done.status.success(), "postfix {verb}: {said}\n{}", self.maillog());
     }
 
-    fn build(&self) {
+    fn build(&self, settings: &str) {
         let dir = self.dir.path();
         fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
         for folder in ["conf/sasl", "conf/postfix-files.d", "data", "log", "queue", "sasl", "tls", "mail"] {
@@ -172,7 +185,7 @@ impl Postfix {
             chown(dir.join(folder), Some(postfix), None).unwrap();
         }
         chown(dir.join("mail"), Some(nobody), None).unwrap();
-        self.write("conf/main.cf", &main_cf(dir, nobody));
+        self.write("conf/main.cf", &(main_cf(dir, nobody) + settings));
         self.write("conf/master.cf", &master_cf(self.ports()));
         let mailboxes = MAILBOXES.map(|name| format!("{name}@{DOMAIN} {name}/\n")).concat();
         self.write("conf/mailboxes", &format!("{mailboxes}@{CATCH_ALL} archive/\n"));

@@ -4,16 +4,13 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::super::problem::{Place, Problem};
-use super::super::raw::{self, At, Auth, Lost};
-use super::super::settings::{
-    Credentials, Destination, DestinationKind, Maildir, Mechanism, Sender, Submission, Tls, TlsMode,
-};
+use super::super::raw::{self, At};
+use super::super::settings::{Destination, DestinationKind, Maildir, Tls, TlsMode};
 use super::certificates::WrittenFiles;
 use super::rules::names;
-use super::{Checking, Completeness, SecretOwner, domain_fault};
+use super::{Checking, Completeness};
 use crate::message::id::DestinationName;
 use crate::policy::mapping::RuleSet;
-use crate::wire::smtp::path::Mailbox;
 
 /// A destination and where it was written; `None` for the built-in inbox.
 pub(super) type Placed = (Destination, Option<Place>);
@@ -181,52 +178,6 @@ impl Checking<'_> {
         path
     }
 
-    fn submission(&mut self, name: &DestinationName, submission: raw::Submission) -> Submission {
-        let (place, lost) = (&submission.place, &submission.lost);
-        let host = self.host(submission.host, place, lost);
-        let tls = self.tls(submission.tls.map(|tls| tls.value).unwrap_or_default());
-        let port = self.port(submission.port, &tls);
-        let auth = self.auth(name, submission.auth, &tls, place, lost);
-        let from = submission.from.and_then(|from| self.sender(from.value));
-        let raw::Limits { max_connections, rate, message_size, max_recipients, .. } =
-            submission.limits.map(|limits| limits.value).unwrap_or_default();
-        Submission {
-            host,
-            port,
-            tls,
-            auth,
-            from,
-            max_connections: max_connections
-                .map_or(DEFAULT_CONNECTIONS, |count| usize::try_from(count.value).unwrap_or(usize::MAX)),
-            rate: rate.and_then(|rate| rate.value.limit()),
-            message_size: message_size.and_then(|size| size.value.limit()).map(|size| size.0),
-            max_recipients: max_recipients
-                .and_then(|count| count.value.limit())
-                .map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
-            timeout: self.nonzero(submission.timeout, DEFAULT_TIMEOUT),
-        }
-    }
-
-    fn host(&mut self, host: Option<At<String>>, place: &Place, lost: &Lost) -> String {
-        let Some(host) = host else {
-            self.missing(place, lost, "host", "add the next hop, for example `host: smtp.example.com`");
-            return String::new();
-        };
-        let name = &host.value;
-        let bare = name.trim_start_matches('[').trim_end_matches(']');
-        if name.parse::<std::net::IpAddr>().is_err() && domain_fault(name).is_some() {
-            let fix = match (name.rsplit_once(':'), bare.parse::<std::net::IpAddr>()) {
-                (_, Ok(address)) => format!("write {address}"),
-                (Some((host, port)), _) if port.parse::<u16>().is_ok() && domain_fault(host).is_none() => {
-                    format!("write `host: {host}` and `port: {port}`")
-                }
-                _ => "write a host name such as smtp.example.com, or an IP address".to_owned(),
-            };
-            self.problem(host.problem(format!("{name:?} is neither a host name nor an IP address"), fix));
-        }
-        host.value
-    }
-
     pub(super) fn tls(&mut self, tls: raw::Tls) -> Tls {
         let mode = tls.mode.as_ref().map_or(TlsMode::StartTls, |mode| mode.value);
         let ca_file = tls.ca_file.and_then(|path| self.authorities(&path, mode));
@@ -247,110 +198,6 @@ impl Checking<'_> {
             }),
         };
         Tls { mode, ca_file, client_certificate }
-    }
-
-    fn port(&mut self, port: Option<At<u16>>, tls: &Tls) -> u16 {
-        let usual = match tls.mode {
-            TlsMode::StartTls => 587,
-            TlsMode::Implicit => 465,
-            TlsMode::None => 25,
-        };
-        let Some(port) = port else { return usual };
-        let hint = match (port.value, tls.mode) {
-            (465, TlsMode::StartTls) => Some((
-                "465 speaks TLS from the first byte, not STARTTLS",
-                "write `tls: { mode: implicit }`, or `port: 587`",
-            )),
-            (465, TlsMode::None) => {
-                Some(("465 speaks TLS from the first byte", "write `tls: { mode: implicit }`"))
-            }
-            (25 | 587, TlsMode::Implicit) => {
-                Some(("25 and 587 begin without TLS", "write `tls: { mode: starttls }`, or `port: 465`"))
-            }
-            _ => None,
-        };
-        if let Some((cause, fix)) = hint {
-            self.problems.warn(port.problem(cause, fix));
-        }
-        port.value
-    }
-
-    fn auth(
-        &mut self,
-        name: &DestinationName,
-        auth: Option<At<Auth>>,
-        tls: &Tls,
-        place: &Place,
-        lost: &Lost,
-    ) -> Option<Credentials> {
-        let user = match auth {
-            Some(At { value: Auth::User(user), .. }) => *user,
-            Some(At { value: Auth::None, .. }) => return None,
-            None => {
-                let fix = "add `auth: { user: …, password_file: … }`, or `auth: none` where the next hop knows us by our address";
-                self.missing(place, lost, "auth", fix);
-                return None;
-            }
-        };
-        let mechanisms = self.mechanisms(user.mechanisms, tls, &user.place);
-        let owner = SecretOwner::Destination(name.clone());
-        let password =
-            self.password(&owner, user.password_file, user.password_env, (&user.place, &user.lost));
-        let Some(identity) = user.user.filter(|user| !user.value.is_empty()) else {
-            self.missing(&user.place, &user.lost, "user", "add the name that the next hop knows us by");
-            return None;
-        };
-        Some(Credentials { user: identity.value, password, mechanisms })
-    }
-
-    fn mechanisms(
-        &mut self,
-        mechanisms: Option<At<raw::Many<Mechanism>>>,
-        tls: &Tls,
-        place: &Place,
-    ) -> Vec<Mechanism> {
-        let written: Vec<Mechanism> = match &mechanisms {
-            Some(list) => list.value.0.iter().map(|mechanism| mechanism.value).collect(),
-            None => DEFAULT_MECHANISMS.into(),
-        };
-        let place = mechanisms.as_ref().map_or(place, |list| &list.place);
-        if written.is_empty() {
-            self.problem(Problem::new(
-                place,
-                "the list is empty",
-                "name one, for example `[plain]`, or remove the key",
-            ));
-        }
-        let in_clear =
-            written.iter().any(|mechanism| matches!(mechanism, Mechanism::Plain | Mechanism::Login));
-        if tls.mode == TlsMode::None && in_clear {
-            let cause = "the password would go over the network in clear: `plain` and `login` need TLS";
-            let fix = "write `tls: { mode: starttls }`; if the next hop has no TLS, `mechanisms: [scram-sha-256]` or `[cram-md5]`";
-            self.problem(Problem::new(place, cause, fix));
-        }
-        written
-    }
-
-    fn sender(&mut self, from: raw::From) -> Option<Sender> {
-        let raw::From { place, lost, address, keep, display } = from;
-        let Some(address) = address else {
-            let fix = "add the address that mail is sent from, for example `address: alerts@example.com`";
-            self.missing(&place, &lost, "address", fix);
-            return None;
-        };
-        match Mailbox::parse_ascii(&address.value) {
-            Ok(address) => Some(Sender {
-                address,
-                keep: keep
-                    .map(|list| list.value.0.into_iter().map(|pattern| pattern.value).collect())
-                    .unwrap_or_default(),
-                display: display.map(|display| display.value).unwrap_or_default(),
-            }),
-            Err(error) => {
-                self.problem(address.problem(error.to_string(), error.fix()));
-                None
-            }
-        }
     }
 
     /// Notes every next hop that rules deliver to and that has no sender for notices.
@@ -387,7 +234,3 @@ fn inbox(state_dir: &Path) -> Maildir {
         keep: Some(Duration::from_secs(90 * 24 * 60 * 60)),
     }
 }
-
-const DEFAULT_CONNECTIONS: usize = 3;
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
-const DEFAULT_MECHANISMS: [Mechanism; 3] = [Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login];

@@ -6,8 +6,10 @@ use std::time::Duration;
 use super::super::document::{Node, Value};
 use super::super::problem::{Place, Problem, Problems};
 use super::super::settings::DisplayName;
-pub(in crate::config) use super::super::settings::{Mechanism, TlsMode, Unconfirmed};
+pub(in crate::config) use super::super::settings::{Mechanism, ProviderPreset, TlsMode, Unconfirmed};
+use super::oauth::OAuth;
 use super::read::{At, Listed, Lost, Many, Read, entries, section, shown};
+use super::replies::Reply;
 use super::scalar::{OrOff, Size};
 use super::{Nats, Webhook};
 use crate::message::id::DestinationName;
@@ -43,13 +45,19 @@ section! {
 section! {
     /// An SMTP next hop.
     pub(in crate::config) struct Submission {
-        /// Host name, which its certificate must have, or IP address. No default.
+        /// A provider whose hosts, limits and replies are known: `m365`, `m365-connector`, `m365-hve`, `google`,
+        /// `google-relay`, `amazon-ses`. Each other key overrides it. Default: none.
+        preset: ProviderPreset,
+        /// With `m365-connector`: a domain of the tenant, from which the name of its MX host is made.
+        domain: String,
+        /// Host name, which its certificate must have, or IP address. Default: the preset's.
         host: String,
-        /// Default: 587 with `starttls`, 465 with `implicit`, 25 with `none`.
+        /// Default: the preset's; else 587 with `starttls`, 465 with `implicit`, 25 with `none`.
         port: u16,
         /// How the connection is protected.
         tls: Tls,
-        /// `none`, or who we are there. No default.
+        /// `none`, or who we are there. Default: `none` with `m365-connector` and `google-relay`, which know us by our address
+        /// or certificate.
         auth: Auth,
         /// The sender of notices, and of mail whose own sender the next hop would not take. Needed by rules that deliver
         /// here; without it, mail that is relayed keeps its sender.
@@ -58,8 +66,11 @@ section! {
         limits: Limits,
         /// How long one reply may take. Default: `5m` (RFC 5321 §4.5.3.2).
         timeout: Duration,
+        /// What some of its replies mean, whatever their code says; the first that fits counts. Default: what is known of the
+        /// preset's, and of servers in general.
+        replies: Many<Reply>,
     }
-    later: ["preset"]
+    later: []
 }
 
 section! {
@@ -85,6 +96,17 @@ pub(in crate::config) enum Auth {
     None,
     /// A user with a password.
     User(Box<User>),
+    /// A mailbox with tokens.
+    Bearer(Box<OAuth>),
+}
+
+section! {
+    /// A mailbox with tokens.
+    struct Tokens {
+        /// Where they come from.
+        oauth: OAuth,
+    }
+    later: []
 }
 
 section! {
@@ -100,7 +122,7 @@ section! {
         /// three.
         mechanisms: Many<Mechanism>,
     }
-    later: ["oauth"]
+    later: []
 }
 
 section! {
@@ -183,9 +205,14 @@ impl Read for Destinations {
 
 impl Read for Auth {
     fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
-        const FIX: &str = "write `auth: none`, or `auth: { user: …, password_file: … }`";
+        const FIX: &str =
+            "write `auth: none`, `auth: { user: …, password_file: … }`, or `auth: { oauth: { … } }`";
         match &node.value {
             Value::Text(text) if text == "none" => Some(Self::None),
+            Value::Map(entries) if entries.iter().any(|entry| entry.key == "oauth") => {
+                let oauth = Tokens::read(node, place, problems)?.oauth?;
+                Some(Self::Bearer(Box::new(oauth.value)))
+            }
             Value::Map(_) => User::read(node, place, problems).map(|user| Self::User(Box::new(user))),
             Value::Text(_) | Value::Nothing | Value::Truth(_) | Value::Number(_) | Value::List(_) => {
                 problems.push(Problem::new(

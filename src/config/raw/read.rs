@@ -175,6 +175,11 @@ pub(super) fn unknown_key(
         problems.push(Problem::new(&place, "secrets do not stand in the configuration", fix));
         return "password_file";
     }
+    if entry.key == "client_secret" && known.contains(&"client_secret_file") {
+        let fix = "put it into a file of its own that only the service may read, and name that: `client_secret_file: /etc/mailslotd/oauth.secret`";
+        problems.push(Problem::new(&place, "secrets do not stand in the configuration", fix));
+        return "client_secret_file";
+    }
     if let Some(meant) = nearest(&entry.key, known.iter().copied()) {
         let cause = format!("there is no such key; did you mean `{meant}`?");
         problems.push(Problem::new(&place, cause, format!("write `{meant}:`, or remove it")));

@@ -5,8 +5,9 @@ use super::super::problem::{Place, Problem, Problems};
 use super::read::{Read, quoted, shown};
 use super::scalar::text_value;
 use super::{
-    CallForwardTlsMode, Discard, Enabled, EventMode, GroupField, Keyword, LogFormat, Mechanism, Mode,
-    RequireTls, Required, TlsMode, Unconfirmed, WebhookMethod,
+    Algorithm, BearerMechanism, CallForwardTlsMode, Discard, Enabled, EventMode, GrantWord, GroupField,
+    Keyword, LogFormat, Mechanism, Mode, ProviderPreset, ReplyMeaning, RequireTls, Required, TlsMode,
+    Unconfirmed, WebhookMethod,
 };
 use crate::config::settings::{Bounces, DisplayName, OnFailure};
 use crate::message::id::{DiscardReason, ListenerName, NotAName, RuleName};
@@ -85,6 +86,34 @@ words! {
         "plain" => Self::Plain,
         "login" => Self::Login,
         "cram-md5" => Self::CramMd5,
+    }
+    BearerMechanism {
+        "xoauth2" => Self::Xoauth2,
+        "oauthbearer" => Self::OauthBearer,
+    }
+    GrantWord {
+        "client-credentials" => Self::ClientCredentials,
+        "refresh-token" => Self::RefreshToken,
+        "jwt-bearer" => Self::JwtBearer,
+    }
+    Algorithm {
+        "ps256" => Self::Ps256,
+        "rs256" => Self::Rs256,
+    }
+    ProviderPreset {
+        "m365" => Self::M365,
+        "m365-connector" => Self::M365Connector,
+        "m365-hve" => Self::M365Hve,
+        "google" => Self::Google,
+        "google-relay" => Self::GoogleRelay,
+        "amazon-ses" => Self::AmazonSes,
+    }
+    ReplyMeaning {
+        "wait" => Self::Wait,
+        "later" => Self::Later,
+        "operator" => Self::Operator,
+        "sender" => Self::Sender,
+        "failed" => Self::Failed,
     }
     Priority {
         "urgent" => Self::Urgent,

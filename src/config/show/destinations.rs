@@ -6,10 +6,10 @@ use serde::{Serialize, Serializer};
 
 use super::super::check::{SecretOrigin, SecretOwner, spelled};
 use super::super::settings::{
-    Destination, DestinationKind, Displays, Maildir, Mechanism, Sender, Submission, Tls, TlsMode, Unconfirmed,
+    Destination, DestinationKind, Displays, Maildir, Mechanism, Tls, TlsMode, Unconfirmed,
 };
 use super::nats::ShownNats;
-use super::smtp::patterns;
+use super::submission::ShownSubmission;
 use super::webhook::ShownWebhook;
 use super::{limit, rate, size};
 use crate::wire::oem_text::CodePage;
@@ -34,18 +34,6 @@ pub(super) enum ShownDestination<'s> {
 }
 
 #[derive(Serialize)]
-pub(super) struct ShownSubmission<'s> {
-    host: &'s str,
-    port: u16,
-    tls: ShownTls<'s>,
-    auth: Auth<'s>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<From<'s>>,
-    limits: Limits,
-    timeout: String,
-}
-
-#[derive(Serialize)]
 pub(super) struct ShownTls<'s> {
     mode: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,36 +54,6 @@ impl<'s> ShownTls<'s> {
             key_file: client.map(|files| &*files.key_file),
         }
     }
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Auth<'s> {
-    None(&'static str),
-    User {
-        user: &'s str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        password_file: Option<&'s Path>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        password_env: Option<&'s str>,
-        mechanisms: Vec<&'static str>,
-    },
-}
-
-#[derive(Serialize)]
-struct From<'s> {
-    address: &'s str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    keep: Option<Vec<&'s str>>,
-    display: &'s str,
-}
-
-#[derive(Serialize)]
-struct Limits {
-    max_connections: usize,
-    rate: String,
-    message_size: String,
-    max_recipients: String,
 }
 
 #[derive(Serialize)]
@@ -151,50 +109,6 @@ impl<'s> ShownDisplays<'s> {
             },
             max_text: size(u64::try_from(displays.max_text).unwrap_or(u64::MAX)),
             rate: limit(displays.rate, rate),
-        }
-    }
-}
-
-impl<'s> From<'s> {
-    fn of(sender: &'s Sender) -> Self {
-        Self {
-            address: sender.address.as_str(),
-            keep: Some(patterns(&sender.keep)).filter(|keep| !keep.is_empty()),
-            display: sender.display.as_str(),
-        }
-    }
-}
-
-impl<'s> ShownSubmission<'s> {
-    fn of(submission: &'s Submission, secret: Option<&'s SecretOrigin>) -> Self {
-        let auth = match &submission.auth {
-            None => Auth::None("none"),
-            Some(credentials) => Auth::User {
-                user: &credentials.user,
-                password_file: secret.and_then(|origin| match origin {
-                    SecretOrigin::File(path) => Some(&**path),
-                    SecretOrigin::Variable(_) => None,
-                }),
-                password_env: secret.and_then(|origin| match origin {
-                    SecretOrigin::Variable(name) => Some(&**name),
-                    SecretOrigin::File(_) => None,
-                }),
-                mechanisms: credentials.mechanisms.iter().copied().map(mechanism).collect(),
-            },
-        };
-        Self {
-            host: &submission.host,
-            port: submission.port,
-            tls: ShownTls::of(&submission.tls),
-            auth,
-            from: submission.from.as_ref().map(From::of),
-            limits: Limits {
-                max_connections: submission.max_connections,
-                rate: limit(submission.rate, rate),
-                message_size: limit(submission.message_size, size),
-                max_recipients: limit(submission.max_recipients, |count| count.to_string()),
-            },
-            timeout: spelled(submission.timeout),
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::message::notice::{Arrival, Encoding, Kind, Listener, Name, Notice};
 use crate::message::recipient::Recipient;
 use crate::policy::availability::Backoff;
 use crate::policy::rate::Rate;
+use crate::policy::replies::ReplyTable;
 use crate::spool::{Filter, Limits as SpoolLimits, NoticeFailures, Which};
 use crate::telemetry::metrics::{DestinationState, SpoolState};
 use crate::wire::netbios_name::NameType;
@@ -84,9 +85,11 @@ impl World {
             message_size: None,
             max_recipients: None,
             timeout: Duration::from_secs(10),
+            replies: ReplyTable::default(),
+            preset: None,
         };
         let name = destination(name);
-        let submission = Submission::new(name.clone(), &settings, identity()).unwrap();
+        let submission = Submission::new(name.clone(), &settings, identity(), None).unwrap();
         let limits = Limits { concurrency: connections, recipients: 100, together: 1, rate: None };
         self.plan.push((name, Transport::Submission(submission), limits));
     }

@@ -9,18 +9,21 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::{timeout, timeout_at};
 
 use super::content::{Outgoing, Reader, Source};
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Login};
+use crate::config::settings::Credentials;
+use crate::delivery::oauth::TokenFault;
 use crate::delivery::outcome::Handoff;
 use crate::net::connect::{ConnectFault, connect};
 use crate::net::stream::Stream;
 use crate::net::tls::HandshakeFault;
-use crate::policy::replies::ReplyTable;
+use crate::session::oauth::AccessToken;
 use crate::session::sasl::Nonce;
-use crate::session::sasl::client::{Identity, PasswordIdentity};
+use crate::session::sasl::client::{BearerIdentity, Identity, PasswordIdentity};
 use crate::session::smtp_client::{
-    Ending, Fate, Input, Output, Profile, Security, SmtpClient, Stage, Timeouts, Transaction,
+    Ending, Fate, Input, OperatorFault, Output, Profile, Security, SmtpClient, Stage, Timeouts, Transaction,
 };
 use crate::wire::smtp::content::Coding;
+use crate::wire::smtp::extensions::Extensions;
 
 /// Why a connection is no more.
 #[derive(Debug)]
@@ -31,8 +34,17 @@ pub(super) enum Ended {
     Handshake(HandshakeFault),
     /// No random numbers for a nonce.
     Random(getrandom::Error),
+    /// There is no token to log in by.
+    Token(TokenFault),
     /// The session ended; what the socket said, if that was why.
     Session(Ending, Option<io::Error>),
+}
+
+impl Ended {
+    /// The server refused a token.
+    const fn is_refused_token(&self) -> bool {
+        matches!(self, Self::Session(Ending::Operator(OperatorFault::TokenRefused(..)), _))
+    }
 }
 
 /// What came of one transaction.
@@ -90,8 +102,41 @@ enum Event {
 }
 
 impl Connection {
-    /// Connects and brings the session to where it takes a transaction.
+    /// Connects and brings the session to where it takes a transaction. A token that is refused is renewed once: it may
+    /// have been revoked, or the clocks differ.
     pub(super) async fn open(endpoint: &Endpoint) -> Result<Self, Ended> {
+        let (user, mechanisms, tokens) = match &endpoint.login {
+            None => return Self::open_as(endpoint, None).await,
+            Some(Login::Password(credentials)) => {
+                return Self::open_as(endpoint, Some(password(credentials))).await;
+            }
+            Some(Login::Bearer { user, mechanisms, tokens }) => (user, mechanisms, tokens),
+        };
+        let identity = |token: &AccessToken| {
+            Identity::Bearer(BearerIdentity {
+                user: user.clone(),
+                token: token.clone(),
+                mechanisms: mechanisms.clone(),
+                host: endpoint.host.clone(),
+                port: endpoint.port,
+            })
+        };
+        let token = tokens.token().await.map_err(Ended::Token)?;
+        match Self::open_as(endpoint, Some(identity(&token))).await {
+            Err(ended) if ended.is_refused_token() => {
+                let token = tokens.after_refusal(&token).await.map_err(Ended::Token)?;
+                let opened = Self::open_as(endpoint, Some(identity(&token))).await;
+                if opened.as_ref().is_err_and(Ended::is_refused_token) {
+                    // The next attempt begins with another: what makes tokens may have been mended by then.
+                    tokens.forget().await;
+                }
+                opened
+            }
+            opened => opened,
+        }
+    }
+
+    async fn open_as(endpoint: &Endpoint, identity: Option<Identity>) -> Result<Self, Ended> {
         let stream = connect(&endpoint.host, endpoint.port, endpoint.timeout.min(MAX_CONNECT)).await;
         let stream = stream.map_err(Ended::Connect)?;
         let stream = match endpoint.security {
@@ -101,7 +146,7 @@ impl Connection {
                 .map_err(Ended::Handshake)?,
             Security::StartTls | Security::Absent => Stream::Clear(stream),
         };
-        let machine = SmtpClient::new(Instant::now(), profile(endpoint).map_err(Ended::Random)?);
+        let machine = SmtpClient::new(Instant::now(), profile(endpoint, identity).map_err(Ended::Random)?);
         let mut connection =
             Self { machine, stream: Some(stream), error: None, transactions: 0, idle_since: Instant::now() };
         match connection.run(endpoint, &mut Vec::new()).await {
@@ -148,6 +193,11 @@ impl Connection {
         self.idle_since = Instant::now();
         let handoff = if self.machine.extensions().dsn { Handoff::Reporting } else { Handoff::Silent };
         Carried { fates, ended, handoff, repeatable: self.machine.is_repeatable() }
+    }
+
+    /// What the server offered.
+    pub(super) const fn extensions(&self) -> &Extensions {
+        self.machine.extensions()
     }
 
     /// Says QUIT and waits a little for the answer.
@@ -278,22 +328,24 @@ async fn handshake(stream: TcpStream, endpoint: &Endpoint) -> Result<Stream, Han
     }
 }
 
-fn profile(endpoint: &Endpoint) -> Result<Profile, getrandom::Error> {
+fn password(credentials: &Credentials) -> Identity {
+    Identity::Password(PasswordIdentity {
+        user: credentials.user.clone(),
+        password: credentials.password.clone(),
+        mechanisms: credentials.mechanisms.clone(),
+    })
+}
+
+fn profile(endpoint: &Endpoint, identity: Option<Identity>) -> Result<Profile, getrandom::Error> {
     let mut random = [0; 18];
     getrandom::fill(&mut random)?;
     Ok(Profile {
         hostname: endpoint.hostname.clone(),
         security: endpoint.security,
-        identity: endpoint.credentials.as_ref().map(|credentials| {
-            Identity::Password(PasswordIdentity {
-                user: credentials.user.clone(),
-                password: credentials.password.clone(),
-                mechanisms: credentials.mechanisms.clone(),
-            })
-        }),
+        identity,
         nonce: Nonce::from_random(random),
         timeouts: Timeouts::within(endpoint.timeout),
-        replies: ReplyTable::default(),
+        replies: endpoint.replies.clone(),
     })
 }
 

@@ -6,8 +6,11 @@ use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
 use super::SetupError;
-use crate::config::settings::{self, Credentials, TlsMode};
-use crate::net::tls;
+use crate::config::settings::{self, Auth, BearerMechanism, Credentials, OutboundProxy, TlsMode};
+use crate::delivery::oauth::TokenSource;
+use crate::message::id::DestinationName;
+use crate::net::tls::{self, TlsSetupError};
+use crate::policy::replies::ReplyTable;
 use crate::session::smtp_client::Security;
 
 /// A next hop, checked.
@@ -17,14 +20,43 @@ pub(super) struct Endpoint {
     pub(super) security: Security,
     /// `None` for `tls: none` only.
     pub(super) tls: Option<(TlsConnector, ServerName<'static>)>,
-    pub(super) credentials: Option<Credentials>,
+    pub(super) login: Option<Login>,
     /// Our name in EHLO.
     pub(super) hostname: String,
     pub(super) timeout: Duration,
+    pub(super) replies: ReplyTable,
+}
+
+/// Who we are there.
+pub(super) enum Login {
+    Password(Credentials),
+    Bearer { user: String, mechanisms: Vec<BearerMechanism>, tokens: TokenSource },
+}
+
+impl Login {
+    fn new(
+        name: &DestinationName,
+        auth: &Auth,
+        proxy: Option<&OutboundProxy>,
+    ) -> Result<Self, TlsSetupError> {
+        match auth {
+            Auth::Password(credentials) => Ok(Self::Password(credentials.clone())),
+            Auth::Bearer(bearer) => Ok(Self::Bearer {
+                user: bearer.user.clone(),
+                mechanisms: bearer.mechanisms.clone(),
+                tokens: TokenSource::new(name.clone(), &bearer.oauth, proxy)?,
+            }),
+        }
+    }
 }
 
 impl Endpoint {
-    pub(super) fn new(settings: &settings::Submission, hostname: &str) -> Result<Self, SetupError> {
+    pub(super) fn new(
+        name: &DestinationName,
+        settings: &settings::Submission,
+        hostname: &str,
+        proxy: Option<&OutboundProxy>,
+    ) -> Result<Self, SetupError> {
         let security = match settings.tls.mode {
             TlsMode::StartTls => Security::StartTls,
             TlsMode::Implicit => Security::Established,
@@ -45,9 +77,10 @@ impl Endpoint {
             port: settings.port,
             security,
             tls,
-            credentials: settings.auth.clone(),
+            login: settings.auth.as_ref().map(|auth| Login::new(name, auth, proxy)).transpose()?,
             hostname: hostname.to_owned(),
             timeout: settings.timeout,
+            replies: settings.replies.clone(),
         })
     }
 }

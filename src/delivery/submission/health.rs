@@ -19,6 +19,7 @@ pub(super) fn health(endpoint: &Endpoint, ended: Ended) -> Health {
         Ended::Random(error) => Health::Down {
             reason: format!("no random numbers for the login at {at}: {error}; check this host"),
         },
+        Ended::Token(fault) => fault.health(),
         Ended::Handshake(fault) => handshake(&at, fault),
         Ended::Session(ending, error) => session(&at, endpoint, ending, error.as_ref()),
     }
@@ -134,16 +135,19 @@ fn operator_fault(at: &str, endpoint: &Endpoint, fault: OperatorFault) -> String
             };
             format!("no login at {at} is possible: {none}; {fix}")
         }
-        OperatorFault::CredentialsRefused(mechanism, reply) => format!(
-            "{at} refuses the login by {mechanism}: {reply}; check auth.user and the password in its file, or allow \
-             another mechanism"
-        ),
+        OperatorFault::CredentialsRefused(mechanism, reply) => {
+            let usual = "check auth.user and the password in its file, or allow another mechanism";
+            let fix = endpoint.replies.fix(&reply).unwrap_or(usual);
+            format!("{at} refuses the login by {mechanism}: {reply}; {fix}")
+        }
         OperatorFault::TokenRefused(mechanism, reply, said) => {
             let said = said.map(|said| format!(" ({said})")).unwrap_or_default();
-            format!(
-                "{at} refuses the token by {mechanism}: {reply}{said}; check `user` and `scope` of auth.oauth, and that the \
-                 application may send for this mailbox"
-            )
+            let fix = endpoint.replies.fix(&reply).filter(|fix| !fix.contains("auth: { oauth"));
+            let fix = fix.unwrap_or(
+                "check `user` and `scope` of auth.oauth, and at the provider that the application may send for this mailbox; \
+                 `mailslotd oauth test` shows what the token says",
+            );
+            format!("{at} refuses the token by {mechanism}, and a new one too: {reply}{said}; {fix}")
         }
         OperatorFault::Mechanism(mechanism, SaslFault::Signature | SaslFault::Unproven) => format!(
             "{at} did not prove by {mechanism} that it knows this user's password, so it may be an impostor; check \
@@ -155,12 +159,16 @@ fn operator_fault(at: &str, endpoint: &Endpoint, fault: OperatorFault) -> String
         OperatorFault::Mechanism(mechanism, fault) => format!(
             "the login at {at} by {mechanism} was broken off: {fault}; allow another mechanism in auth.mechanisms"
         ),
-        OperatorFault::NotPermitted(reply) => format!(
-            "{at} does not let this account send: {reply}; check `auth` and tls.mode here, and the account there"
-        ),
-        OperatorFault::SenderRefused(reply) => format!(
-            "{at} does not take mail from the configured sender: {reply}; set `from` to an address that this account may use"
-        ),
+        OperatorFault::NotPermitted(reply) => {
+            let usual = "check `auth` and tls.mode here, and the account there";
+            let fix = endpoint.replies.fix(&reply).unwrap_or(usual);
+            format!("{at} does not let this account send: {reply}; {fix}")
+        }
+        OperatorFault::SenderRefused(reply) => {
+            let usual = "set `from` to an address that this account may use";
+            let fix = endpoint.replies.fix(&reply).unwrap_or(usual);
+            format!("{at} does not take mail from the configured sender: {reply}; {fix}")
+        }
         OperatorFault::SenderNeedsSmtpUtf8 => {
             format!("{at} takes senders in ASCII only; set `from` to an address without other letters")
         }

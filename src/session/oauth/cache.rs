@@ -44,6 +44,11 @@ impl CachedToken {
         &self.token
     }
 
+    /// It could not be renewed: it is left alone for a minute.
+    pub fn postpone(&mut self, now: Instant) {
+        self.renew_at = now.checked_add(Duration::from_secs(60));
+    }
+
     /// What it is worth at `now`.
     #[must_use]
     pub fn freshness(&self, now: Instant) -> Freshness {

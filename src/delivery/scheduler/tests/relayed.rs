@@ -4,6 +4,7 @@ use crate::config::settings::{DisplayName, Sender};
 use crate::message::mail::{Reports, Submitted};
 use crate::message::recipient::RecipientDsn;
 use crate::policy::relay::{AddressPattern, RelayPolicy};
+use crate::policy::replies::ReplyTable;
 use crate::policy::route::{Route, RouteDomain, RouteTo};
 use crate::wire::smtp::path::Mailbox;
 
@@ -84,8 +85,10 @@ async fn a_next_hop_that_allows_one_sender_gets_its_mail_from_that_and_in_seven_
         message_size: None,
         max_recipients: Some(1),
         timeout: Duration::from_secs(10),
+        replies: ReplyTable::default(),
+        preset: None,
     };
-    let submission = Submission::new(destination("hop"), &settings, identity()).unwrap();
+    let submission = Submission::new(destination("hop"), &settings, identity(), None).unwrap();
     let limits = Limits { concurrency: 1, recipients: 100, together: 1, rate: None };
     world.plan.push((destination("hop"), Transport::Submission(submission), limits));
     let recipients = vec![recipient("hop", "a@corp.example"), recipient("hop", "b@corp.example")];
