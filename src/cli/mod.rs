@@ -11,6 +11,7 @@ pub mod explain;
 pub mod inventory;
 pub mod load;
 pub mod mailslots;
+pub mod oauth;
 pub mod output;
 pub mod queue;
 pub mod reload;
@@ -112,6 +113,8 @@ enum Command {
     Decode(decode::Args),
     /// Say what the rules would have done with captured traffic; sends nothing
     Replay(replay::Args),
+    /// Test and set up logins by OAuth tokens: Microsoft 365, Google and others
+    Oauth(oauth::Args),
     /// Show and change the queue
     Queue(queue::Args),
     /// Show and change the accounts of clients that authenticate
@@ -159,6 +162,7 @@ pub fn run() -> Exit {
         Command::Send(args) => send::run(args, &global),
         Command::Decode(args) => decode::run(args, &global),
         Command::Replay(args) => replay::run(&args, &global),
+        Command::Oauth(args) => oauth::run(args, &global),
         Command::Queue(args) => queue::run(args, &global),
         Command::User(args) => user::run(args, &global),
         Command::Sendmail(args) => sendmail::run(&args.words, &global),
