@@ -30,6 +30,7 @@ use crate::admin::limit::Limited;
 use crate::admin::readiness::{Readiness, Stage};
 use crate::admin::reload::{ReloadDoor, ReloadRequest};
 use crate::config::settings::{Settings, SpoolLimits};
+use crate::credentials::{self, Credentials};
 use crate::delivery::netbios::LegacySide;
 use crate::delivery::scheduler::{Scheduler, SchedulerError};
 use crate::inventory::{self, HostRecorder, Inventory};
@@ -210,6 +211,7 @@ impl Gateway {
             admin,
             smtp: front_end.addresses().to_vec(),
         };
+        let credentials = Credentials::default();
         let glance = Glance {
             about: Arc::new(about),
             readiness: readiness.clone(),
@@ -219,6 +221,7 @@ impl Gateway {
             switches: switches.clone(),
             names: standings,
             inventory: inventory.clone(),
+            credentials: credentials.clone(),
             metrics: Arc::clone(&metrics),
         };
         let (reload, reloads) = ReloadDoor::new();
@@ -233,6 +236,7 @@ impl Gateway {
         let deliveries = scheduler.clone();
         let poke = move || deliveries.poke_all();
         servers.spawn(switches.clone().watch(inventory.clone(), poke, stop_servers.clone()));
+        servers.spawn(credentials::watch(&settings, credentials, Arc::clone(&metrics), stop_servers.clone()));
         serve(&servers, &stop_servers, monitors, commands, glance, control);
         readiness.set(Stage::Ready);
         let sessions = messenger.as_ref().map(|messenger| tracing::field::display(messenger.address()));

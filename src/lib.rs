@@ -32,6 +32,8 @@ pub mod telemetry;
 
 pub mod net;
 
+pub mod credentials;
+
 pub mod spool;
 
 pub mod inventory;

@@ -376,6 +376,8 @@ const LAYERS: &[(&str, &[&str], World)] = &[
     ("inventory", &["wire", "message", "telemetry"], Touched),
     // Its announcements name the hosts that would fall silent.
     ("switch", &["message", "policy", "config", "inventory", "telemetry"], Touched),
+    // What listeners and destinations prove themselves by, and when it ends.
+    ("credentials", &["wire", "policy", "config", "telemetry"], Touched),
     // Connections to other hosts, whatever is said over them, and by which interfaces.
     ("net", &["wire", "policy", "config"], Touched),
     // Sources come from the settings, and a next hop is asked in its own language.
@@ -419,6 +421,7 @@ const LAYERS: &[(&str, &[&str], World)] = &[
             "telemetry",
             "delivery",
             "listen",
+            "credentials",
         ],
         Touched,
     ),
@@ -427,7 +430,8 @@ const LAYERS: &[(&str, &[&str], World)] = &[
     ("main", &["cli"], Touched),
 ];
 
-const ALL_BELOW_APP: [&str; 15] = [
+const ALL_BELOW_APP: [&str; 16] = [
+    "credentials",
     "switch",
     "net",
     "wire",
@@ -445,7 +449,8 @@ const ALL_BELOW_APP: [&str; 15] = [
     "admin",
 ];
 
-const ALL_BELOW_CLI: [&str; 16] = [
+const ALL_BELOW_CLI: [&str; 17] = [
+    "credentials",
     "switch",
     "net",
     "wire",

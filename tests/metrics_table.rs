@@ -10,8 +10,8 @@ use mailslotd::session::smtp_server::Denial;
 use mailslotd::telemetry::metrics::messenger::{SessionMessageOutcome, SessionRefusal};
 use mailslotd::telemetry::metrics::smtp::{AuthOutcome, CLASSES, MessageOutcome, Refusal, TurnedAway};
 use mailslotd::telemetry::metrics::{
-    ConflictWith, DeliveryResult, DestinationState, DropReason, NameState, ReportKind, ReportOutcome,
-    SpoolState, TABLE,
+    ConflictWith, CredentialKind, DeliveryResult, DestinationState, DropReason, NameState, ReportKind,
+    ReportOutcome, SpoolState, TABLE,
 };
 use regex::Regex;
 use serde_json::Value;
@@ -179,6 +179,9 @@ fn known_values(metric: &str, label: &str) -> Vec<&'static str> {
         ("mailslotd_smtp_connections_refused_total", "reason") => Refusal::ALL.map(Refusal::as_str).to_vec(),
         ("mailslotd_tarpit_turned_away_total", "reason") => TurnedAway::ALL.map(TurnedAway::as_str).to_vec(),
         ("mailslotd_smtp_auth_total", "outcome") => AuthOutcome::ALL.map(AuthOutcome::as_str).to_vec(),
+        ("mailslotd_credential_expiry_timestamp_seconds", "kind") => {
+            CredentialKind::ALL.map(CredentialKind::as_str).to_vec()
+        }
         ("mailslotd_reports_total", "kind") => ReportKind::ALL.map(ReportKind::as_str).to_vec(),
         ("mailslotd_reports_total", "outcome") => ReportOutcome::ALL.map(ReportOutcome::as_str).to_vec(),
         ("mailslotd_smtp_denied_total", "reason") => Denial::ALL.to_vec(),

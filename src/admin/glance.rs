@@ -11,6 +11,7 @@ use super::api::{
     TarpitStatus, destinations,
 };
 use super::readiness::Readiness;
+use crate::credentials::Credentials;
 use crate::delivery::view::Views;
 use crate::inventory::Inventory;
 use crate::listen::name_service::NameStandings;
@@ -44,6 +45,8 @@ pub struct Glance {
     pub names: NameStandings,
     /// Who was heard; `None` where its file cannot be had.
     pub inventory: Option<Inventory>,
+    /// When secrets and certificates end.
+    pub credentials: Credentials,
     /// What was counted.
     pub metrics: Arc<Metrics>,
 }
@@ -99,6 +102,7 @@ impl Glance {
                 refuses_mail.map(|error| error.to_string()),
             ),
             destinations: destinations(&self.destinations),
+            credentials: self.credentials.ending(Timestamp::now()),
         }
     }
 

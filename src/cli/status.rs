@@ -15,6 +15,8 @@ use crate::admin::api::{
 use crate::admin::client::{Client, ClientError};
 use crate::admin::readiness;
 use crate::admin::words::{spell_between, spell_bytes};
+use crate::credentials::Credential;
+use crate::policy::expiry::day_of;
 use crate::policy::mailslot_switch::{Direction, Passing};
 use crate::policy::spelling::counted;
 use crate::spool::SpoolState;
@@ -73,6 +75,7 @@ fn lines(status: &Status, now: Timestamp) -> Vec<String> {
         spool(&status.spool, now),
     ];
     lines.extend(status.mailslots.iter().filter_map(|switch| switched(switch, now)));
+    lines.extend(status.credentials.iter().map(|credential| ends(credential, now)));
     if let Some(heard_lately) = &status.heard_lately {
         lines.push(format!("Messages in the last 30 days from: {}", plain(&heard_lately.to_string())));
     }
@@ -99,6 +102,16 @@ fn lines(status: &Status, now: Timestamp) -> Vec<String> {
         lines.extend(aligned(&rows));
     }
     lines
+}
+
+/// A secret or certificate that ends soon, or has ended.
+fn ends(credential: &Credential, now: Timestamp) -> String {
+    let (what, day) = (plain(&credential.what()), day_of(credential.end));
+    if credential.end <= now {
+        format!("Over since {day}: {what}; make another and put it in its place")
+    } else {
+        format!("Ends on {day}, in {}: {what}", spell_between(now, credential.end))
+    }
 }
 
 /// Where it is reached.
@@ -219,6 +232,10 @@ mod tests {
                 "messages": 1, "bytes": 4096, "oldest_waiting": "2026-02-03T04:30:00Z",
                 "copies": [{ "destination": "smarthost", "state": "queued", "copies": 1 }],
             },
+            "credentials": [
+                { "kind": "client_secret", "name": "smarthost", "end": "2026-02-05T05:05:06Z" },
+                { "kind": "server_certificate", "name": "mx", "end": "2026-02-01T00:00:00Z" },
+            ],
             "destinations": [{
                 "name": "smarthost", "state": "up", "since": "2026-02-03T05:00:00Z", "in_flight": 0,
                 "last_reply": { "at": "2026-02-03T05:00:00Z", "outcome": "delayed", "text": "later\u{1b}[2J" },
@@ -234,6 +251,8 @@ mod tests {
                  7 messages accepted); monitors and the page on http://127.0.0.1:9138/",
                 "Spool: 1 message, 4.0 KiB; 1 copy waits, the oldest for 35 min, 0 failed, 0 held, 0 corrupt",
                 "Messages that are heard pass for another 7 d; see `mailslotd mailslots status`",
+                "Ends on 2026-02-05, in 2 d: the client secret of smarthost",
+                "Over since 2026-02-01: the certificate of mx; make another and put it in its place",
                 "Messages in the last 30 days from: CNC-07 and 2 others",
                 "",
                 "NAME        CLAIM",

@@ -1,5 +1,6 @@
 //! Every metric, declared once. Labels are enums of this program or names from the configuration, never from a peer.
 
+mod credentials;
 mod lookups;
 pub mod messenger;
 mod names;
@@ -16,6 +17,7 @@ use prometheus::{
 use crate::message::id::{DestinationName, RuleName};
 use crate::message::mail::Class;
 use crate::message::notice::Listener;
+pub use credentials::CredentialKind;
 pub use lookups::{DirectoryAnswer, DnsblOutcome, SourceKind};
 pub use names::{ConflictWith, NameState};
 pub use pickup::PickupOutcome;
@@ -347,6 +349,8 @@ metrics! {
         "Sightings of hosts and SMTP clients that the inventory could not take note of: a flood, or a disk that does not keep up.";
     inventory_hosts: IntGauge, "mailslotd_inventory_hosts", [],
         "Hosts of the legacy protocols that the inventory knows; at most 10000.";
+    credential_end: IntGaugeVec, "mailslotd_credential_expiry_timestamp_seconds", ["kind", "name"],
+        "When a certificate of a listener or destination, or a client secret whose day was written down, ends, in seconds since 1970.";
     panics: IntCounter, "mailslotd_panics_total", [],
         "Tasks that ended by a defect in this program; please report it.";
 }

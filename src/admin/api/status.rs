@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::admin::readiness::Stage;
+use crate::credentials::Credential;
 use crate::delivery::view::{self, DestinationView, Views};
 use crate::message::id::{DestinationName, ListenerName};
 use crate::spool::{Figures, SpoolState};
@@ -45,6 +46,9 @@ pub struct Status {
     pub spool: SpoolStatus,
     /// Its destinations.
     pub destinations: Vec<DestinationStatus>,
+    /// Secrets and certificates that end within 30 days, or have ended.
+    #[serde(default)]
+    pub credentials: Vec<Credential>,
 }
 
 /// Names and sessions of NetBIOS at a glance.

@@ -46,6 +46,7 @@ fn status() -> Status {
             copies: serde_json::from_value(copies).unwrap(),
         },
         destinations: vec![destination("inbox", "up"), destination("smarthost", "operator_fault")],
+        credentials: Vec::new(),
     }
 }
 

@@ -171,5 +171,5 @@ fn validity(certificate: &CertificateDer<'_>, at: Timestamp) -> Option<Certifica
     }
 }
 
-/// Two weeks: time to renew it by hand.
-const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// As long before as the running gateway tells of it first: time to renew it by hand.
+const SOON: Duration = Duration::from_secs(30 * 24 * 60 * 60);
