@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn a_mistake_in_rust_log_leaves_the_level_as_the_flags_say_and_is_reported() {
         let (ignored, refused) = filter(Verbosity::Quiet, Some("mailslotd=loud"));
-        assert_eq!(ignored.to_string(), "warn");
+        assert_eq!(ignored.to_string(), "async_nats=off,warn");
         assert!(refused.is_some());
         let (followed, refused) = filter(Verbosity::Quiet, Some("mailslotd=debug"));
         assert_eq!((followed.to_string().as_str(), refused), ("mailslotd=debug", None));

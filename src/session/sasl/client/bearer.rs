@@ -35,7 +35,7 @@ impl fmt::Debug for BearerIdentity {
 }
 
 /// What the server says is wrong with a token (RFC 7628 §3.2.2), as far as anyone sends it; each part cut to
-/// [`MAX_PART`] characters, none of them a control character.
+/// 200 characters, none of them a control character.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BearerError {
     /// `invalid_token`, `insufficient_scope`; with XOAUTH2 an HTTP status such as `400`.
