@@ -4,6 +4,7 @@
 use std::io::Write as _;
 
 pub(crate) mod attempt;
+pub(crate) mod certificates;
 pub(crate) mod display;
 pub(crate) mod dovecot;
 pub(crate) mod fixtures;
@@ -26,6 +27,7 @@ pub(crate) mod session_sender;
 pub(crate) mod slapd;
 pub(crate) mod smbd;
 pub(crate) mod smtp;
+pub(crate) mod web_service;
 
 /// What this machine lacks for a test.
 #[derive(Debug)]

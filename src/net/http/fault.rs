@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use rustls::AlertDescription;
+
 use super::proxy::ProxyFault;
 use crate::config::settings::OutboundProxy;
 use crate::net::connect::ConnectFault;
@@ -105,7 +107,7 @@ impl Fault {
             Cause::Tls(HandshakeFault::Io(_)) => Remedy::Wait,
             Cause::OutOfReach(..) | Cause::Tls(_) | Cause::Unsayable(_) => Remedy::Operator,
             Cause::Proxy(fault) => fault.remedy(),
-            Cause::Exchange(error) if is_no_http(error) => Remedy::Operator,
+            Cause::Exchange(error) if is_no_http(error) || alert(error).is_some() => Remedy::Operator,
             Cause::Exchange(_) => Remedy::Wait,
         }
     }
@@ -142,6 +144,12 @@ impl Fault {
         let at = &self.at;
         if is_no_http(error) {
             write!(f, "{at} sends no HTTP/1.1 ({error}); check the port, and http or https in its URL")
+        } else if let Some(alert) = alert(error) {
+            write!(
+                f,
+                "{at} broke off TLS ({alert:?}); it may want to know who we are, by tls.client_certificate, or not trust \
+                 what it was shown"
+            )
         } else if error.is_parse_too_large() {
             write!(f, "{at} answers with header fields without end; look into that server")
         } else {
@@ -203,6 +211,19 @@ impl std::error::Error for Fault {}
 
 fn is_no_http(error: &hyper::Error) -> bool {
     error.is_parse() && !error.is_parse_too_large()
+}
+
+/// What a server said of TLS after its handshake: with TLS 1.3 only then does it look at our certificate.
+fn alert(error: &hyper::Error) -> Option<AlertDescription> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(beneath) = cause {
+        let inner = beneath.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(rustls::Error::AlertReceived(alert)) = inner.and_then(|inner| inner.downcast_ref()) {
+            return Some(*alert);
+        }
+        cause = beneath.source();
+    }
+    None
 }
 
 /// What lies beneath an error of the client library, which says little itself.
