@@ -9,6 +9,7 @@ pub(crate) mod display;
 pub(crate) mod dovecot;
 pub(crate) mod fixtures;
 pub(crate) mod gateway;
+pub(crate) mod http_proxy;
 pub(crate) mod json_schema;
 pub(crate) mod lan_gateway;
 pub(crate) mod mail_programs;

@@ -14,10 +14,10 @@ use crate::config::settings::ProxyLogin;
 /// Why a proxy does not let us through.
 #[derive(Debug)]
 pub(super) enum ProxyFault {
-    /// 407: it wants to know who asks, or does not believe it.
+    /// 407, or 401 as tinyproxy says it: it wants to know who asks, or does not believe it.
     Login {
-        /// What it would take: "Negotiate, NTLM".
-        offered: String,
+        /// What it would take: "Negotiate, NTLM"; `None` where it does not say.
+        offered: Option<String>,
         /// Whether we said who we are.
         told: Told,
     },
@@ -65,17 +65,18 @@ impl ProxyFault {
 
     pub(super) fn tell(&self, f: &mut fmt::Formatter<'_>, proxy: &str, at: &str) -> fmt::Result {
         match self {
-            Self::Login { offered, .. } if !offered.to_ascii_lowercase().contains("basic") => write!(
-                f,
-                "{proxy} wants a login by {offered}, and here is only Basic; allow that there, let this machine's address \
+            Self::Login { offered: Some(offered), .. } if !offered.to_ascii_lowercase().contains("basic") => {
+                write!(
+                    f,
+                    "{proxy} wants a login by {offered}, and here is only Basic; allow that there, let this machine's address \
                  through, or name the host of {at} in outbound_proxy.except"
-            ),
-            Self::Login { told: Told::Credentials, .. } => write!(
-                f,
-                "{proxy} refuses the login (407); check outbound_proxy.user and the password in its file"
-            ),
+                )
+            }
+            Self::Login { told: Told::Credentials, .. } => {
+                write!(f, "{proxy} refuses the login; check outbound_proxy.user and the password in its file")
+            }
             Self::Login { told: Told::Nothing, .. } => {
-                write!(f, "{proxy} wants a login (407); add outbound_proxy.user and its password_file")
+                write!(f, "{proxy} wants a login; add outbound_proxy.user and its password_file")
             }
             Self::Refused { status: status @ 500.., words } => write!(
                 f,
@@ -122,13 +123,13 @@ pub(super) fn basic(login: &ProxyLogin) -> Zeroizing<String> {
 }
 
 /// The schemes of these challenges: "Basic, NTLM".
-pub(super) fn offered<'c>(challenges: impl Iterator<Item = &'c str>) -> String {
+pub(super) fn offered<'c>(challenges: impl Iterator<Item = &'c str>) -> Option<String> {
     let schemes: Vec<String> = challenges
         .filter_map(|challenge| challenge.split_ascii_whitespace().next())
         .map(|scheme| scheme.chars().filter(char::is_ascii_alphanumeric).take(20).collect())
         .take(5)
         .collect();
-    if schemes.is_empty() { "a scheme that it does not name".to_owned() } else { schemes.join(", ") }
+    (!schemes.is_empty()).then(|| schemes.join(", "))
 }
 
 /// An answer up to and with its empty line, and nothing behind it if it is a good one.
@@ -165,7 +166,7 @@ fn judge(head: &[u8], told: Told) -> Result<(), ProxyFault> {
     let status = status.parse::<u16>().ok().filter(|_| status.len() == 3).ok_or(ProxyFault::NotHttp)?;
     match status {
         200..300 => Ok(()),
-        407 => Err(ProxyFault::Login { offered: offered(lines.filter_map(challenge)), told }),
+        401 | 407 => Err(ProxyFault::Login { offered: offered(lines.filter_map(challenge)), told }),
         status => {
             let words = reason.chars().take(MAX_WORDS).flat_map(char::escape_debug).collect();
             Err(ProxyFault::Refused { status, words })
