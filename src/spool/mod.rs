@@ -48,6 +48,8 @@ mod reader;
 mod rows;
 mod salvage;
 mod schema;
+#[cfg(feature = "nats")]
+mod shared;
 mod subscribers;
 mod sweeping;
 mod tally;

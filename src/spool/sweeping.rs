@@ -64,4 +64,4 @@ impl Transaction<'_> {
 
 /// RFC 3463 §3.5: delivery time expired.
 pub(super) const EXPIRED: EnhancedStatus = EnhancedStatus::new(4, 4, 7);
-const EXPIRED_TEXT: &str = "expired";
+pub(super) const EXPIRED_TEXT: &str = "expired";
