@@ -371,7 +371,7 @@ const LAYERS: &[(&str, &[&str], World)] = &[
     ("session", &["wire", "message", "policy"], Untouched),
     ("config", &["wire", "message", "policy"], Untouched),
     ("telemetry", &["message"], Touched),
-    ("spool", &["message", "policy", "telemetry"], Touched),
+    ("spool", &["message", "policy", "telemetry", "net"], Touched),
     // It names what the wire knows: versions of TLS, mechanisms, paths.
     ("inventory", &["wire", "message", "telemetry"], Touched),
     // Its announcements name the hosts that would fall silent.

@@ -29,7 +29,7 @@ use crate::message::recipient::EnhancedStatus;
 use crate::policy::availability::{Availability, Errand, Finding, Pace, Permit, State};
 use crate::policy::rate::TokenBucket;
 use crate::policy::retry::Retry;
-use crate::spool::{Due, Fate, Settled, Spool, SpoolError};
+use crate::spool::{Due, Fate, Reach, Settled, Spool, SpoolError};
 use crate::telemetry::metrics::{DeliveryResult, Metrics};
 use attempt::{Attempted, Ended, Tools};
 use ledger::Ledger;
@@ -143,7 +143,7 @@ impl Lane {
                 Some(ended) = self.running.join_next_with_id() => self.end_all(ended),
                 commit = self.ledger.committed() => self.committed(commit),
                 () = poke.notified() => self.poked().await,
-                () = due.notified() => self.window.expire(),
+                () = due.notified() => self.told_of_due().await,
                 () = sleep_until(wake) => self.time_passed(),
             }
         }
@@ -171,9 +171,9 @@ impl Lane {
             let errand = match self.availability.permit(now) {
                 Permit::All => Errand::Deliver,
                 Permit::Probe => Errand::Probe,
-                Permit::None => return,
+                Permit::None => return self.hand_back(),
             };
-            let room = self.parts.limits.concurrency.saturating_sub(self.in_flight);
+            let room = self.connections(now).saturating_sub(self.in_flight);
             let busy = room == 0 || !self.ledger.has_room();
             let rests = |until: Option<Instant>| until.is_some_and(|until| now < until);
             let closed = self.spool == Access::Closed;
@@ -207,6 +207,24 @@ impl Lane {
             attempts.push(self.window.take(skip, self.parts.limits.recipients));
         }
         attempts
+    }
+
+    /// How many attempts may be under way: those that the other gateways of a group leave to this one, and as large a
+    /// part of the rate.
+    fn connections(&mut self, now: Instant) -> usize {
+        let whole = self.parts.limits.concurrency;
+        let part = self.parts.spool.part(&self.parts.name, whole);
+        if let Some(bucket) = &mut self.bucket {
+            bucket.set_share(now, part, whole);
+        }
+        part
+    }
+
+    /// Nothing goes for a while: what was handed out is for the others of a group.
+    fn hand_back(&mut self) {
+        if self.parts.spool.reach() == Reach::Group {
+            self.parts.spool.put_back(self.window.give_up());
+        }
     }
 
     fn send(&mut self, errand: Errand, attempts: Vec<Vec<Due>>) {
@@ -297,7 +315,7 @@ impl Lane {
                 // An answer that leaves someone out must not be asked for in a circle.
                 None if report.health == Health::Up => self.settle(row, delayed(LEFT_OUT)),
                 None => {
-                    self.ledger.release(&(row.id, row.number));
+                    self.release(std::slice::from_ref(row));
                     self.window.expire();
                 }
             }
@@ -342,6 +360,7 @@ impl Lane {
         for row in rows {
             self.ledger.release(&(row.id, row.number));
         }
+        self.parts.spool.put_back(copies(rows).collect());
     }
 
     /// The task of an attempt panicked.
@@ -374,6 +393,14 @@ impl Lane {
     async fn poked(&mut self) {
         self.read_pause().await;
         self.availability.retry_now(Instant::now());
+        self.window.expire();
+    }
+
+    /// The spool has something due, or where others change it too: a pause, or another part of the limits.
+    async fn told_of_due(&mut self) {
+        if self.parts.spool.reach() == Reach::Group {
+            self.read_pause().await;
+        }
         self.window.expire();
     }
 

@@ -314,6 +314,7 @@ const fn never_accepted(cause: &SpoolError) -> bool {
         | SpoolError::Locked { .. }
         | SpoolError::NewerFormat { .. }
         | SpoolError::ForeignDatabase { .. }
+        | SpoolError::Group { .. }
         | SpoolError::Closed => false,
     }
 }

@@ -393,6 +393,14 @@ pub(super) struct Claim {
     pub(super) seal: Seal,
 }
 
+#[cfg(feature = "nats")]
+impl Claim {
+    /// Where it is.
+    pub(super) fn path(&self) -> PathBuf {
+        self.drafts.path(&self.name)
+    }
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
         self.drafts.give_back(&self.name);

@@ -77,6 +77,15 @@ pub enum SpoolError {
         /// The file.
         path: PathBuf,
     },
+    /// The group's spool in JetStream did not do it. What was asked may have been done although no answer came; whoever
+    /// asked asks again.
+    #[error("cannot {op} the spool that the gateways share: {what}")]
+    Group {
+        /// What was tried, as a verb: `read`, `record in`.
+        op: &'static str,
+        /// What the servers said, or that they said nothing.
+        what: String,
+    },
     /// The spool was closed, or one of its threads ended by a defect.
     #[error("the spool is closed because the gateway is shutting down or a part of it ended by a defect")]
     Closed,
@@ -111,6 +120,7 @@ impl SpoolError {
             | Self::ForeignDatabase { .. }
             | Self::NoRecipient
             | Self::ForeignContent { .. }
+            | Self::Group { .. }
             | Self::Closed => false,
         }
     }
@@ -127,6 +137,7 @@ impl SpoolError {
             Self::ForeignDatabase { .. } => "foreign_database",
             Self::NoRecipient => "no_recipient",
             Self::ForeignContent { .. } => "foreign_content",
+            Self::Group { .. } => "group",
             Self::Closed => "closed",
         }
     }

@@ -245,6 +245,12 @@ impl Local {
         self.shared.ended.cancelled().await;
     }
 
+    /// Where the content file of this name is.
+    #[cfg(feature = "nats")]
+    pub(super) fn content_path(&self, name: &str) -> PathBuf {
+        self.shared.drafts.path(name)
+    }
+
     pub(super) async fn read(&self, id: QueueId, purpose: Purpose) -> Result<Option<Spooled>, SpoolError> {
         let read = self.ask(move |connection| Ok(queries::message(connection, id))).await?;
         let row = match read {
@@ -350,6 +356,17 @@ enum Found {
 }
 
 impl Fetched {
+    /// One that is loaded by itself.
+    #[cfg(feature = "nats")]
+    pub(super) const fn for_itself(id: QueueId) -> Self {
+        Self { id, found: Found::ForItself }
+    }
+
+    #[cfg(feature = "nats")]
+    pub(super) const fn id(&self) -> QueueId {
+        self.id
+    }
+
     fn of(id: QueueId, read: rusqlite::Result<Option<MessageRow>>) -> Self {
         let found = match read {
             Ok(Some(row)) if row.gathering == Gathering::Over => Found::Row(Box::new(row)),

@@ -38,6 +38,8 @@ mod files;
 mod gate;
 mod gathering;
 mod group;
+#[cfg(feature = "nats")]
+mod handover;
 mod job;
 mod limits;
 mod local;
@@ -72,7 +74,13 @@ pub use self::files::Lock;
 pub use self::limits::{Limits, NoticeFailures};
 pub use self::local::Fetched;
 use self::local::Local;
+#[cfg(feature = "nats")]
+use self::local::Purpose;
 pub use self::operator::{Copy, Exported, Figures, Filter, Pause, Shown, SpoolState, Which};
+#[cfg(feature = "nats")]
+use self::shared::Shared;
+#[cfg(feature = "nats")]
+pub use self::shared::{GroupPlan, Part};
 use crate::message::id::{DestinationName, QueueId};
 use crate::message::mail::{Class, Message, Spooled};
 use crate::message::recipient::RecipientNumber;
@@ -88,6 +96,27 @@ pub struct Spool(Store);
 enum Store {
     /// On this machine alone: SQLite in a folder.
     Local(Local),
+    /// In JetStream, with the local one for when that does not answer.
+    #[cfg(feature = "nats")]
+    Shared(Shared),
+}
+
+/// Whether this gateway does what only one of a group does: names on UDP 137, and the sweeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lead {
+    /// It does.
+    Ours,
+    /// Another does, or nobody yet.
+    Another,
+}
+
+/// Who else may change a spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Nobody: it is this machine's.
+    Machine,
+    /// Other gateways, and their operators.
+    Group,
 }
 
 impl Spool {
@@ -109,6 +138,22 @@ impl Spool {
         Local::open(dir, limits, expire, metrics).map(|local| Self(Store::Local(local)))
     }
 
+    /// Opens the spool that several gateways share: connects in the background, and until then takes messages into the
+    /// one in `dir`. Must be called within the runtime.
+    ///
+    /// # Errors
+    /// As [`Self::open`], of the one in `dir`.
+    #[cfg(feature = "nats")]
+    pub fn open_shared(
+        dir: &Path,
+        limits: Limits,
+        expire: Duration,
+        metrics: Arc<Metrics>,
+        plan: GroupPlan,
+    ) -> Result<Self, SpoolError> {
+        Shared::open(dir, limits, expire, metrics, plan).map(|shared| Self(Store::Shared(shared)))
+    }
+
     /// Makes a message durable: when this returns `Ok`, it survives a power cut. A repeat of a group that is still
     /// gathering returns the id of the message that it was counted into.
     ///
@@ -118,6 +163,10 @@ impl Spool {
     pub async fn accept(&self, message: Message) -> Result<QueueId, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.accept(message).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => {
+                shared.accept_all(vec![message]).await.pop().unwrap_or(Err(SpoolError::Closed))
+            }
         }
     }
 
@@ -126,6 +175,8 @@ impl Spool {
     pub async fn accept_all(&self, messages: Vec<Message>) -> Vec<Result<QueueId, SpoolError>> {
         match &self.0 {
             Store::Local(local) => local.accept_all(messages).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.accept_all(messages).await,
         }
     }
 
@@ -136,6 +187,8 @@ impl Spool {
     pub fn accepting(&self, class: Class) -> Result<(), SpoolError> {
         match &self.0 {
             Store::Local(local) => local.accepting(class),
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.accepting(class),
         }
     }
 
@@ -144,6 +197,8 @@ impl Spool {
     pub fn draft(&self) -> Draft {
         match &self.0 {
             Store::Local(local) => local.draft(),
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.local().draft(),
         }
     }
 
@@ -161,6 +216,8 @@ impl Spool {
     ) -> Result<Vec<Due>, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.due(destination, now, limit, skip).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.due(destination, now, limit, skip).await,
         }
     }
 
@@ -172,6 +229,8 @@ impl Spool {
     pub async fn next_due(&self, destination: &DestinationName) -> Result<Option<Timestamp>, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.next_due(destination).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => Ok(shared.next_due(destination)),
         }
     }
 
@@ -183,6 +242,8 @@ impl Spool {
     pub async fn load(&self, id: QueueId) -> Result<Option<Spooled>, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.load(id).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.load(id, Purpose::Delivery).await,
         }
     }
 
@@ -193,6 +254,8 @@ impl Spool {
     pub async fn fetch(&self, ids: Vec<QueueId>) -> Result<Vec<Fetched>, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.fetch(ids).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(_) => Ok(ids.into_iter().map(Fetched::for_itself).collect()),
         }
     }
 
@@ -203,6 +266,8 @@ impl Spool {
     pub async fn verify(&self, fetched: Fetched) -> Result<Option<Spooled>, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.verify(fetched).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.load(fetched.id(), Purpose::Delivery).await,
         }
     }
 
@@ -215,6 +280,62 @@ impl Spool {
     pub async fn record(&self, settled: Vec<Settled>, reports: Vec<FateReport>) -> Result<(), SpoolError> {
         match &self.0 {
             Store::Local(local) => local.record(settled, reports).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.record(settled, reports).await,
+        }
+    }
+
+    /// These copies were handed out and are not tried now: another gateway of the group may have them. Of no consequence
+    /// where there is no group.
+    pub fn put_back(&self, copies: Vec<(QueueId, RecipientNumber)>) {
+        match &self.0 {
+            Store::Local(_) => drop(copies),
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.put_back(copies),
+        }
+    }
+
+    /// How many of `whole` connections to a destination are this gateway's: with those of the others of its group they
+    /// are `whole`. Who is told that something is due is told too when this changes.
+    #[must_use]
+    pub fn part(&self, destination: &DestinationName, whole: usize) -> usize {
+        match &self.0 {
+            Store::Local(_) => {
+                let _ = destination;
+                whole
+            }
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.part(destination, whole),
+        }
+    }
+
+    /// Returns when all that lies in the spool can be seen: at once, or where it is the group's when its servers have
+    /// answered.
+    pub async fn opened(&self) {
+        match &self.0 {
+            Store::Local(_) => {}
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.opened().await,
+        }
+    }
+
+    /// Whether others may change this spool too.
+    #[must_use]
+    pub const fn reach(&self) -> Reach {
+        match &self.0 {
+            Store::Local(_) => Reach::Machine,
+            #[cfg(feature = "nats")]
+            Store::Shared(_) => Reach::Group,
+        }
+    }
+
+    /// Whether this gateway leads its group; `None` where there is none.
+    #[must_use]
+    pub fn lead(&self) -> Option<tokio::sync::watch::Receiver<Lead>> {
+        match &self.0 {
+            Store::Local(_) => None,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => Some(shared.lead()),
         }
     }
 
@@ -225,6 +346,8 @@ impl Spool {
     pub async fn held_back(&self, topic: &Topic) -> Result<u64, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.held_back(topic).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.held_back(topic).await,
         }
     }
 
@@ -236,6 +359,8 @@ impl Spool {
     pub async fn overdue(&self, now: Timestamp) -> Result<Vec<Overdue>, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.overdue(now).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => Ok(shared.overdue(now)),
         }
     }
 
@@ -247,6 +372,8 @@ impl Spool {
     pub fn subscribe(&self, destination: &DestinationName) -> Arc<Notify> {
         match &self.0 {
             Store::Local(local) => local.subscribe(destination),
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.subscribe(destination),
         }
     }
 
@@ -258,6 +385,8 @@ impl Spool {
     pub async fn sweep(&self, now: Timestamp) -> Result<Swept, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.sweep(now).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.sweep(now).await,
         }
     }
 
@@ -266,6 +395,8 @@ impl Spool {
     pub async fn close(self) {
         match self.0 {
             Store::Local(local) => local.close().await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.close().await,
         }
     }
 
@@ -274,6 +405,8 @@ impl Spool {
     pub async fn broke(&self) {
         match &self.0 {
             Store::Local(local) => local.broke().await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.local().broke().await,
         }
     }
 }
@@ -287,6 +420,8 @@ impl Spool {
     pub async fn list(&self, filter: Filter) -> Result<Vec<Copy>, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.list(filter).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.list(filter).await,
         }
     }
 
@@ -297,6 +432,8 @@ impl Spool {
     pub async fn show(&self, id: QueueId) -> Result<Option<Shown>, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.show(id).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.show(id).await,
         }
     }
 
@@ -309,6 +446,8 @@ impl Spool {
     pub async fn retry(&self, which: Which) -> Result<u64, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.retry(which).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.retry(which).await,
         }
     }
 
@@ -319,6 +458,8 @@ impl Spool {
     pub async fn hold(&self, id: QueueId) -> Result<u64, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.hold(id).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.hold(id).await,
         }
     }
 
@@ -329,6 +470,8 @@ impl Spool {
     pub async fn release(&self, id: QueueId) -> Result<u64, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.release(id).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.release(id).await,
         }
     }
 
@@ -339,6 +482,8 @@ impl Spool {
     pub async fn delete(&self, id: QueueId) -> Result<u64, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.delete(id).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.delete(id).await,
         }
     }
 
@@ -350,6 +495,8 @@ impl Spool {
     pub async fn pause(&self, destination: DestinationName, by: String) -> Result<Option<Pause>, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.pause(destination, by).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.pause(destination, by).await,
         }
     }
 
@@ -360,6 +507,8 @@ impl Spool {
     pub async fn resume(&self, destination: DestinationName) -> Result<Option<Pause>, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.resume(destination).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.resume(destination).await,
         }
     }
 
@@ -370,6 +519,8 @@ impl Spool {
     pub async fn paused(&self) -> Result<Vec<Pause>, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.paused().await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => Ok(shared.paused()),
         }
     }
 
@@ -380,6 +531,8 @@ impl Spool {
     pub async fn waiting(&self) -> Result<Vec<(DestinationName, i64)>, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.waiting().await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => Ok(shared.waiting()),
         }
     }
 
@@ -390,6 +543,8 @@ impl Spool {
     pub async fn figures(&self) -> Result<Figures, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.figures().await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => Ok(shared.figures()),
         }
     }
 
@@ -401,6 +556,8 @@ impl Spool {
     pub async fn export(&self, id: QueueId) -> Result<Option<Exported>, SpoolError> {
         match &self.0 {
             Store::Local(local) => local.export(id).await,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.export(id).await,
         }
     }
 }

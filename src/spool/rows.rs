@@ -221,8 +221,8 @@ pub(super) fn checksum(body: &str, content: Option<&[u8]>) -> [u8; 32] {
     sum.finalize().into()
 }
 
-pub(super) fn hex(sum: &[u8; 32]) -> String {
-    sum.iter().fold(String::with_capacity(64), |mut text, byte| {
+pub(super) fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::with_capacity(octets.len().saturating_mul(2)), |mut text, byte| {
         text.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('?')));
         text
     })

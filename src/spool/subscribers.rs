@@ -26,4 +26,11 @@ impl Subscribers {
             bell.notify_one();
         }
     }
+
+    /// Wakes everyone.
+    #[cfg(feature = "nats")]
+    pub(super) fn wake_all(&self) {
+        let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        bells.values().for_each(|bell| bell.notify_one());
+    }
 }

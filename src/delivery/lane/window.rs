@@ -42,6 +42,12 @@ impl Window {
         self.stale = true;
     }
 
+    /// Has nothing any more; what it had.
+    pub(super) fn give_up(&mut self) -> Vec<CopyId> {
+        self.stale = true;
+        self.rows.drain(..).map(|row| (row.id, row.number)).collect()
+    }
+
     /// Whether to ask the spool before the next [`Self::take`]. Under a stream of arrivals a window that has rows is
     /// renewed a few times a second, and so an urgent message overtakes at most that long a stretch of others.
     pub(super) fn wants_rows(&self, now: Instant) -> bool {

@@ -79,12 +79,12 @@ impl Index {
         (self.known.len(), self.bytes)
     }
 
-    /// Takes a message in, or what became of it. An older revision than the one known changes nothing. The destinations
+    /// Takes a message in, or what became of it. A revision that is known, or older, changes nothing. The destinations
     /// whose lanes must look.
     pub(super) fn set(&mut self, id: QueueId, known: Known) -> BTreeSet<DestinationName> {
         if let (Some(Standing::Queue { revision: before }), Standing::Queue { revision }) =
             (self.known.get(&id).map(|known| known.standing), known.standing)
-            && revision < before
+            && revision <= before
         {
             return BTreeSet::new();
         }

@@ -8,8 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use crate::message::id::QueueId;
-use crate::message::mail::Body;
+use crate::message::mail::{Body, Gathered};
 use crate::message::notice::{Listener, Notice};
+use crate::message::recipient::Recipient;
 use crate::spool::rows::Prepared;
 
 /// Names a message within the group: two gateways that hear the same datagram give it the same key, and a message that
@@ -23,19 +24,26 @@ impl Key {
     /// A datagram's is made of its source address, its DGM_ID (RFC 1002 §4.4.1) and what it says. Any other message is
     /// heard once, by one gateway: its key is made of its bytes, of who gets it and of when it came.
     pub(super) fn of(heard: Option<Heard>, prepared: &Prepared) -> Self {
-        match heard {
-            Some(Heard(key)) => key,
-            None => Self::of_bytes(prepared),
-        }
+        let recipients = prepared.recipients.iter().map(|each| &each.recipient);
+        Self::of_parts(heard, prepared.accepted_at, &prepared.checksum, recipients)
     }
 
-    fn of_bytes(prepared: &Prepared) -> Self {
+    /// The same, of a message that was kept meanwhile.
+    pub(super) fn of_parts<'r>(
+        heard: Option<Heard>,
+        accepted_at: Timestamp,
+        checksum: &[u8],
+        recipients: impl Iterator<Item = &'r Recipient>,
+    ) -> Self {
+        if let Some(Heard(key)) = heard {
+            return key;
+        }
         let mut sum = Sha256::new();
         sum.update(b"message\0");
-        sum.update(prepared.accepted_at.as_microsecond().to_be_bytes());
-        sum.update(prepared.checksum);
-        for each in &prepared.recipients {
-            for part in [each.recipient.via.as_str(), &each.recipient.to] {
+        sum.update(accepted_at.as_microsecond().to_be_bytes());
+        sum.update(checksum);
+        for recipient in recipients {
+            for part in [recipient.via.as_str(), &recipient.to] {
                 sum.update(part.as_bytes());
                 sum.update([0]);
             }
@@ -67,10 +75,16 @@ impl Heard {
     /// Of a body on its way into the spool; `None` where nobody else can have heard it.
     pub(super) fn of(body: &Body) -> Option<Self> {
         match body {
-            Body::Notice(gathered) if gathered.first.arrival.listener == Listener::Datagram => {
-                Some(Self::of_notice(&gathered.first))
-            }
-            Body::Notice(_) | Body::Mail { .. } => None,
+            Body::Notice(gathered) => Self::of_gathered(gathered),
+            Body::Mail { .. } => None,
+        }
+    }
+
+    /// Of a notice that was kept meanwhile, and of its repeats.
+    pub(super) fn of_gathered(gathered: &Gathered) -> Option<Self> {
+        match gathered.first.arrival.listener {
+            Listener::Datagram => Some(Self::of_notice(&gathered.first)),
+            Listener::Messenger => None,
         }
     }
 

@@ -29,6 +29,9 @@ pub(super) struct Record {
     /// Of body and content.
     pub(super) bytes: u64,
     pub(super) content: Kept,
+    /// The group that it may still gather repeats of, by the hexadecimal digits of its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) group: Option<String>,
     /// Those that are left; none: the message is done with.
     pub(super) copies: Vec<State>,
     /// Who delivers it at this moment.
@@ -106,6 +109,7 @@ impl Record {
             rule: prepared.rule.clone(),
             bytes: prepared.bytes,
             content: if prepared.file.is_some() { Kept::Object } else { Kept::Inline },
+            group: None,
             copies: Vec::new(),
             lease: None,
             sequence: None,

@@ -96,6 +96,10 @@ impl Entry {
     pub(super) const COPIES: &str = "copies.*";
     /// All of [`Self::Pause`].
     pub(super) const PAUSES: &str = "pause.*";
+    /// Stands for nothing: a watch of the copies has something to begin with.
+    pub(super) const COPIES_MARK: &str = "copies.mark";
+    /// The same for the pauses; no destination's name begins so.
+    pub(super) const PAUSES_MARK: &str = "pause._mark";
 
     /// What a key stands for; `None` for what this version does not know.
     pub(super) fn parse(key: &str) -> Option<Self> {

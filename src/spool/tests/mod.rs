@@ -57,8 +57,11 @@ impl Bench {
     }
 
     fn local(&self) -> &Local {
-        let Store::Local(local) = &self.spool.0;
-        local
+        match &self.spool.0 {
+            Store::Local(local) => local,
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.local(),
+        }
     }
 
     fn dir(&self) -> PathBuf {

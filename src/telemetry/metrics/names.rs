@@ -67,6 +67,13 @@ impl Metrics {
         self.declared.name_packets_ignored.with_label_values(&[reason]).inc_by(count);
     }
 
+    /// A name is not ours to claim at this time.
+    pub fn clear_name_state(&self, name: &str, suffix: &str) {
+        for each in NameState::ALL {
+            self.declared.netbios_names.with_label_values(&[name, suffix, each.as_str()]).set(0);
+        }
+    }
+
     /// A name of ours is in this state now. `name` comes from the configuration.
     pub fn set_name_state(&self, name: &str, suffix: &str, state: NameState) {
         for each in NameState::ALL {

@@ -1,0 +1,208 @@
+//! Changing what became of a message: compare and set, again until nobody else was faster.
+
+use std::time::Instant;
+
+use super::Shared;
+use super::carried::Text;
+use super::ids::Sightings;
+use super::index::{Holder, Known, Standing};
+use super::link::{Fault, Session, TRIES};
+use super::record::{Kept, Record};
+use super::state::Hand;
+use crate::message::id::QueueId;
+
+impl Shared {
+    /// Changes a message's fates, wherever they are; `None` when it is gone. `change` may be asked more than once.
+    pub(super) async fn change<T>(
+        &self,
+        session: &Session,
+        id: QueueId,
+        mut change: impl FnMut(&mut Record) -> T + Send,
+    ) -> Result<Option<T>, Fault> {
+        for _ in 0..TRIES {
+            let (known, lease) = {
+                let state = self.state();
+                let Some(known) = state.index.of(id).cloned() else { return Ok(None) };
+                let lease = state.is_handed(id).then(|| self.0.me.clone());
+                (known, lease)
+            };
+            let mut record = known.record.clone();
+            let answer = change(&mut record);
+            let others = known.record.lease.is_some() && self.state().index.holder(&known) == Holder::Other;
+            let in_queue = matches!(known.standing, Standing::Queue { .. });
+            if in_queue && !others {
+                record.lease.clone_from(&lease);
+            }
+            if record == known.record {
+                return Ok(Some(answer));
+            }
+            if !in_queue {
+                record.lease = lease;
+            }
+            let changed = match known.standing {
+                Standing::InHand => self.change_in_hand(session, id, record).await,
+                Standing::Queue { revision } => self.change_in_queue(session, id, record, revision).await,
+            };
+            match changed {
+                Ok(()) => return Ok(Some(answer)),
+                Err(Fault::Conflict) => self.refresh(session, id).await?,
+                Err(fault) => return Err(fault),
+            }
+        }
+        Err(Fault::Conflict)
+    }
+
+    /// Makes a message this gateway's to deliver, if nobody else was faster.
+    pub(super) async fn lease(&self, session: &Session, id: QueueId) {
+        let Some(known) = self.state().index.of(id).cloned() else { return };
+        let Standing::Queue { revision } = known.standing else { return };
+        let record = Record { lease: Some(self.0.me.clone()), ..known.record };
+        match session.update_record(id, &record, revision).await {
+            Ok(revision) => self.set(id, Known { record, standing: Standing::Queue { revision } }),
+            Err(Fault::Conflict) => {
+                self.refresh(session, id).await.unwrap_or_else(|fault| self.troubled(&fault))
+            }
+            Err(fault) => self.troubled(&fault),
+        }
+    }
+
+    /// Gives back what this gateway has of a message that no lane has.
+    pub(super) async fn let_go(&self, session: &Session, id: QueueId) {
+        let hand = {
+            let mut state = self.state();
+            if state.is_handed(id) {
+                return;
+            }
+            let hand = state.hands.get(&id).cloned();
+            if hand.is_some() {
+                state.index.remove(id, None);
+                state.forget(id);
+            }
+            hand
+        };
+        match hand {
+            Some(hand) => session.tell(&hand.reply, "-NAK").await,
+            None => {
+                // The lease goes with the change that changes nothing else.
+                let gone = self.change(session, id, |_| ()).await;
+                gone.map(drop).unwrap_or_else(|fault| self.troubled(&fault));
+            }
+        }
+    }
+
+    /// Writes a message that was pulled into the queue bucket, and tells the stream.
+    pub(super) async fn carry_on(
+        &self,
+        session: &Session,
+        id: QueueId,
+        mut record: Record,
+        hand: &Hand,
+    ) -> Result<(), Fault> {
+        record.sequence = Some(hand.sequence);
+        session.put_text(id, &hand.text).await?;
+        let revision = session.create_record(id, &record).await?;
+        session.note(record.key, Sightings::one(record.accepted_at, hand.sequence)).await?;
+        if session.acknowledge(&hand.reply).await.is_ok() {
+            record.sequence = None;
+        }
+        self.state().hands.remove(&id);
+        self.set(id, Known { record, standing: Standing::Queue { revision } });
+        Ok(())
+    }
+
+    /// Takes over what is in the queue bucket now.
+    pub(super) async fn refresh(&self, session: &Session, id: QueueId) -> Result<(), Fault> {
+        match session.record(id).await? {
+            Some((record, revision)) => {
+                let hand = self.state().hands.remove(&id);
+                if let Some(hand) = hand {
+                    // Another gateway, or the operator, carried it on.
+                    session.acknowledge(&hand.reply).await?;
+                    self.state().index.remove(id, None);
+                }
+                self.set(id, Known { record, standing: Standing::Queue { revision } });
+            }
+            None => {
+                let mut state = self.state();
+                if !state.hands.contains_key(&id) {
+                    state.index.remove(id, None);
+                    state.files.remove(&id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what is known of a message, and wakes who waits for that.
+    pub(super) fn set(&self, id: QueueId, known: Known) {
+        let woken = self.state().index.set(id, known);
+        self.0.subscribers.wake(&woken);
+    }
+
+    async fn change_in_hand(&self, session: &Session, id: QueueId, record: Record) -> Result<(), Fault> {
+        let Some(hand) = self.state().hands.get(&id).cloned() else { return Err(Fault::Conflict) };
+        if !record.copies.is_empty() {
+            return self.carry_on(session, id, record, &hand).await;
+        }
+        session.note(record.key, Sightings::one(record.accepted_at, hand.sequence)).await?;
+        session.acknowledge(&hand.reply).await?;
+        self.end(session, id, &record).await;
+        Ok(())
+    }
+
+    async fn change_in_queue(
+        &self,
+        session: &Session,
+        id: QueueId,
+        record: Record,
+        revision: u64,
+    ) -> Result<(), Fault> {
+        if record.copies.is_empty() {
+            if let Some(sequence) = record.sequence {
+                session.remove(id, sequence).await?;
+            }
+            session.remove_record(id, revision).await?;
+            self.end(session, id, &record).await;
+            return Ok(());
+        }
+        let revision = session.update_record(id, &record, revision).await?;
+        self.set(id, Known { record, standing: Standing::Queue { revision } });
+        Ok(())
+    }
+
+    /// The message is done with.
+    async fn end(&self, session: &Session, id: QueueId, record: &Record) {
+        {
+            let mut state = self.state();
+            state.index.remove(id, None);
+            state.forget(id);
+        }
+        if record.content == Kept::Object
+            && let Err(fault) = session.remove_content(record.key).await
+        {
+            tracing::debug!(%id, %fault, "The content of a message that is gone stays until the next sweep.");
+        }
+    }
+
+    /// A message was pulled: it is in hand from now on, and its lane is woken.
+    pub(super) fn take_in_hand(&self, id: QueueId, record: Record, reply: String, sequence: u64, text: Text) {
+        let hand = Hand { reply, sequence, text, told: now() };
+        self.state().hands.insert(id, hand);
+        self.set(id, Known { record, standing: Standing::InHand });
+    }
+
+    /// Whether others take this gateway to live.
+    pub(super) fn lives(&self) -> bool {
+        self.state().lives(now())
+    }
+
+    /// Wakes all lanes.
+    pub(super) fn wake_all(&self) {
+        self.0.subscribers.wake_all();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long ago the stream was told")]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,196 @@
+//! Pulling from the stream: as many messages as a lane has room for, and no more, so that the rest is there for others.
+
+use std::time::Duration;
+
+use async_nats::jetstream::Message;
+use async_nats::jetstream::consumer::PullConsumer;
+use futures_util::StreamExt as _;
+
+use super::Shared;
+use super::carried::Carried;
+use super::commit::now;
+use super::index::Standing;
+use super::link::{Fault, Session};
+use super::record::Record;
+use super::state::Hand;
+use super::subject::Lane;
+use crate::message::id::QueueId;
+
+/// The task that pulls for one lane.
+#[derive(Debug)]
+pub(super) struct Puller {
+    shared: Shared,
+    lane: Lane,
+}
+
+impl Puller {
+    pub(super) const fn of(shared: Shared, lane: Lane) -> Self {
+        Self { shared, lane }
+    }
+
+    /// Pulls until the spool closes.
+    pub(super) async fn run(self) {
+        let mut sessions = self.shared.0.session.subscribe();
+        loop {
+            let Some(session) = sessions.borrow_and_update().clone() else {
+                if sessions.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            };
+            let ended = async { sessions.changed().await.is_ok() };
+            tokio::select! {
+                goes_on = ended => if !goes_on { return },
+                fault = self.serve(&session) => {
+                    tracing::debug!(lane = %self.lane, %fault, "Nothing can be pulled from the shared spool now.");
+                    self.shared.troubled(&fault);
+                    tokio::time::sleep(AFTER_FAULT).await;
+                }
+            }
+        }
+    }
+
+    /// Pulls over one connection until that fails.
+    async fn serve(&self, session: &Session) -> Fault {
+        let consumer = match session.consumer(&self.lane).await {
+            Ok(consumer) => consumer,
+            Err(fault) => return fault,
+        };
+        loop {
+            let wanted = self.wanted().await;
+            if let Err(fault) = self.pull(session, &consumer, wanted).await {
+                return fault;
+            }
+        }
+    }
+
+    /// Waits until there is room.
+    async fn wanted(&self) -> usize {
+        let Lane::One(destination) = &self.lane else { return FOR_SEVERAL };
+        let wants = self.shared.state().wants(destination);
+        loop {
+            match self.shared.state().wanted(destination) {
+                0 => {}
+                wanted => return wanted,
+            }
+            wants.notified().await;
+        }
+    }
+
+    async fn pull(&self, session: &Session, consumer: &PullConsumer, wanted: usize) -> Result<(), Fault> {
+        let batch = consumer.batch().max_messages(wanted).expires(PATIENCE).messages().await;
+        let mut batch = batch.map_err(Fault::lost)?;
+        while let Some(message) = batch.next().await {
+            let message = message.map_err(Fault::lost)?;
+            self.shared.received(session, &self.lane, message).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// A message came from the stream.
+    pub(super) async fn received(
+        &self,
+        session: &Session,
+        lane: &Lane,
+        message: Message,
+    ) -> Result<(), Fault> {
+        let Some(reply) = message.reply.as_ref().map(ToString::to_string) else { return Ok(()) };
+        let info = message.info().map_err(Fault::lost)?;
+        let (sequence, deliveries) = (info.stream_sequence, info.delivered);
+        let carried = match Carried::parse(&message.payload) {
+            Ok(carried) => carried,
+            Err(unreadable) => {
+                if deliveries == 1 {
+                    self.0.metrics.spool_corrupt();
+                    tracing::error!(
+                        sequence,
+                        "A message of the shared spool cannot be read and stays there (`nats stream get`): {unreadable}"
+                    );
+                }
+                session.tell(&reply, "-NAK {\"delay\": 300000000000}").await;
+                return Ok(());
+            }
+        };
+        let Some(id) = self.number_for(session, &carried, &reply, sequence).await? else { return Ok(()) };
+        if deliveries > 1 && self.was_dealt_with(session, &carried.record, sequence).await? {
+            return session.acknowledge(&reply).await;
+        }
+        let carried = Carried { id, ..carried };
+        let hand = Hand { reply, sequence, text: carried.text, told: now() };
+        match (lane, carried.group) {
+            (_, Some(group)) => self.gather(session, id, carried.record, &group, &hand).await,
+            (Lane::Several, None) => self.carry_on_or_refresh(session, id, carried.record, &hand).await,
+            (Lane::One(_), None) => {
+                self.take_in_hand(id, carried.record, hand.reply, sequence, hand.text);
+                Ok(())
+            }
+        }
+    }
+
+    /// The number that a message is known by here; `None` when nothing is left to do about it.
+    async fn number_for(
+        &self,
+        session: &Session,
+        carried: &Carried,
+        reply: &str,
+        sequence: u64,
+    ) -> Result<Option<QueueId>, Fault> {
+        let mut id = carried.id;
+        loop {
+            let known = self.state().index.of(id).map(|known| (known.record.key, known.standing));
+            match known {
+                None => return Ok(Some(id)),
+                Some((key, Standing::InHand)) if key == carried.record.key => {
+                    // The stream gave it out again: from now on it is acknowledged there.
+                    if let Some(hand) = self.state().hands.get_mut(&id) {
+                        reply.clone_into(&mut hand.reply);
+                        hand.sequence = sequence;
+                        hand.told = now();
+                    }
+                    return Ok(None);
+                }
+                Some((key, Standing::Queue { .. })) if key == carried.record.key => {
+                    session.acknowledge(reply).await?;
+                    return Ok(None);
+                }
+                // Another message of the same moment has this number by chance.
+                Some(_) => match QueueId::from_row(id.as_row().saturating_add(1)) {
+                    Some(next) => id = next,
+                    None => return Ok(Some(id)),
+                },
+            }
+        }
+    }
+
+    /// Whether a message was dealt with whose acknowledgement was lost.
+    async fn was_dealt_with(&self, session: &Session, record: &Record, sequence: u64) -> Result<bool, Fault> {
+        let sightings = session.sightings(record.key).await?;
+        Ok(sightings.is_some_and(|sightings| sightings.has(sequence)))
+    }
+
+    /// As [`Self::carry_on`], where another gateway may have done so.
+    pub(super) async fn carry_on_or_refresh(
+        &self,
+        session: &Session,
+        id: QueueId,
+        record: Record,
+        hand: &Hand,
+    ) -> Result<(), Fault> {
+        match self.carry_on(session, id, record, hand).await {
+            Err(Fault::Conflict) => {
+                session.acknowledge(&hand.reply).await?;
+                self.refresh(session, id).await
+            }
+            other => other,
+        }
+    }
+}
+
+/// After a fault, before the next try.
+const AFTER_FAULT: Duration = Duration::from_secs(1);
+/// How long the stream waits for messages before it is asked anew.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Messages to several destinations at a time: they are only carried on.
+const FOR_SEVERAL: usize = 64;

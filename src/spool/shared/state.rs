@@ -1,0 +1,264 @@
+//! What this gateway knows of the group's spool and does in it, behind one lock that nobody holds while it waits.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use super::carried::Text;
+use super::index::Index;
+use super::link::{ACK_WAIT, LEASE};
+use super::record::GatewayId;
+use super::share;
+use super::subject::Lane;
+use crate::message::id::{DestinationName, QueueId};
+use crate::message::mail::Content;
+use crate::message::recipient::RecipientNumber;
+use crate::spool::content::Draft;
+use crate::spool::copy::Due;
+use crate::telemetry::metrics::SpoolState;
+
+#[derive(Debug)]
+pub(super) struct State {
+    me: GatewayId,
+    pub(super) index: Index,
+    /// Messages of the stream that were pulled and are in no bucket.
+    pub(super) hands: HashMap<QueueId, Hand>,
+    /// Copies that a lane has.
+    handed: HashMap<(QueueId, RecipientNumber), DestinationName>,
+    /// Content that was fetched for an attempt.
+    pub(super) files: HashMap<QueueId, (Arc<Draft>, Content)>,
+    lanes: HashMap<DestinationName, LaneState>,
+    /// Copies in the stream, by lane, as of the last look.
+    pub(super) pending: HashMap<Lane, u64>,
+    living: BTreeSet<GatewayId>,
+    /// When this gateway last wrote that it lives, and when it first did.
+    lived: Option<(Instant, Instant)>,
+    /// Nothing is offered to the stream before this.
+    rests_until: Option<Instant>,
+    /// Keys that were removed, with the revision of the mark that stands in their place.
+    graves: Vec<(String, u64)>,
+    /// What the metrics show.
+    pub(super) shown: HashSet<(DestinationName, SpoolState)>,
+    /// Bytes in the stream, as of the last look.
+    pub(super) stream_bytes: u64,
+}
+
+/// A message that was pulled.
+#[derive(Debug, Clone)]
+pub(super) struct Hand {
+    /// Where it is acknowledged.
+    pub(super) reply: String,
+    /// In the stream.
+    pub(super) sequence: u64,
+    pub(super) text: Text,
+    /// When the stream was last told that it is still in hand.
+    pub(super) told: Instant,
+}
+
+/// One destination's lane.
+#[derive(Debug, Default)]
+struct LaneState {
+    concurrency: usize,
+    wanted: usize,
+    wants: Arc<Notify>,
+}
+
+impl State {
+    pub(super) fn new(me: GatewayId) -> Self {
+        Self {
+            index: Index::new(me.clone()),
+            hands: HashMap::new(),
+            handed: HashMap::new(),
+            files: HashMap::new(),
+            lanes: HashMap::new(),
+            pending: HashMap::new(),
+            living: BTreeSet::from([me.clone()]),
+            lived: None,
+            rests_until: None,
+            graves: Vec::new(),
+            shown: HashSet::new(),
+            stream_bytes: 0,
+            me,
+        }
+    }
+
+    /// A lane is there from now on; whether it is new.
+    pub(super) fn begin(&mut self, destination: &DestinationName) -> bool {
+        let new = !self.lanes.contains_key(destination);
+        self.lanes.entry(destination.clone()).or_default();
+        new
+    }
+
+    /// How many copies a lane may have before it has dealt with some: enough to keep its connections busy, and no more,
+    /// as what one gateway has the others have not.
+    pub(super) fn most_handed(&self, destination: &DestinationName) -> usize {
+        let concurrency = self.lanes.get(destination).map_or(1, |lane| lane.concurrency);
+        concurrency.saturating_mul(4).max(16)
+    }
+
+    /// A lane asks for copies: it has those in `skip` and no others.
+    pub(super) fn take_back(
+        &mut self,
+        destination: &DestinationName,
+        skip: &HashSet<(QueueId, RecipientNumber)>,
+    ) {
+        self.handed.retain(|copy, lane| lane != destination || skip.contains(copy));
+    }
+
+    /// A lane has these from now on.
+    pub(super) fn hand_out(&mut self, destination: &DestinationName, copies: &[Due]) {
+        for copy in copies {
+            self.handed.insert((copy.id, copy.number), destination.clone());
+        }
+    }
+
+    /// A lane has this one no longer.
+    pub(super) fn put_back(&mut self, copy: &(QueueId, RecipientNumber)) {
+        self.handed.remove(copy);
+    }
+
+    /// Whether some lane has a copy of this message.
+    pub(super) fn is_handed(&self, id: QueueId) -> bool {
+        self.handed.keys().any(|(each, _)| *each == id)
+    }
+
+    /// A lane has room for so many copies more.
+    pub(super) fn want(&mut self, destination: &DestinationName, copies: usize) {
+        let lane = self.lanes.entry(destination.clone()).or_default();
+        lane.wanted = copies;
+        lane.wants.notify_one();
+    }
+
+    /// What rings when a lane wants copies.
+    pub(super) fn wants(&mut self, destination: &DestinationName) -> Arc<Notify> {
+        Arc::clone(&self.lanes.entry(destination.clone()).or_default().wants)
+    }
+
+    /// How many copies a lane wanted since it was asked last.
+    pub(super) fn wanted(&mut self, destination: &DestinationName) -> usize {
+        self.lanes.get_mut(destination).map_or(0, |lane| std::mem::take(&mut lane.wanted))
+    }
+
+    /// How many of `whole` connections this gateway may use. A newcomer waits until all others know of it.
+    pub(super) fn part(&mut self, destination: &DestinationName, whole: usize, now: Instant) -> usize {
+        let part = match self.lived {
+            Some((last, first)) if now.saturating_duration_since(last) < LEASE => {
+                let settled = now.saturating_duration_since(first) >= SETTLED || self.living.len() == 1;
+                if settled { share::part(whole, &self.living, &self.me, destination) } else { 0 }
+            }
+            Some(_) | None => 0,
+        };
+        self.lanes.entry(destination.clone()).or_default().concurrency = part;
+        part
+    }
+
+    /// This gateway wrote that it lives at `now`, and these are all that do; the lanes to wake.
+    pub(super) fn set_living(
+        &mut self,
+        living: BTreeSet<GatewayId>,
+        now: Instant,
+    ) -> BTreeSet<DestinationName> {
+        let first = match self.lived {
+            Some((last, first)) if now.saturating_duration_since(last) < LEASE => first,
+            Some(_) | None => now,
+        };
+        let settles = now.saturating_duration_since(first) < SETTLED.saturating_mul(2);
+        self.lived = Some((now, first));
+        let changed = self.living != living;
+        let mut woken = self.index.set_living(living.iter().cloned().collect());
+        self.living = living;
+        if changed || settles {
+            woken.extend(self.lanes.keys().cloned());
+        }
+        woken
+    }
+
+    /// Whether others take this gateway to live: what it leased is still its own.
+    pub(super) fn lives(&self, now: Instant) -> bool {
+        self.lived.is_some_and(|(last, _)| now.saturating_duration_since(last) < LEASE)
+    }
+
+    /// The stream refused, or did not answer: the local spool takes over for a moment.
+    pub(super) fn rest(&mut self, now: Instant) {
+        self.rests_until = now.checked_add(REST);
+    }
+
+    pub(super) fn rests(&self, now: Instant) -> bool {
+        self.rests_until.is_some_and(|until| now < until)
+    }
+
+    /// Hands of which the stream must be told that they are still wanted, and those that no lane took in time.
+    pub(super) fn review(&self, now: Instant) -> (Vec<QueueId>, Vec<QueueId>) {
+        let ids: HashSet<QueueId> = self.handed.keys().map(|(id, _)| *id).collect();
+        let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+        for (id, hand) in &self.hands {
+            if ids.contains(id) {
+                wanted.push(*id);
+            } else if now.saturating_duration_since(hand.told) >= UNWANTED {
+                unwanted.push(*id);
+            }
+        }
+        (wanted, unwanted)
+    }
+
+    /// Whether the stream still takes a message to be this gateway's.
+    pub(super) fn is_safe(&self, id: QueueId, now: Instant) -> bool {
+        let margin = ACK_WAIT.saturating_sub(MARGIN);
+        self.hands.get(&id).is_none_or(|hand| now.saturating_duration_since(hand.told) < margin)
+    }
+
+    /// The fate of a copy could not be recorded: its lane still has it.
+    pub(super) fn hand_again(&mut self, id: QueueId, number: RecipientNumber) {
+        let known = self.index.of(id);
+        let copy = known.and_then(|known| known.record.copies.iter().find(|copy| copy.number == number));
+        if let Some(destination) = copy.map(|copy| copy.recipient.via.clone()) {
+            self.handed.insert((id, number), destination);
+        }
+    }
+
+    /// How many messages of a lane this gateway has in hand.
+    pub(super) fn in_hand(&self, lane: &Lane) -> u64 {
+        let Lane::One(destination) = lane else { return 0 };
+        let of_lane = |id: &&QueueId| {
+            let known = self.index.of(**id);
+            known.is_some_and(|known| known.record.destinations().contains(destination))
+        };
+        u64::try_from(self.hands.keys().filter(of_lane).count()).unwrap_or(u64::MAX)
+    }
+
+    /// No lane has anything of this message.
+    pub(super) fn put_back_all(&mut self, id: QueueId) {
+        self.handed.retain(|(each, _), _| *each != id);
+    }
+
+    /// A key was removed, which left a mark with this revision.
+    pub(super) fn bury(&mut self, key: String, revision: u64) {
+        if self.graves.len() < MOST_GRAVES {
+            self.graves.push((key, revision));
+        }
+    }
+
+    /// The marks of removed keys since this was asked last.
+    pub(super) fn graves(&mut self) -> Vec<(String, u64)> {
+        std::mem::take(&mut self.graves)
+    }
+
+    /// A message is in no hand any more.
+    pub(super) fn forget(&mut self, id: QueueId) {
+        self.hands.remove(&id);
+        self.files.remove(&id);
+    }
+}
+
+/// Marks of removed keys that are remembered; others are found after the next connection.
+const MOST_GRAVES: usize = 100_000;
+/// After it first wrote that it lives: then all others have looked who does.
+const SETTLED: Duration = Duration::from_secs(5);
+/// After the stream refused.
+const REST: Duration = Duration::from_secs(2);
+/// A message that no lane took goes back to the stream: its lane has been paused, or waits for its destination.
+const UNWANTED: Duration = Duration::from_secs(10);
+/// Before the stream gives it to another.
+const MARGIN: Duration = Duration::from_secs(8);

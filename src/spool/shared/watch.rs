@@ -1,0 +1,262 @@
+//! The connection: made, kept, and made again at a steady pace; and the watches that tell what others do.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::kv::{self, Operation, Watch};
+use futures_util::StreamExt as _;
+use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
+
+use super::commit::now;
+use super::index::{Known, Standing};
+use super::link::{Fault, Session, json};
+use super::pull::Puller;
+use super::record::Record;
+use super::subject::{Entry, Lane};
+use super::{Part, Shared};
+use crate::message::id::QueueId;
+use crate::spool::operator::Pause;
+use crate::telemetry::metrics::GroupState;
+
+/// Connects, and connects again when the connection fails.
+pub(super) async fn keep_connected(shared: Shared) {
+    if shared.0.plan.part == Part::Gateway {
+        shared.spawn(Puller::of(shared.clone(), Lane::Several).run());
+        shared.spawn(shared.clone().sweep_on());
+    }
+    let mut told = Told::default();
+    loop {
+        let fault = match shared.connect().await {
+            Ok(session) => {
+                told.connected(&shared);
+                let fault = shared.serve(session).await;
+                shared.0.session.send_replace(None);
+                fault
+            }
+            Err(fault) => fault,
+        };
+        told.failed(&shared, &fault);
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// What the log was told: once, and then at intervals.
+#[derive(Debug, Default)]
+struct Told {
+    failed_at: Option<std::time::Instant>,
+}
+
+impl Told {
+    fn connected(&mut self, shared: &Shared) {
+        if self.failed_at.take().is_some() {
+            tracing::warn!(
+                "The shared spool answers again; what the local spool took meanwhile is emptied into it."
+            );
+        } else {
+            tracing::info!(
+                servers = shared.0.plan.cluster.named(),
+                gateway = shared.0.me.0,
+                "The shared spool is open."
+            );
+        }
+        shared.0.metrics.set_spool_group(GroupState::Open);
+    }
+
+    fn failed(&mut self, shared: &Shared, fault: &Fault) {
+        shared.0.metrics.set_spool_group(GroupState::Unreachable);
+        let recent = self.failed_at.is_some_and(|at| now().saturating_duration_since(at) < TELL_EVERY);
+        if !recent {
+            self.failed_at = Some(now());
+            tracing::error!(
+                "The shared spool does not answer; the local spool takes messages, and nothing is delivered until it \
+                 does: {fault}"
+            );
+        }
+    }
+}
+
+impl Shared {
+    async fn connect(&self) -> Result<Arc<Session>, Fault> {
+        let connection = self.0.plan.cluster.connect(CONNECT_WITHIN).await.map_err(Fault::lost)?;
+        Session::open(connection, &self.0.plan).await.map(Arc::new)
+    }
+
+    /// Works over one connection until it fails; says why.
+    async fn serve(&self, session: Arc<Session>) -> Fault {
+        let (loaded, wait) = oneshot::channel();
+        let opened = async {
+            // The others must not wait for a watch that ends with a fault.
+            if wait.await.is_ok() {
+                self.0.session.send_replace(Some(Arc::clone(&session)));
+                self.wake_all();
+            }
+            std::future::pending::<Fault>().await
+        };
+        tokio::select! {
+            fault = self.watch(&session, loaded) => fault,
+            fault = opened => fault,
+            fault = self.live(&session) => fault,
+            fault = self.keep_in_hand(&session) => fault,
+            fault = self.empty_fallback() => fault,
+        }
+    }
+
+    /// Follows what others change; `loaded` hears when all that was there is known.
+    async fn watch(&self, session: &Session, loaded: oneshot::Sender<()>) -> Fault {
+        let (mut pauses, mut copies) = match self.begin_to_watch(session).await {
+            Ok(watches) => watches,
+            Err(fault) => return fault,
+        };
+        let mut loading =
+            Some(Loading { loaded, seen: HashSet::new(), pauses: Extent::Part, copies: Extent::Part });
+        loop {
+            let (entry, which) = tokio::select! {
+                entry = pauses.next() => (entry, Which::Pauses),
+                entry = copies.next() => (entry, Which::Copies),
+            };
+            let entry = match entry {
+                Some(Ok(entry)) => entry,
+                Some(Err(error)) => return Fault::lost(error),
+                None => return Fault::lost("a watch ended"),
+            };
+            let value = (entry.operation == Operation::Put).then_some(&*entry.value);
+            self.changed(&entry.key, value, entry.revision);
+            if let Some(mut current) = loading.take() {
+                current.note(&entry, which);
+                if current.is_whole() {
+                    self.loaded(current);
+                } else {
+                    loading = Some(current);
+                }
+            }
+        }
+    }
+
+    /// Both buckets of keys have a mark each, so that neither watch begins with silence.
+    async fn begin_to_watch(&self, session: &Session) -> Result<(Watch, Watch), Fault> {
+        for mark in [Entry::PAUSES_MARK, Entry::COPIES_MARK] {
+            session.queue.put(mark, json(&self.0.me)).await.map_err(Fault::lost)?;
+        }
+        let pauses = session.queue.watch_with_history(Entry::PAUSES).await.map_err(Fault::lost)?;
+        let copies = session.queue.watch_with_history(Entry::COPIES).await.map_err(Fault::lost)?;
+        Ok((pauses, copies))
+    }
+
+    /// One key has another value, or none any more.
+    fn changed(&self, key: &str, value: Option<&[u8]>, revision: u64) {
+        match (Entry::parse(key), value) {
+            (Some(Entry::Copies(id)), Some(value)) => match serde_json::from_slice::<Record>(value) {
+                Ok(record) => {
+                    let hand = self.state().hands.contains_key(&id);
+                    // What is in hand is dealt with by its next change, which finds out.
+                    if !hand {
+                        self.set(id, Known { record, standing: Standing::Queue { revision } });
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%id, %error, "What became of a message cannot be read; it is left alone.");
+                }
+            },
+            (Some(Entry::Copies(id)), None) => {
+                let mut state = self.state();
+                state.index.remove(id, Some(revision));
+                state.bury(key.to_owned(), revision);
+            }
+            (Some(Entry::Pause(destination)), value) => {
+                let pause = value.and_then(|value| serde_json::from_slice::<Pause>(value).ok());
+                if pause.is_none() {
+                    self.state().bury(key.to_owned(), revision);
+                }
+                self.state().index.set_pause(&destination, pause);
+                self.0.subscribers.wake(&BTreeSet::from([destination]));
+            }
+            (Some(Entry::Message(_) | Entry::Group(_) | Entry::Told(..)) | None, _) => {}
+        }
+    }
+
+    /// All that was there is known: what is not there any more goes.
+    fn loaded(&self, loading: Loading) {
+        {
+            let mut state = self.state();
+            let queue = |known: &Known| matches!(known.standing, Standing::Queue { .. });
+            let all = state.index.all().filter(|(_, known)| queue(known)).map(|(id, _)| id);
+            let gone: Vec<_> = all.filter(|id| !loading.seen.contains(id)).collect();
+            gone.into_iter().for_each(|id| state.index.remove(id, None));
+        }
+        // Nobody waits where the session has ended.
+        loading.loaded.send(()).unwrap_or_default();
+    }
+
+    /// Tells the stream what is still wanted, and gives back what no lane took.
+    async fn keep_in_hand(&self, session: &Session) -> Fault {
+        let mut ticks = tokio::time::interval(REVIEW);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let (wanted, unwanted) = self.state().review(now());
+            for id in wanted {
+                let reply = self.state().hands.get(&id).map(|hand| hand.reply.clone());
+                let Some(reply) = reply else { continue };
+                session.tell(&reply, "+WPI").await;
+                if let Some(hand) = self.state().hands.get_mut(&id) {
+                    hand.told = now();
+                }
+            }
+            let leased = self.state().index.leased();
+            for id in unwanted.into_iter().chain(leased) {
+                self.let_go(session, id).await;
+            }
+        }
+    }
+}
+
+/// What is known of a load.
+struct Loading {
+    loaded: oneshot::Sender<()>,
+    seen: HashSet<QueueId>,
+    pauses: Extent,
+    copies: Extent,
+}
+
+/// How much of what was there was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Part,
+    Whole,
+}
+
+/// Which watch speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Pauses,
+    Copies,
+}
+
+impl Loading {
+    fn note(&mut self, entry: &kv::Entry, which: Which) {
+        if let (Some(Entry::Copies(id)), Operation::Put) = (Entry::parse(&entry.key), entry.operation) {
+            self.seen.insert(id);
+        }
+        if entry.seen_current {
+            match which {
+                Which::Pauses => self.pauses = Extent::Whole,
+                Which::Copies => self.copies = Extent::Whole,
+            }
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        (self.pauses, self.copies) == (Extent::Whole, Extent::Whole)
+    }
+}
+
+/// For a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Before the next try to connect.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Between two lines in the log about servers that do not answer.
+const TELL_EVERY: Duration = Duration::from_secs(300);
+/// Between two looks at what is in hand.
+const REVIEW: Duration = Duration::from_secs(5);

@@ -1,0 +1,349 @@
+//! The spool that several gateways share, against a real nats-server: two gateways of one group in this process.
+#![cfg(feature = "nats")]
+#![expect(clippy::disallowed_methods, reason = "messages come now, and what another process does is awaited")]
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mailslotd::config::settings::{NatsAuth, NatsCluster, NatsServer as Address};
+use mailslotd::message::id::{DestinationName, QueueId};
+use mailslotd::message::mail::{Body, Content, Group, Message};
+use mailslotd::message::recipient::{EnhancedStatus, Recipient};
+use mailslotd::net::nats::Cluster;
+use mailslotd::spool::{
+    Due, Fate, Filter, GroupPlan, Limits, NoticeFailures, Part, Settled, Spool, SpoolState, Which,
+};
+use mailslotd::telemetry::metrics::Metrics;
+use tokio::time::timeout;
+
+mod support;
+
+use support::nats_server::NatsServer;
+use support::queue_world::{eventually, message};
+use support::require;
+
+/// How long anything here may take.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// How far apart two gateways may hear the same datagram.
+const WINDOW: Duration = Duration::from_secs(2);
+
+/// One gateway's view of the group's spool.
+struct Gateway {
+    folder: tempfile::TempDir,
+    spool: Spool,
+    metrics: Arc<Metrics>,
+}
+
+impl Gateway {
+    /// Opens the spool, whether the servers answer or not.
+    fn begin(server: &NatsServer, name: &str) -> Self {
+        let log =
+            tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
+        // Another test of this process may have begun it.
+        drop(log.with_test_writer().try_init());
+        let folder = tempfile::tempdir().unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let limits = Limits {
+            max_size: None,
+            min_free: 0,
+            reserved_for_notices: 0,
+            failed_keep: Duration::from_secs(3600),
+            delay_report: None,
+            notice_failures: NoticeFailures::Kept,
+        };
+        let servers = vec![Address { host: "127.0.0.1".to_owned(), port: server.port }];
+        let cluster = NatsCluster { servers, tls: None, auth: NatsAuth::None };
+        let plan = GroupPlan {
+            cluster: Cluster::new(&cluster, name).unwrap(),
+            replicas: 1,
+            max_bytes: None,
+            dedup_window: WINDOW,
+            name: name.to_owned(),
+            part: Part::Gateway,
+        };
+        let dir = folder.path().join("spool");
+        std::fs::create_dir_all(&dir).unwrap();
+        let hour = Duration::from_secs(3600);
+        let spool = Spool::open_shared(&dir, limits, hour, Arc::clone(&metrics), plan).unwrap();
+        Self { folder, spool, metrics }
+    }
+
+    async fn open(server: &NatsServer, name: &str) -> Self {
+        let gateway = Self::begin(server, name);
+        timeout(PATIENCE, gateway.spool.opened()).await.expect("the shared spool does not open");
+        gateway
+    }
+
+    async fn accept(&self, message: Message) -> QueueId {
+        self.spool.accept(message).await.unwrap()
+    }
+
+    /// The next copy that this gateway may deliver.
+    async fn next(&self, via: &str) -> Due {
+        let name = destination(via);
+        let bell = self.spool.subscribe(&name);
+        let found = async {
+            loop {
+                let _part = self.spool.part(&name, 4);
+                let due = self.spool.due(&name, Timestamp::now(), 1, &HashSet::new()).await.unwrap();
+                if let Some(due) = due.into_iter().next() {
+                    return due;
+                }
+                // The bell rings, or time passes until it is due.
+                drop(timeout(Duration::from_millis(200), bell.notified()).await);
+            }
+        };
+        timeout(PATIENCE, found).await.expect("nothing is due")
+    }
+
+    async fn nothing_is_due(&self, via: &str) {
+        let name = destination(via);
+        let bell = self.spool.subscribe(&name);
+        for _ in 0..5 {
+            let due = self.spool.due(&name, Timestamp::now(), 10, &HashSet::new()).await.unwrap();
+            assert_eq!(due, [], "nothing should be due");
+            drop(timeout(Duration::from_millis(100), bell.notified()).await);
+        }
+    }
+
+    async fn settle(&self, due: &Due, fate: Fate) {
+        let settled = Settled { id: due.id, number: due.number, fate, at: Timestamp::now() };
+        self.spool.record(vec![settled], Vec::new()).await.unwrap();
+    }
+
+    async fn deliver(&self, via: &str) -> String {
+        let due = self.next(via).await;
+        let message = self.spool.load(due.id).await.unwrap().expect("it is there");
+        let text = text_of(&message.body).await;
+        self.settle(&due, Fate::Delivered).await;
+        text
+    }
+
+    async fn list(&self) -> Vec<mailslotd::spool::Copy> {
+        self.spool.list(Filter { limit: 100, ..Filter::default() }).await.unwrap()
+    }
+
+    async fn is_empty(&self) {
+        eventually("the spool is empty", async || self.list().await.is_empty()).await;
+    }
+}
+
+async fn text_of(body: &Body) -> String {
+    match body {
+        Body::Notice(gathered) => format!("{} x{}", gathered.first.text, gathered.count),
+        Body::Mail { content: Content::Inline(bytes), .. } => String::from_utf8_lossy(bytes).into_owned(),
+        Body::Mail { content: Content::File { path, .. }, .. } => {
+            String::from_utf8(tokio::fs::read(path).await.unwrap()).unwrap()
+        }
+    }
+}
+
+fn destination(name: &str) -> DestinationName {
+    DestinationName::new(name).unwrap()
+}
+
+fn alarm(dgm_id: u16, text: &str, via: &[&str]) -> Message {
+    let mut message = message(via[0], "oncall", text);
+    let Body::Notice(gathered) = &mut message.body else { unreachable!() };
+    gathered.first.dgm_id = dgm_id;
+    message.recipients = via.iter().map(|via| Recipient::new(destination(via), "oncall")).collect();
+    message
+}
+
+fn deferred(seconds: i64) -> Fate {
+    let due = Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+    Fate::Deferred { due, status: EnhancedStatus::new(4, 3, 0), text: "busy".to_owned() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_gateway_accepts_another_delivers_and_nothing_is_left() {
+    let server = require!(NatsServer::start(""));
+    let (a, b) = (Gateway::open(&server, "a").await, Gateway::open(&server, "b").await);
+    a.accept(alarm(1, "on battery", &["smart.host"])).await;
+    assert_eq!(b.deliver("smart.host").await, "on battery x1");
+    a.is_empty().await;
+    b.nothing_is_due("smart.host").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_datagram_that_both_hear_is_delivered_once() {
+    let server = require!(NatsServer::start(""));
+    let (a, b) = (Gateway::open(&server, "a").await, Gateway::open(&server, "b").await);
+    a.accept(alarm(1, "on battery", &["hop"])).await;
+    b.accept(alarm(1, "on battery", &["hop"])).await;
+    b.accept(alarm(2, "on mains", &["hop"])).await;
+    let mut heard = vec![a.deliver("hop").await, a.deliver("hop").await];
+    heard.sort();
+    assert_eq!(heard, ["on battery x1", "on mains x1"]);
+    a.is_empty().await;
+    b.nothing_is_due("hop").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deferred_message_keeps_none_behind_it_and_any_gateway_tries_it_again() {
+    let server = require!(NatsServer::start(""));
+    let (a, b) = (Gateway::open(&server, "a").await, Gateway::open(&server, "b").await);
+    a.accept(alarm(1, "first", &["hop"])).await;
+    let first = a.next("hop").await;
+    a.settle(&first, deferred(2)).await;
+    a.accept(alarm(2, "second", &["hop"])).await;
+    assert_eq!(a.deliver("hop").await, "second x1");
+    let again = b.next("hop").await;
+    assert_eq!((again.id, again.attempts), (first.id, 1));
+    a.nothing_is_due("hop").await;
+    b.settle(&again, Fate::Delivered).await;
+    a.is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_to_several_destinations_is_accepted_at_once_and_each_gets_its_copy() {
+    let server = require!(NatsServer::start(""));
+    let (a, b) = (Gateway::open(&server, "a").await, Gateway::open(&server, "b").await);
+    a.accept(alarm(1, "fire", &["hop", "pager"])).await;
+    assert_eq!(a.deliver("hop").await, "fire x1");
+    assert_eq!(b.deliver("pager").await, "fire x1");
+    a.is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn content_of_any_size_goes_to_another_gateway_and_leaves_nothing() {
+    let server = require!(NatsServer::start(""));
+    let (a, b) = (Gateway::open(&server, "a").await, Gateway::open(&server, "b").await);
+    let line = format!("{}\r\n", "x".repeat(70));
+    let scan = format!("Subject: scan\r\n\r\n{}", line.repeat(5000));
+    let mut draft = a.spool.draft();
+    draft.write(scan.as_bytes()).await.unwrap();
+    let content = draft.finish().await.unwrap();
+    let body = Body::Mail { reverse_path: None, content, submitted: Box::default() };
+    a.accept(Message { body, ..alarm(1, "", &["hop"]) }).await;
+    drop(draft);
+    assert_eq!(b.deliver("hop").await, scan);
+    a.is_empty().await;
+    let files =
+        |gateway: &Gateway| std::fs::read_dir(gateway.folder.path().join("spool/content")).unwrap().count();
+    assert_eq!((files(&a), files(&b)), (0, 0));
+    let store = server.path("store/jetstream/$G/streams/OBJ_MAILSLOTD_CONTENT");
+    assert!(store.is_dir());
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    let mut objects = jetstream.get_stream("OBJ_MAILSLOTD_CONTENT").await.unwrap();
+    assert_eq!(objects.info().await.unwrap().state.messages, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_dies_leaves_what_it_had_to_the_others() {
+    let server = require!(NatsServer::start(""));
+    let b = Gateway::open(&server, "b").await;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (port, waiting) = (server.port, 2);
+    let dead = runtime.handle().clone();
+    let a = dead.spawn(async move { port }).await.map(|_| ());
+    assert!(a.is_ok());
+    let a = {
+        let _entered = runtime.enter();
+        Gateway::begin(&server, "a")
+    };
+    timeout(PATIENCE, a.spool.opened()).await.unwrap();
+    for number in 0..waiting {
+        a.accept(alarm(number, &format!("alarm {number}"), &["hop"])).await;
+    }
+    let first = dead.spawn({
+        let spool = a.spool.clone();
+        async move {
+            let gateway =
+                Gateway { folder: tempfile::tempdir().unwrap(), spool, metrics: Arc::new(Metrics::new()) };
+            let first = gateway.next("hop").await;
+            gateway.settle(&first, deferred(0)).await;
+            gateway.next("hop").await
+        }
+    });
+    first.await.unwrap();
+    // As a power cut would end it: nothing is given back.
+    runtime.shutdown_background();
+    let mut heard = vec![b.deliver("hop").await, b.deliver("hop").await];
+    heard.sort();
+    assert_eq!(heard, ["alarm 0 x1", "alarm 1 x1"]);
+    b.is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_servers_are_away_each_gateway_keeps_what_it_hears_and_both_together_deliver_it_once() {
+    let mut server = require!(NatsServer::start(""));
+    let (a, b) = (Gateway::open(&server, "a").await, Gateway::open(&server, "b").await);
+    server.kill();
+    let at = Timestamp::now();
+    for number in 0..20 {
+        for gateway in [&a, &b] {
+            let heard = Message { accepted_at: at, ..alarm(number, &format!("alarm {number}"), &["hop"]) };
+            gateway.accept(heard).await;
+        }
+    }
+    server.start_again();
+    let mut heard = HashSet::new();
+    while heard.len() < 20 {
+        assert!(heard.insert(a.deliver("hop").await), "one came twice");
+    }
+    let fallback =
+        async |gateway: &Gateway| gateway.metrics.encode().contains("mailslotd_spool_fallback_messages 0");
+    eventually("both local spools are empty", async || fallback(&a).await && fallback(&b).await).await;
+    a.nothing_is_due("hop").await;
+    b.nothing_is_due("hop").await;
+    a.is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_of_one_gateway_sees_and_acts_on_what_the_other_accepted() {
+    let server = require!(NatsServer::start(""));
+    let (a, b) = (Gateway::open(&server, "a").await, Gateway::open(&server, "b").await);
+    let id = a.accept(alarm(1, "fire", &["hop"])).await;
+    let [copy] = b.list().await.try_into().unwrap();
+    assert_eq!((copy.id, copy.state, copy.destination), (id, SpoolState::Queued, destination("hop")));
+    assert!(b.spool.show(id).await.unwrap().unwrap().body.contains("fire"));
+    let exported = b.spool.export(id).await.unwrap().unwrap();
+    assert_eq!(exported.recipients.len(), 1);
+
+    assert_eq!(b.spool.hold(id).await.unwrap(), 1);
+    a.nothing_is_due("hop").await;
+    assert_eq!(b.spool.release(id).await.unwrap(), 1);
+    let due = a.next("hop").await;
+    let fate = Fate::Failed { status: EnhancedStatus::new(5, 1, 1), text: "no such user".to_owned() };
+    a.settle(&due, fate).await;
+    eventually("b sees the failure", async || {
+        b.list().await.iter().any(|copy| copy.state == SpoolState::Failed)
+    })
+    .await;
+    assert_eq!(b.spool.retry(Which::All).await.unwrap(), 1);
+    assert_eq!(a.next("hop").await.id, id);
+    assert_eq!(b.spool.delete(id).await.unwrap(), 1);
+    a.is_empty().await;
+
+    assert_eq!(b.spool.pause(destination("hop"), "alice".to_owned()).await.unwrap(), None);
+    eventually("a knows of the pause", async || a.spool.paused().await.unwrap().len() == 1).await;
+    a.accept(alarm(2, "flood", &["hop"])).await;
+    a.nothing_is_due("hop").await;
+    assert_eq!(b.spool.resume(destination("hop")).await.unwrap().unwrap().by, "alice");
+    assert_eq!(a.deliver("hop").await, "flood x1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repeats_that_different_gateways_hear_become_one_message() {
+    let server = require!(NatsServer::start(""));
+    let (a, b) = (Gateway::open(&server, "a").await, Gateway::open(&server, "b").await);
+    let wait = Duration::from_secs(2);
+    let group = Group { key: [7; 16], wait, repeat_after: Duration::from_secs(600) };
+    for (number, gateway) in [(1, &a), (2, &b), (3, &a)] {
+        let repeat = Message { group: Some(group.clone()), ..alarm(number, "fire", &["hop"]) };
+        gateway.accept(repeat).await;
+        // Each is counted where somebody pulls.
+        drop(gateway.spool.subscribe(&destination("hop")));
+        assert_eq!(
+            gateway.spool.due(&destination("hop"), Timestamp::now(), 1, &HashSet::new()).await.unwrap(),
+            []
+        );
+    }
+    assert_eq!(b.deliver("hop").await, "fire x3");
+    a.is_empty().await;
+}
