@@ -47,10 +47,14 @@ use crate::listen::socket::{BindError, DatagramSocket};
 use crate::listen::stream_socket;
 use crate::message::id::ListenerName;
 use crate::message::mail::Class;
+#[cfg(feature = "nats")]
+use crate::net::nats::Cluster;
 use crate::policy::mailslot_switch::{Direction, Passing};
 use crate::policy::operator::Told;
 use crate::policy::own_datagrams::OwnDatagrams;
-use crate::spool::{Limits, NoticeFailures, Spool, SpoolError};
+#[cfg(feature = "nats")]
+use crate::spool::{GroupPlan, Part};
+use crate::spool::{Limits, NoticeFailures, Reach, Spool, SpoolError};
 use crate::switch::{RecordError, Switches};
 use crate::telemetry::metrics::Metrics;
 
@@ -158,7 +162,7 @@ impl Gateway {
         let messenger = messenger::Bound::bind(&settings)?;
         let (monitors, admin) = bind_admin(settings.admin).await?;
         make_state_dir(&settings)?;
-        let spool = open_spool(&settings, Arc::clone(&metrics))?;
+        let spool = open_spool(&settings, Arc::clone(&metrics), Opening::ToDeliver)?;
         let commands = control::bind(&settings.state_dir)?;
         let inventory = open_inventory(&settings, &metrics);
         let switches = open_switches(&settings, &metrics, started_at)?;
@@ -180,6 +184,7 @@ impl Gateway {
             .map(|socket| {
                 let address = SocketAddr::V4(socket.address());
                 NameService::new(socket, &settings, inventory.clone(), Arc::clone(&metrics))
+                    .map(|service| service.led_by(spool.lead()))
                     .map_err(|source| StartError::Watch { address, source })
             })
             .transpose()?;
@@ -431,6 +436,10 @@ fn spawn_vital<T: Send + 'static>(
 
 /// Copies wait for a destination that the configuration no longer has: nobody else would say so until they expire.
 async fn tell_stranded(spool: &Spool, scheduler: &Scheduler) -> Result<(), SpoolError> {
+    if spool.reach() == Reach::Group {
+        // Another gateway of the group may have it.
+        return Ok(());
+    }
     for (destination, copies) in spool.waiting().await? {
         if !scheduler.has(&destination) {
             tracing::error!(
@@ -451,11 +460,21 @@ async fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), St
     Ok((listener, address))
 }
 
-/// The spool of a configuration, for the gateway or, while none runs, for a command.
+/// What a spool is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// A gateway takes messages in and delivers.
+    ToDeliver,
+    /// A command looks at it and acts for the operator.
+    ToLook,
+}
+
+/// The spool of a configuration, for the gateway or, while none runs, for a command. One that several gateways share
+/// connects in the background.
 ///
 /// # Errors
 /// [`SpoolError::Locked`] while another process has it; else as [`Spool::open`].
-pub fn open_spool(settings: &Settings, metrics: Arc<Metrics>) -> Result<Spool, SpoolError> {
+pub fn open_spool(settings: &Settings, metrics: Arc<Metrics>, opening: Opening) -> Result<Spool, SpoolError> {
     let SpoolLimits { max_size, min_free, reserved_for_notices, failed_keep } = settings.spool;
     let delay_report = settings.smtp.delay_report;
     let notice_failures =
@@ -465,7 +484,41 @@ pub fn open_spool(settings: &Settings, metrics: Arc<Metrics>) -> Result<Spool, S
         };
     let limits =
         Limits { max_size, min_free, reserved_for_notices, failed_keep, delay_report, notice_failures };
-    Spool::open(&settings.spool_dir(), limits, settings.retry.expire, metrics)
+    let (dir, expire) = (settings.spool_dir(), settings.retry.expire);
+    match group_plan(settings, opening)? {
+        #[cfg(feature = "nats")]
+        Some(plan) => Spool::open_shared(&dir, limits, expire, metrics, plan),
+        _ => Spool::open(&dir, limits, expire, metrics),
+    }
+}
+
+/// Where the spool of the group is, if there is a group.
+#[cfg(feature = "nats")]
+fn group_plan(settings: &Settings, opening: Opening) -> Result<Option<GroupPlan>, SpoolError> {
+    let Some(group) = &settings.spool_group else { return Ok(None) };
+    let name = settings.hostname.as_deref().unwrap_or("gateway");
+    let cluster = Cluster::new(&group.cluster, &format!("mailslotd spool of {name}"));
+    let cluster = cluster.map_err(|error| SpoolError::Group { op: "open", what: error.to_string() })?;
+    Ok(Some(GroupPlan {
+        cluster,
+        replicas: group.replicas,
+        max_bytes: group.max_bytes,
+        dedup_window: settings.netbios.dedup_window.unwrap_or_default(),
+        name: name.to_owned(),
+        part: match opening {
+            Opening::ToDeliver => Part::Gateway,
+            Opening::ToLook => Part::Visitor,
+        },
+    }))
+}
+
+/// A build without NATS has refused a configuration that names a group.
+#[cfg(not(feature = "nats"))]
+fn group_plan(
+    _settings: &Settings,
+    _opening: Opening,
+) -> Result<Option<std::convert::Infallible>, SpoolError> {
+    Ok(None)
 }
 
 /// Mail does not depend on it, so the gateway runs without one that cannot be had.

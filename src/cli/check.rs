@@ -42,7 +42,15 @@ pub fn run(args: &Args, global: &Global) -> Exit {
                 0 => String::new(),
                 count => format!(", {}", some(count, "SMTP listener", "SMTP listeners")),
             };
-            let summary = format!("{what}: no problems; {rules}, {destinations}{listeners}");
+            let spool = settings.spool_group.as_ref().map(|group| {
+                let servers = some(group.replicas, "server", "servers");
+                format!(
+                    ", spool shared on {servers} of `{}` (safe in a power cut only with `sync_interval: always` there)",
+                    group.via
+                )
+            });
+            let spool = spool.unwrap_or_default();
+            let summary = format!("{what}: no problems; {rules}, {destinations}{listeners}{spool}");
             if found.problems.is_empty() {
                 (found, Some(summary), Exit::Done)
             } else {

@@ -268,11 +268,13 @@ impl Checking<'_> {
         let rules = self.rules(file.rules, &destinations, &context, retry.expire);
         self.senders_are_known(&destinations, &rules.set);
         self.operator_hears(&operator, &smtp, &destinations, &rules.set);
-        self.unused(&destinations, &rules.set, &smtp.relay.routes, &operator.policy);
+        let spool = file.spool.as_ref().and_then(|spool| spool.value.nats.as_ref()).map(|name| &*name.value);
+        self.unused(&destinations, &rules.set, &smtp.relay.routes, &operator.policy, spool);
         if !code_page {
             self.code_page_is_needed(&rules, file.netbios.as_ref(), &file.place);
         }
         let hearing::Addresses { datagram, name_service, messenger, admin } = self.listeners(file.listeners);
+        let (spool, spool_group) = self.spool(file.spool, &destinations);
         let (decoding, netbios) = self.hearing(file.netbios, hostname.as_deref());
         self.displays_are_others(&destinations, &rules.set, &context, &netbios);
         Settings {
@@ -290,7 +292,8 @@ impl Checking<'_> {
             destinations: destinations.known.into_iter().map(|(destination, _)| destination).collect(),
             rules: Arc::new(rules.set),
             retry,
-            spool: self.spool(file.spool),
+            spool,
+            spool_group,
             operator: operator.policy,
             log: file.log.and_then(|log| log.value.format).map(|format| format.value).unwrap_or_default(),
             outbound_proxy,

@@ -153,8 +153,13 @@ section! {
         reserved_for_notices: OrOff<Size>,
         /// How long failed messages are kept for the operator. Default: `30d`.
         failed_keep: Duration,
+        /// The destination of kind `nats` on whose servers the spool lies, for all gateways that name it. Default: none,
+        /// the spool lies in `state_dir`.
+        nats: String,
+        /// On how many of these servers, 1 to 5. Default: 3.
+        replicas: u32,
     }
-    later: ["sqlite", "nats", "replicas"]
+    later: ["sqlite"]
 }
 
 section! {

@@ -81,6 +81,8 @@ pub struct Settings {
     pub retry: Retry,
     /// How much the spool may hold.
     pub spool: SpoolLimits,
+    /// Where the spool is that several gateways share; `None`: it is this machine's.
+    pub spool_group: Option<SpoolGroup>,
     /// How the operator is told of notices that could not be delivered.
     pub operator: OperatorPolicy,
     /// How the log looks.
@@ -332,6 +334,19 @@ pub struct SpoolLimits {
     pub reserved_for_notices: u64,
     /// How long failed messages are kept for the operator.
     pub failed_keep: Duration,
+}
+
+/// The spool that several gateways share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolGroup {
+    /// The destination whose servers it lies on.
+    pub via: DestinationName,
+    /// These servers.
+    pub cluster: NatsCluster,
+    /// On how many of them.
+    pub replicas: usize,
+    /// It holds at most so many bytes; only where that was written, as the servers set aside as much.
+    pub max_bytes: Option<u64>,
 }
 
 /// How the log looks.

@@ -67,6 +67,8 @@ pub fn show<'s>(settings: &'s Settings, secrets: &'s [(SecretOwner, SecretOrigin
             min_free: size(settings.spool.min_free),
             reserved_for_notices: size(settings.spool.reserved_for_notices),
             failed_keep: spelled(settings.spool.failed_keep),
+            nats: settings.spool_group.as_ref().map(|group| group.via.as_str()),
+            replicas: settings.spool_group.as_ref().map(|group| group.replicas),
         },
         log: ShownLog {
             format: match settings.log {
@@ -103,7 +105,7 @@ struct Shown<'s> {
     pickup: Option<smtp::ShownPickup<'s>>,
     operator: operator::Operator<'s>,
     retry: Retry,
-    spool: Spool,
+    spool: Spool<'s>,
     log: ShownLog,
 }
 
@@ -129,11 +131,15 @@ struct Retry {
 }
 
 #[derive(Serialize)]
-struct Spool {
+struct Spool<'s> {
     max_size: String,
     min_free: String,
     reserved_for_notices: String,
     failed_keep: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nats: Option<&'s str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replicas: Option<usize>,
 }
 
 #[derive(Serialize)]

@@ -18,6 +18,7 @@ use super::socket::{BindError, DatagramSocket};
 use crate::config::settings::{Mode, Settings};
 use crate::inventory::Inventory;
 use crate::session::name_owner::{Heard, Identity, NameOwner, Output};
+use crate::spool::Lead;
 use crate::telemetry::log::Recurring;
 use crate::telemetry::metrics::Metrics;
 use crate::wire::name_service::Packet;
@@ -40,13 +41,19 @@ pub struct NameService {
     socket: UdpSocket,
     address: SocketAddrV4,
     ear: Ear,
+    /// Whether this gateway leads its group, where there is one.
+    lead: Option<watch::Receiver<Lead>>,
 }
 
 /// Everything but the socket.
 #[derive(Debug)]
 struct Ear {
-    /// Only in mode answer.
+    /// Only in mode answer, and in a group only in the gateway that leads.
     owner: Option<NameOwner>,
+    /// Who we are once we own names.
+    identity: Option<(Identity, u16)>,
+    /// When to claim them: the gateway that led before has let go of them by then.
+    claim_at: Option<Instant>,
     asked: Asked,
     neighbourhood: Neighbourhood,
     told: Told,
@@ -86,8 +93,11 @@ impl NameService {
         let address = socket.address();
         let identity = neighbourhood::identity_of(settings);
         let wins = identity.as_ref().map(|identity| identity.askers().wins.clone()).unwrap_or_default();
-        let owner = identity.map(|identity| new_owner(identity, address.port()));
+        let identity = identity.map(|identity| (identity, address.port()));
+        let owner = identity.clone().map(|(identity, port)| new_owner(identity, port));
         let ear = Ear {
+            identity,
+            claim_at: None,
             told: Told::new(owner.as_ref(), Arc::clone(&metrics)),
             owner,
             asked: Asked::new(settings.decoding.clone(), inventory),
@@ -96,7 +106,18 @@ impl NameService {
             errors: Recurring::new(tell::EVERY),
             pause: FIRST_PAUSE,
         };
-        Ok(Self { socket: UdpSocket::from_std(socket.into_inner())?, address, ear })
+        Ok(Self { socket: UdpSocket::from_std(socket.into_inner())?, address, ear, lead: None })
+    }
+
+    /// In a group, names are owned only while this gateway leads it.
+    #[must_use]
+    pub fn led_by(mut self, lead: Option<watch::Receiver<Lead>>) -> Self {
+        if lead.is_some() {
+            self.ear.owner = None;
+            self.ear.told.no_names();
+        }
+        self.lead = lead;
+        self
     }
 
     /// Where it listens; the real port where 0 was asked for.
@@ -114,8 +135,8 @@ impl NameService {
     /// Hears until `stop`, and reads names as the newest of `hearing` says; then releases its own, which takes a little
     /// more than half a second.
     pub async fn run(self, mut hearing: watch::Receiver<Arc<Hearing>>, stop: CancellationToken) {
-        let Self { socket, address, mut ear } = self;
-        tracing::info!(%address, answers = ear.owner.is_some(), "Listening for the NetBIOS name service.");
+        let Self { socket, address, mut ear, mut lead } = self;
+        tracing::info!(%address, answers = ear.identity.is_some(), "Listening for the NetBIOS name service.");
         let mut batch = Batch::new();
         loop {
             ear.handle_timeout(&socket, Instant::now());
@@ -127,6 +148,7 @@ impl NameService {
                     let decoding = hearing.borrow_and_update().decoding.clone();
                     ear.asked.adopt(decoding);
                 }
+                now_lead = changed(&mut lead) => ear.follow(&socket, now_lead).await,
                 () = tokio::time::sleep_until(wake) => {}
                 ready = socket.readable() => {
                     let turn = ready.and_then(|()| ear.turn(&socket, &mut batch));
@@ -149,7 +171,38 @@ impl NameService {
     }
 }
 
+/// Waits until the lead changes, for ever where there is no group.
+async fn changed(lead: &mut Option<watch::Receiver<Lead>>) -> Lead {
+    if let Some(receiver) = lead {
+        if receiver.changed().await.is_ok() {
+            return *receiver.borrow_and_update();
+        }
+        // The spool is closed, and we soon are.
+        *lead = None;
+    }
+    std::future::pending().await
+}
+
 impl Ear {
+    /// Owns the names from now on, or lets go of them: another gateway of the group has them.
+    async fn follow(&mut self, socket: &UdpSocket, lead: Lead) {
+        match lead {
+            Lead::Ours if self.owner.is_none() && self.identity.is_some() => {
+                self.claim_at = Instant::now().checked_add(HANDOVER);
+            }
+            Lead::Ours => {}
+            Lead::Another => {
+                self.claim_at = None;
+                if self.owner.is_some() {
+                    self.leave(socket).await;
+                    self.owner = None;
+                    self.told.no_names();
+                    tracing::info!("The names are released: another gateway of the group owns them.");
+                }
+            }
+        }
+    }
+
     /// Reads until nothing waits or other tasks have waited long enough.
     fn turn(&mut self, socket: &UdpSocket, batch: &mut Batch) -> io::Result<()> {
         for _ in 0..READS_PER_TURN {
@@ -227,10 +280,18 @@ impl Ear {
     fn poll_timeout(&self) -> Instant {
         let owner = self.owner.as_ref().and_then(NameOwner::poll_timeout);
         let others = [self.asked.poll_timeout(), self.told.poll_timeout(), owner];
-        others.into_iter().flatten().fold(self.neighbourhood.poll_timeout(), Instant::min)
+        others
+            .into_iter()
+            .flatten()
+            .chain(self.claim_at)
+            .fold(self.neighbourhood.poll_timeout(), Instant::min)
     }
 
     fn handle_timeout(&mut self, socket: &UdpSocket, now: Instant) {
+        if self.claim_at.take_if(|at| *at <= now).is_some() {
+            self.owner = self.identity.clone().map(|(identity, port)| new_owner(identity, port));
+            self.neighbourhood.read_now(now);
+        }
         if self.neighbourhood.poll_timeout() <= now {
             self.neighbourhood.read(now);
             if let Some(owner) = &mut self.owner {
@@ -305,3 +366,7 @@ const READS_PER_TURN: usize = 4;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Between taking the lead of a group and claiming its names: whoever led before looks every two seconds, and releases
+/// them in less than one.
+const HANDOVER: Duration = Duration::from_secs(3);

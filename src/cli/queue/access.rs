@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::admin::api::{Acted, Before, ListQuery, PauseRequest, Status, nothing_to_do};
 use crate::admin::client::{Client, ClientError};
-use crate::app::open_spool;
+use crate::app::{Opening, open_spool};
 use crate::cli::exit::Exit;
 use crate::cli::user_name;
 use crate::config::settings::Settings;
@@ -67,7 +68,13 @@ impl Access {
             return Err(Failure::NoSpool(dir));
         }
         let names = settings.destinations.iter().map(|destination| destination.name.clone()).collect();
-        Ok(Self::Stopped(open_spool(settings, Arc::new(Metrics::new()))?, names))
+        let spool = open_spool(settings, Arc::new(Metrics::new()), Opening::ToLook)?;
+        if tokio::time::timeout(TO_OPEN, spool.opened()).await.is_err() {
+            spool.close().await;
+            let what = "its servers do not answer; what the log of a gateway says of them is why".to_owned();
+            return Err(SpoolError::Group { op: "read", what }.into());
+        }
+        Ok(Self::Stopped(spool, names))
     }
 
     pub(super) async fn close(self) {
@@ -212,3 +219,6 @@ fn encode(query: &ListQuery) -> String {
     pairs.extend(query.limit.map(|limit| format!("limit={limit}")));
     pairs.join("&")
 }
+
+/// For the servers of a shared spool to answer.
+const TO_OPEN: Duration = Duration::from_secs(15);

@@ -210,7 +210,7 @@ impl Checking<'_> {
         self.holds_something(max_bytes.as_ref(), "the stream would take nothing");
         StreamPlan {
             subjects: subjects.into_iter().filter_map(|subject| self.subject_filter(subject)).collect(),
-            replicas: self.replicas(replicas),
+            replicas: self.replicas(replicas, 1),
             max_age: max_age.and_then(|age| age.value.limit()),
             max_bytes: max_bytes.and_then(|size| size.value.limit()).map(|size| size.0),
             max_messages: max_messages.and_then(|count| count.value.limit()).map(u64::from),
@@ -226,14 +226,14 @@ impl Checking<'_> {
         None
     }
 
-    fn replicas(&mut self, written: Option<At<u32>>) -> usize {
-        let Some(written) = written else { return 1 };
+    pub(super) fn replicas(&mut self, written: Option<At<u32>>, default: usize) -> usize {
+        let Some(written) = written else { return default };
         match usize::try_from(written.value) {
             Ok(count) if count <= MOST_REPLICAS => count,
             Ok(_) | Err(_) => {
                 let cause = format!("a stream cannot lie on {} servers", written.value);
                 self.problem(written.problem(cause, format!("write 1, 3 or {MOST_REPLICAS}")));
-                1
+                default
             }
         }
     }

@@ -259,6 +259,7 @@ impl Checking<'_> {
         rules: &RuleSet,
         routes: &[Route],
         operator: &OperatorPolicy,
+        spool: Option<&str>,
     ) {
         if !self.problems.problems.is_empty() {
             // The rule that uses it may be one of those that could not be read.
@@ -274,7 +275,10 @@ impl Checking<'_> {
             .chain(ways.iter().map(|way| &way.via))
             .collect();
         for (destination, place) in &destinations.known {
-            if let Some(place) = place.as_ref().filter(|_| !used.contains(&&destination.name)) {
+            if let Some(place) = place
+                .as_ref()
+                .filter(|_| !used.contains(&&destination.name) && spool != Some(destination.name.as_str()))
+            {
                 let fix = "name it in a rule's `deliver` or in `relay.routes`, or remove it";
                 self.problems.warn(Problem::subject(place, "is used by no rule and no route", fix));
             }

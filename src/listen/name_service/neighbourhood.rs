@@ -64,6 +64,11 @@ impl Neighbourhood {
         self.next = self.next.min(soon);
     }
 
+    /// The interfaces are read at the next occasion.
+    pub(super) const fn read_now(&mut self, now: Instant) {
+        self.next = now;
+    }
+
     /// Our address on the way to each WINS server. Nothing is sent to find it out.
     pub(super) fn routes(&self) -> Vec<(Ipv4Addr, Ipv4Addr)> {
         let route = |server: &Ipv4Addr| {

@@ -40,6 +40,15 @@ impl Told {
         self.shown.clone()
     }
 
+    /// No names are claimed at this time.
+    pub(super) fn no_names(&self) {
+        for (name, _) in self.shown.all() {
+            let suffix = format!("{:02X}", name.name_type().0);
+            self.metrics.clear_name_state(&name.text().escape_ascii().to_string(), &suffix);
+        }
+        self.shown.set(Vec::new());
+    }
+
     /// A packet that nothing answers, because we only observe.
     pub(super) fn observed(&self, packet: &Packet<'_>) {
         if packet.flags.kind() == Kind::Query {
