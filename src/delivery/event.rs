@@ -1,20 +1,38 @@
 //! Copies of messages as events: reads what the spool keeps in files.
 
 use std::io;
+use std::ops::Deref;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::message::event::{BEGINNING, Event, EventIdentity, LARGEST_EVENT, MailContent};
 use crate::message::mail::{Body, Content, Spooled};
 use crate::message::recipient::Recipient;
 
+/// An event, and its share of the memory that long ones have together, which is given back with it.
+#[derive(Debug)]
+pub struct Rendered {
+    event: Event,
+    _share: Option<SemaphorePermit<'static>>,
+}
+
+impl Deref for Rendered {
+    type Target = Event;
+
+    fn deref(&self) -> &Event {
+        &self.event
+    }
+}
+
 /// The event of one copy. `limit` is the most octets of its structured form that the destination takes; `None` is
 /// [`LARGEST_EVENT`]. A broker may still find it too large where neither text nor original was what made it so.
 ///
-/// A content is held whole only where the event has it as its original; it is always read whole, for its hash.
+/// A content is held whole only where the event has it as its original; it is always read whole, for its hash. Long ones
+/// wait until those before them are delivered: what is on its way never fills the memory.
 ///
 /// # Errors
 /// The content could not be read from the spool.
@@ -23,11 +41,15 @@ pub async fn render(
     recipient: &Recipient,
     identity: &EventIdentity,
     limit: Option<u64>,
-) -> io::Result<Event> {
+) -> io::Result<Rendered> {
     let limit = limit.unwrap_or(LARGEST_EVENT);
     match &message.body {
-        Body::Notice(gathered) => Ok(Event::of_notice(message, gathered, recipient, identity, limit)),
+        Body::Notice(gathered) => {
+            let event = Event::of_notice(message, gathered, recipient, identity, limit);
+            Ok(Rendered { event, _share: None })
+        }
         Body::Mail { reverse_path, content, submitted } => {
+            let share = MEMORY.share(content.length().min(limit)).await;
             let read = Read::of(content, limit).await?;
             let content = MailContent {
                 reverse_path: reverse_path.as_deref(),
@@ -36,8 +58,31 @@ pub async fn render(
                 length: content.length(),
                 sha256: read.sha256,
             };
-            Ok(Event::of_mail(message, &content, recipient, identity, limit))
+            let event = Event::of_mail(message, &content, recipient, identity, limit);
+            Ok(Rendered { event, _share: share })
         }
+    }
+}
+
+/// Memory that long events have together.
+struct Memory {
+    kibibytes: Semaphore,
+    most: u32,
+}
+
+impl Memory {
+    const fn of(kibibytes: u32) -> Self {
+        Self { kibibytes: Semaphore::const_new(kibibytes as usize), most: kibibytes }
+    }
+
+    /// Waits for what a content of so many octets needs on its way: itself, its base64, and that in an event. One that
+    /// needs more than there is gets all; a short one needs none.
+    async fn share(&self, octets: u64) -> Option<SemaphorePermit<'_>> {
+        if octets <= SHORT {
+            return None;
+        }
+        let kibibytes = u32::try_from((octets >> 10).saturating_mul(4)).unwrap_or(u32::MAX);
+        self.kibibytes.acquire_many(kibibytes.clamp(1, self.most)).await.ok()
     }
 }
 
@@ -77,6 +122,12 @@ impl Read {
         Ok(Self { octets: octets.into(), sha256: hash.finalize().into() })
     }
 }
+
+/// Of all destinations together: 256 MiB.
+static MEMORY: Memory = Memory::of(256 << 10);
+
+/// Octets of a content that the spool keeps in memory anyway; as many of those as destinations take at once are no matter.
+const SHORT: u64 = 64 << 10;
 
 /// Octets read at once.
 const PIECE: usize = 128 << 10;
@@ -125,6 +176,18 @@ mod tests {
         assert!(beginning["text"].as_str().unwrap().starts_with("See below.\n"));
         assert_eq!(beginning["original_length"], json!(mail.len()));
         assert_eq!(beginning["original_sha256"], whole["original_sha256"]);
+    }
+
+    #[tokio::test]
+    async fn long_events_wait_for_room_and_short_ones_do_not() {
+        static MEMORY: Memory = Memory::of(1 << 10);
+        let first = MEMORY.share(200 << 10).await;
+        assert!(first.is_some() && MEMORY.share(SHORT).await.is_none());
+        let second = tokio::spawn(MEMORY.share(u64::MAX));
+        tokio::task::yield_now().await;
+        assert!(!second.is_finished());
+        drop(first);
+        assert!(second.await.unwrap().is_some(), "what needs more than there is goes alone");
     }
 
     #[tokio::test]
