@@ -113,21 +113,23 @@ fn what_needs_a_restart_is_refused_by_name_and_nothing_beside_it_is_in_force() {
 
 #[test]
 fn a_new_password_in_the_same_file_is_not_passed_over_in_silence() {
-    let dir = tempfile::tempdir().unwrap();
-    let password = dir.path().join("smarthost.pw");
-    std::fs::write(&password, "hunter2\n").unwrap();
-    let smarthost = format!(
-        "netbios: {{ code_page: cp850 }}\ndestinations:\n  smarthost:\n    submission:\n      host: 127.0.0.1\n      \
-         auth: {{ user: a, password_file: {} }}\n      from: {{ address: a@plant.example }}\n",
-        password.display()
-    );
-    let config = write(dir.path(), "deliver: [{ via: smarthost, to: it@plant.example }]", &smarthost);
-    let _gateway = Gateway::start(&config);
-    std::fs::write(&password, "hunter3\n").unwrap();
-    let (_, complaint, code) = reload(&config);
-    assert_eq!(code, Some(1), "{complaint}");
-    assert!(complaint.contains(&format!("the secret in {}", password.display())), "{complaint}");
-    assert!(!complaint.contains("hunter"), "{complaint}");
+    let smarthost = "submission:\n      host: 127.0.0.1\n      auth: { user: a, password_file: SECRET }\n      \
+                     from: { address: a@plant.example }";
+    let bus = "nats: { servers: ['nats://127.0.0.1:4222'], stream: PLANT, auth: { token_file: SECRET } }";
+    for (kind, to) in [(smarthost, "it@plant.example"), (bus, "plant.alarms")] {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = dir.path().join("destination.secret");
+        std::fs::write(&secret, "hunter2\n").unwrap();
+        let kind = kind.replace("SECRET", &secret.display().to_string());
+        let rest = format!("netbios: {{ code_page: cp850 }}\ndestinations:\n  there:\n    {kind}\n");
+        let config = write(dir.path(), &format!("deliver: [{{ via: there, to: {to} }}]"), &rest);
+        let _gateway = Gateway::start(&config);
+        std::fs::write(&secret, "hunter3\n").unwrap();
+        let (_, complaint, code) = reload(&config);
+        assert_eq!(code, Some(1), "{complaint}");
+        assert!(complaint.contains(&format!("the secret in {}", secret.display())), "{complaint}");
+        assert!(!complaint.contains("hunter"), "{complaint}");
+    }
 }
 
 #[test]

@@ -140,6 +140,8 @@ pub enum SecretOwner {
     Destination(DestinationName),
     /// That of a directory: its place among the settings' sources of recipients, from 0.
     Directory(usize),
+    /// That of settings which say themselves where it stands, in a [`Secret`](super::settings::Secret).
+    Settings,
 }
 
 /// Where a password came from.

@@ -6,7 +6,7 @@ use super::super::problem::{Place, Problem};
 use super::super::raw::{self, At, Lost};
 use super::super::settings::{BrokerTls, QueueLimits, Secret, TlsMode};
 use super::certificates::WrittenFiles;
-use super::{Checking, SecretOrigin};
+use super::{Checking, SecretOrigin, SecretOwner};
 
 /// A secret as it is written: the keys that name its file and its variable.
 pub(super) struct WrittenSecret<'w> {
@@ -71,6 +71,7 @@ impl Checking<'_> {
             (None, None) => None,
             (Some(path), None) => {
                 let origin = SecretOrigin::File(self.absolute(&path)?);
+                self.secrets.push((SecretOwner::Settings, origin.clone()));
                 Some(Secret { text: self.secret_of_file(&path).unwrap_or_default(), origin })
             }
             (None, Some(variable)) => {
