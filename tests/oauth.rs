@@ -3,6 +3,7 @@
 mod support;
 
 use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -270,7 +271,7 @@ fn oauth_test_shows_each_step_and_what_is_wrong() {
     };
     let (code, said) = test();
     assert_eq!(code, Some(0), "{said}");
-    for step in ["client secret", "answers over TCP", "token", "logged in"] {
+    for step in ["client secret", "answers over TCP", "SMTP TLS", "CN=Test authority", "token", "logged in"] {
         assert!(said.contains(step), "no {step} in\n{said}");
     }
     assert!(!said.contains("tok-") && !said.contains(SECRET), "{said}");
@@ -279,6 +280,62 @@ fn oauth_test_shows_each_step_and_what_is_wrong() {
     let (code, said) = test();
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("AADSTS7000222") && said.contains("Certificates & secrets"), "{said}");
+}
+
+#[test]
+fn oauth_login_waits_for_the_person_and_keeps_the_refresh_token_for_the_service_alone() {
+    let provider = require!(Provider::start());
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("secret"), SECRET).unwrap();
+    let file = dir.path().join("refresh");
+    let yaml = format!(
+        "netbios: {{ code_page: cp850 }}
+destinations:
+  smarthost:
+    submission:
+      host: localhost
+      auth:
+        oauth:
+          grant: refresh-token
+          user: {MAILBOX}
+          token_url: {token}
+          device_url: {device}
+          client_id: gateway
+          client_secret_file: {secret}
+          refresh_token_file: {file}
+          scope: mail
+      from: {{ address: {MAILBOX} }}
+rules: [{{ name: all, match: any, deliver: [{{ via: smarthost, to: ops@plant.example }}, {{ via: inbox, to: operator }}] }}]
+",
+        token = provider.url("token"),
+        device = provider.url("device"),
+        secret = dir.path().join("secret").display(),
+        file = file.display(),
+    );
+    let config = write_config(dir.path(), &yaml);
+    let checked = command(&config).args(["check"]).output().unwrap();
+    let said = String::from_utf8(checked.stdout).unwrap();
+    assert!(
+        said.contains("nobody has logged in") && said.contains("mailslotd oauth login smarthost"),
+        "{said}"
+    );
+
+    provider.set("pending", json!(2));
+    let login = command(&config).args(["oauth", "login", "smarthost"]).output().unwrap();
+    let said = String::from_utf8(login.stdout).unwrap();
+    assert!(login.status.success(), "{said}{}", String::from_utf8_lossy(&login.stderr));
+    assert!(said.contains("https://provider.example/device") && said.contains("ABCD-1234"), "{said}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "refresh-1\n");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!said.contains("refresh-1") && !said.contains(SECRET), "{said}");
+    assert_eq!(provider.requests("token").len(), 3, "two too early");
+
+    let setup = command(&config).args(["oauth", "setup", "m365", "--mailbox", MAILBOX]).output().unwrap();
+    let said = String::from_utf8(setup.stdout).unwrap();
+    assert!(
+        setup.status.success() && said.contains(&format!("Set-CASMailbox -Identity {MAILBOX}")),
+        "{said}"
+    );
 }
 
 fn configuration(world: &World) -> String {

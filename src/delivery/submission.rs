@@ -28,6 +28,7 @@ use crate::message::compose::{Addressees, ComposeError, Identity, compose};
 use crate::message::id::DestinationName;
 use crate::message::mail::Body;
 use crate::message::recipient::Recipient;
+use crate::net::stream::Protection;
 use crate::net::tls::TlsSetupError;
 use crate::session::smtp_client::{Dsn, Fate, ForwardPath, Letters, MAX_RECIPIENTS, Ret, Transaction};
 use crate::wire::smtp::content::Coding;
@@ -58,6 +59,15 @@ struct Shared {
     /// One permit for each connection that may exist; the idle ones are counted by whoever would make another.
     permits: Semaphore,
     idle: Mutex<Vec<Connection>>,
+}
+
+/// What a next hop said to a login that went well.
+#[derive(Debug, Clone)]
+pub struct Welcome {
+    /// What it offers.
+    pub extensions: Extensions,
+    /// What protects the connection; `None` for `tls.mode: none`.
+    pub protection: Option<Protection>,
 }
 
 /// Why a destination cannot be made of its settings; each a sentence for the operator.
@@ -145,12 +155,13 @@ impl Submission {
     ///
     /// # Errors
     /// What is wrong with it, as an attempt would find.
-    pub async fn try_login(&self) -> Result<Extensions, Health> {
+    pub async fn try_login(&self) -> Result<Welcome, Health> {
         let connection = Connection::open(&self.0.endpoint).await;
         let connection = connection.map_err(|ended| health::health(&self.0.endpoint, ended))?;
-        let extensions = connection.extensions().clone();
+        let welcome =
+            Welcome { extensions: connection.extensions().clone(), protection: connection.protection() };
         connection.quit(&self.0.endpoint).await;
-        Ok(extensions)
+        Ok(welcome)
     }
 
     /// The next hop, as configured.

@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::pin::pin;
 use std::task::Poll;
 
+use rustls::ProtocolVersion;
 use rustls::pki_types::ServerName;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -15,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::tls::HandshakeFault;
+use crate::wire::x509;
 
 /// A connection to a next hop.
 #[derive(Debug)]
@@ -23,6 +25,15 @@ pub enum Stream {
     Clear(TcpStream),
     /// Under TLS.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// What protects a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Protection {
+    /// "TLS 1.3".
+    pub version: &'static str,
+    /// Who issued the server's certificate.
+    pub issuer: String,
 }
 
 impl Stream {
@@ -36,6 +47,20 @@ impl Stream {
     ) -> Result<Self, HandshakeFault> {
         let established = connector.connect(name.clone(), stream).await.map_err(HandshakeFault::of)?;
         Ok(Self::Tls(Box::new(established)))
+    }
+
+    /// What protects it; `None` in clear text.
+    #[must_use]
+    pub fn protection(&self) -> Option<Protection> {
+        let Self::Tls(stream) = self else { return None };
+        let (_, session) = stream.get_ref();
+        let version = match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            Some(_) | None => "TLS 1.3",
+        };
+        let own = session.peer_certificates().and_then(<[_]>::first);
+        let issuer = own.and_then(|certificate| x509::issuer(certificate));
+        Some(Protection { version, issuer: issuer.unwrap_or_else(|| "(unknown)".to_owned()) })
     }
 
     /// Waits for input. May be dropped; nothing is lost.

@@ -25,6 +25,7 @@ use crate::message::compose::Identity;
 use crate::message::id::DestinationName;
 use crate::net::connect::{ConnectFault, connect};
 use crate::net::http::{self, Finding, Trace};
+use crate::net::stream::Protection;
 use crate::policy::expiry::{Stage, day_of, end_of};
 use crate::session::oauth::AccessToken;
 use crate::session::oauth::claims::TokenClaims;
@@ -293,8 +294,11 @@ async fn login(
     let hop = Submission::new(name.clone(), submission, identity, settings.outbound_proxy.as_ref())
         .map_err(|error| steps.bad("SMTP", error.to_string()))?;
     match hop.try_login().await {
-        Ok(extensions) => {
-            steps.good("SMTP AUTH", format!("{host} offers {}", extensions.auth.join(" ")));
+        Ok(welcome) => {
+            if let Some(Protection { version, issuer }) = welcome.protection {
+                steps.good("SMTP TLS", format!("{version}; the certificate is from {issuer}"));
+            }
+            steps.good("SMTP AUTH", format!("{host} offers {}", welcome.extensions.auth.join(" ")));
             steps.good("login", format!("logged in as {}", bearer.user));
             Ok(())
         }

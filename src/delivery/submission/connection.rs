@@ -14,7 +14,7 @@ use crate::config::settings::Credentials;
 use crate::delivery::oauth::TokenFault;
 use crate::delivery::outcome::Handoff;
 use crate::net::connect::{ConnectFault, connect};
-use crate::net::stream::Stream;
+use crate::net::stream::{Protection, Stream};
 use crate::net::tls::HandshakeFault;
 use crate::session::oauth::AccessToken;
 use crate::session::sasl::Nonce;
@@ -198,6 +198,11 @@ impl Connection {
     /// What the server offered.
     pub(super) const fn extensions(&self) -> &Extensions {
         self.machine.extensions()
+    }
+
+    /// What protects it.
+    pub(super) fn protection(&self) -> Option<Protection> {
+        self.stream.as_ref().and_then(Stream::protection)
     }
 
     /// Says QUIT and waits a little for the answer.
