@@ -21,6 +21,7 @@ use self::html::{Cell, Html, Tone};
 use super::api::{Status, TarpitStatus, is_first_of_listener};
 use super::readiness::Stage;
 use super::words::spell_between;
+use crate::policy::expiry::day_of;
 
 /// What the page shows.
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +109,12 @@ fn readiness(facts: &Facts<'_>, html: &mut Html) {
     ));
     for refuses in [&status.spool.refuses, &status.spool.refuses_mail].into_iter().flatten() {
         html.markup("<p>").mark(Tone::Bad, refuses).markup("</p>\n");
+    }
+    for credential in &status.credentials {
+        let over = credential.end <= facts.now;
+        let (tone, verb) = if over { (Tone::Bad, "ended") } else { (Tone::Warning, "ends") };
+        let day = day_of(credential.end);
+        html.markup("<p>").mark(tone, format_args!("{} {verb} on {day}", credential.what())).markup("</p>\n");
     }
     html.markup("</header>\n");
 }

@@ -1,5 +1,7 @@
 use super::*;
 use crate::admin::api::{DestinationStatus, LastReply, SpoolStatus};
+use crate::credentials::Credential;
+use crate::telemetry::metrics::CredentialKind;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -91,6 +93,20 @@ fn it_tells_at_a_glance_what_waits_and_why_and_who_is_held() {
     ] {
         assert!(page.contains(told), "{told} in {page}");
     }
+}
+
+#[test]
+fn secrets_and_certificates_that_end_stand_at_the_top() {
+    let mut status = status();
+    let credential = |name: &str, end: Timestamp| Credential {
+        kind: CredentialKind::ClientSecret,
+        name: name.to_owned(),
+        end,
+    };
+    status.credentials = vec![credential("smarthost", at(-1)), credential("m365", at(86_400))];
+    let page = page(&status, &tarpit());
+    assert!(page.contains("<span class=\"bad\">the client secret of smarthost ended on "), "{page}");
+    assert!(page.contains("the client secret of m365 ends on "), "{page}");
 }
 
 #[test]
