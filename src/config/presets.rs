@@ -182,7 +182,18 @@ static AMAZON_SES: Facts = Facts {
     replies: &AMAZON_SES_REPLIES,
 };
 
-static M365_REPLIES: [ReplyRule; 5] = [
+static M365_REPLIES: [ReplyRule; 6] = [
+    reply(
+        535,
+        Some((5, 7, 3)),
+        "",
+        Operator,
+        Some(
+            "the application may not send for this mailbox: New-ServicePrincipal with the Object ID of Enterprise applications, \
+              Add-MailboxPermission and Set-CASMailbox; `mailslotd oauth setup m365 --mailbox MAILBOX` prints them; what is new counts after \
+              up to an hour",
+        ),
+    ),
     reply(550, Some((5, 7, 708)), "", Operator, Some("new tenants may send little: ask Microsoft's support")),
     reply(
         550,

@@ -9,6 +9,7 @@
 )]
 
 mod files;
+mod form;
 mod signing;
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use super::outcome::Health;
-use crate::config::settings::{ClientProof, Grant, OAuth, OutboundProxy};
+use crate::config::settings::{Grant, OAuth, OutboundProxy};
 use crate::message::id::DestinationName;
 use crate::net::http::{self, Client, HeaderMap, Method, Request, Response, header};
 use crate::net::tls::TlsSetupError;
@@ -29,11 +30,10 @@ use crate::policy::reach::Reach;
 use crate::session::oauth::AccessToken;
 use crate::session::oauth::cache::{CachedToken, Freshness};
 use crate::session::oauth::refusal::{Refusal, Remedy};
-use crate::session::oauth::request::{ClientProof as Proof, TokenRequest};
 use crate::session::oauth::response::{Granted, Head, parse};
-use crate::wire::oauth::service_account::ServiceAccount;
 use crate::wire::url::HttpUrl;
 pub use files::{FileError, replace};
+pub use form::{OwnedProof, client_proof};
 pub use signing::SigningError;
 
 /// Where the tokens of one destination come from. Clones share them.
@@ -251,7 +251,10 @@ impl Shared {
     async fn ask_once(&self, state: &mut State) -> Result<Result<Granted, Refusal>, TokenFault> {
         let request = self.request(state.skew).await.map_err(|reason| self.operator(&reason))?;
         let asked_at = Instant::now();
-        let response = self.client.send(&request).await.map_err(|fault| self.unreachable(&fault))?;
+        let response = self.client.send(&request).await;
+        // The next one is due in an hour or so: no connection lasts that long.
+        self.client.close();
+        let response = response.map_err(|fault| self.unreachable(&fault))?;
         state.skew = skew(&response);
         let granted = read(&response);
         if let Ok(granted) = &granted {
@@ -285,7 +288,7 @@ impl Shared {
 
     async fn request(&self, skew: SignedDuration) -> Result<Request, String> {
         let settings = self.settings.clone();
-        let form = blocking(move || form(&settings, provider_time(skew))).await?;
+        let form = blocking(move || form::of(&settings, provider_time(skew))).await?;
         Ok(post(&self.settings.token_url, &form))
     }
 
@@ -345,96 +348,6 @@ pub fn head(response: &Response) -> Head {
     let seconds = response.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = seconds.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
     Head { status: response.status.as_u16(), retry_after }
-}
-
-/// The client's proof, made now, for a login by hand.
-///
-/// # Errors
-/// A sentence for the operator.
-pub fn client_proof(
-    proof: Option<&ClientProof>,
-    client_id: &str,
-    token_url: &HttpUrl,
-) -> Result<OwnedProof, String> {
-    proof_of(proof, client_id, token_url, Timestamp::now())
-}
-
-/// A client's proof with what it is made of.
-pub enum OwnedProof {
-    /// A public client.
-    None,
-    /// A secret.
-    Secret(Zeroizing<String>),
-    /// A signed JWT.
-    Assertion(Zeroizing<String>),
-}
-
-/// Shows which kind it is only.
-impl std::fmt::Debug for OwnedProof {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::None => "None",
-            Self::Secret(_) => "Secret",
-            Self::Assertion(_) => "Assertion",
-        })
-    }
-}
-
-impl OwnedProof {
-    /// As a request has it.
-    #[must_use]
-    pub fn as_proof(&self) -> Proof<'_> {
-        match self {
-            Self::None => Proof::None,
-            Self::Secret(secret) => Proof::Secret(secret),
-            Self::Assertion(assertion) => Proof::Assertion(assertion),
-        }
-    }
-}
-
-fn proof_of(
-    proof: Option<&ClientProof>,
-    client_id: &str,
-    token_url: &HttpUrl,
-    now: Timestamp,
-) -> Result<OwnedProof, String> {
-    match proof {
-        None => Ok(OwnedProof::None),
-        Some(ClientProof::Secret { secret, .. }) => {
-            files::secret(secret).map(OwnedProof::Secret).map_err(|error| error.to_string())
-        }
-        Some(ClientProof::Certificate { files, algorithm }) => {
-            let ids = (client_id, &*token_url.absolute());
-            let assertion = signing::client_assertion(files, *algorithm, ids, now);
-            assertion.map(OwnedProof::Assertion).map_err(|error| error.to_string())
-        }
-    }
-}
-
-fn form(settings: &OAuth, now: Timestamp) -> Result<Zeroizing<String>, String> {
-    let OAuth { grant, token_url, scope, .. } = settings;
-    match grant {
-        Grant::ClientCredentials { client_id, proof } => {
-            let proof = proof_of(Some(proof), client_id, token_url, now)?;
-            Ok(TokenRequest::ClientCredentials { client_id, proof: proof.as_proof(), scope }.form())
-        }
-        Grant::RefreshToken { client_id, proof, file } => {
-            let proof = proof_of(proof.as_ref(), client_id, token_url, now)?;
-            let refresh_token = &files::one_line(file).map_err(|error| {
-                format!("{error}; `mailslotd oauth login` makes it, as the service's user")
-            })?;
-            Ok(TokenRequest::RefreshToken { client_id, proof: proof.as_proof(), refresh_token, scope }.form())
-        }
-        Grant::JwtBearer { service_account, subject } => {
-            let text = files::whole(service_account).map_err(|error| error.to_string())?;
-            let account = ServiceAccount::parse(&text)
-                .map_err(|error| format!("{} {error}; put Google's file there", service_account.display()))?;
-            let of = (&**scope, &*token_url.absolute());
-            let assertion = signing::service_assertion(&account, subject.as_deref(), of, now)
-                .map_err(|error| error.to_string())?;
-            Ok(TokenRequest::JwtBearer { assertion: &assertion }.form())
-        }
-    }
 }
 
 /// Does what waits for the disk, or computes a signature, where no other task waits for it.

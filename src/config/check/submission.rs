@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::super::presets::{Facts, Host, Login};
 use super::super::problem::{Place, Problem};
 use super::super::raw::{self, At, Lost};
-use super::super::settings::{Auth, Credentials, Mechanism, Sender, Submission, Tls, TlsMode};
+use super::super::settings::{
+    Auth, Credentials, Mechanism, ProviderPreset, Sender, Submission, Tls, TlsMode,
+};
 use super::{Checking, SecretOwner, domain_fault};
 use crate::message::id::DestinationName;
 use crate::policy::replies::{ReplyRule, ReplyTable};
@@ -34,7 +36,16 @@ impl Checking<'_> {
         }
         let tls = self.tls(written);
         let port = self.port(submission.port, &tls, facts);
+        let auth_place = submission.auth.as_ref().map(|auth| auth.place.clone());
         let auth = self.auth(submission.auth, &tls, section);
+        if let (Some(ProviderPreset::M365), Some(Auth::Password(_)), Some(place)) =
+            (preset, &auth, &auth_place)
+        {
+            let cause = "Microsoft 365 ends passwords over SMTP, for new tenants at once";
+            let fix =
+                "use `auth: { oauth: … }`; `mailslotd oauth setup m365 --mailbox MAILBOX` prints the steps";
+            self.problems.warn(Problem::new(place, cause, fix));
+        }
         let from = submission.from.and_then(|from| self.sender(from.value));
         let raw::Limits { max_connections, rate, message_size, max_recipients, .. } =
             submission.limits.map(|limits| limits.value).unwrap_or_default();

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::config::check::SecretOrigin;
-use crate::config::settings::{Algorithm, BrokerTls, CertificateFiles, Secret};
+use crate::config::settings::{Algorithm, BrokerTls, CertificateFiles, ClientProof, Secret};
 
 /// A provider that gives these answers in turn, the last one for ever, and counts the requests.
 async fn provider(answers: Vec<(u16, &'static str, &'static str)>) -> (String, Arc<AtomicUsize>) {
