@@ -55,7 +55,7 @@ fn size_of<'d>(route: &Route, mut known: impl Iterator<Item = &'d Destination>) 
     known.find(|destination| destination.name == route.via)?.kind.mail_size()
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "nats"))]
 mod tests {
     use jiff::tz::TimeZone;
 
