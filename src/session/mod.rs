@@ -13,7 +13,11 @@
     )
 )]
 
+#[cfg(feature = "amqp")]
+pub mod amqp_publisher;
 pub mod call_forward;
+#[cfg(feature = "mqtt")]
+pub mod mqtt_publisher;
 pub mod name_owner;
 pub mod name_query;
 pub mod name_questions;

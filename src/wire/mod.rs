@@ -15,6 +15,7 @@
     )
 )]
 
+pub mod amqp;
 pub mod announcement;
 pub mod browser;
 pub mod client_hello;
@@ -24,6 +25,7 @@ pub mod lanman;
 pub mod mailslot;
 pub mod message_text;
 pub mod messenger;
+pub mod mqtt;
 pub mod name_service;
 pub mod negotiate;
 pub mod netbios_name;
