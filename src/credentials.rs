@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::{
-    Auth, CertificateFiles, ClientProof, Destination, DestinationKind, OAuth, Settings,
+    Auth, Broker, CertificateFiles, ClientProof, Destination, DestinationKind, OAuth, Settings,
 };
 use crate::policy::expiry::{Stage, day_of, end_of};
 use crate::telemetry::metrics::{CredentialKind, Metrics};
@@ -145,10 +145,17 @@ fn of_destination(destination: &Destination) -> Vec<Source> {
             (nats.cluster.tls.as_ref().and_then(|tls| tls.client_certificate.as_ref()), None)
         }
         DestinationKind::Webhook(webhook) => (webhook.tls.client_certificate.as_ref(), None),
+        DestinationKind::Amqp(amqp) => (shown_to(&amqp.broker), None),
+        DestinationKind::Mqtt(mqtt) => (shown_to(&mqtt.broker), None),
+        DestinationKind::Redis(redis) => (shown_to(&redis.broker), None),
         DestinationKind::Maildir(_) | DestinationKind::Netbios(_) => (None, None),
     };
     let client = client.map(|files| Source::certificate(CredentialKind::ClientCertificate, name, files));
     client.into_iter().chain(oauth.and_then(|oauth| of_oauth(name, oauth))).collect()
+}
+
+fn shown_to(broker: &Broker) -> Option<&CertificateFiles> {
+    broker.tls.as_ref().and_then(|tls| tls.client_certificate.as_ref())
 }
 
 fn of_oauth(name: &str, oauth: &OAuth) -> Option<Source> {

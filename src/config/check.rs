@@ -5,7 +5,10 @@
 
 mod accounts;
 mod address;
+mod amqp;
 mod auth_guard;
+mod broker;
+mod broker_url;
 mod certificates;
 mod destinations;
 mod directory;
@@ -16,12 +19,14 @@ mod keeping;
 mod ldap_filter;
 mod listeners;
 mod mailslots;
+mod mqtt;
 mod nats;
 mod netbios;
 mod oauth;
 mod operator;
 mod outbound_proxy;
 mod queue;
+mod redis;
 mod relay;
 mod routes;
 mod rules;

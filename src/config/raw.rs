@@ -4,13 +4,16 @@
 //! none of the struct's is a problem that names the key probably meant; one that this version does not know yet, but
 //! that the manual has for a later one, says so. What values mean together, [`super::check`] decides.
 
+mod amqp;
 mod destinations;
+mod mqtt;
 mod nats;
 mod netbios;
 mod oauth;
 mod outbound_proxy;
 mod queue;
 mod read;
+mod redis;
 mod relay;
 mod replies;
 mod rules;
@@ -20,13 +23,16 @@ pub(super) mod users;
 mod webhook;
 mod words;
 
+pub(super) use amqp::*;
 pub(super) use destinations::*;
+pub(super) use mqtt::*;
 pub(super) use nats::*;
 pub(super) use netbios::*;
 pub(super) use oauth::*;
 pub(super) use outbound_proxy::*;
 pub(super) use queue::*;
 pub(super) use read::{At, Listed, Lost, Many, OneOrMany, Read};
+pub(super) use redis::*;
 pub(super) use relay::*;
 pub(super) use replies::*;
 pub(super) use rules::*;

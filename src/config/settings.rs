@@ -1,11 +1,15 @@
 //! What the configuration means: only valid values, every default filled in.
 
+mod amqp;
+mod broker;
 mod displays;
+mod mqtt;
 mod nats;
 mod netbios;
 mod oauth;
 mod outbound_proxy;
 mod queue;
+mod redis;
 mod sender;
 mod smtp;
 mod webhook;
@@ -30,7 +34,10 @@ pub use crate::policy::route::{FolderName, Route, RouteDomain, RouteTo};
 use crate::policy::template::AddressForm;
 use crate::wire::oem_text::SenderText;
 pub use crate::wire::smtp::mechanism::{BearerMechanism, Mechanism};
+pub use amqp::Amqp;
+pub use broker::{Broker, WrittenBroker, WrittenUrl};
 pub use displays::{Displays, Unconfirmed};
+pub use mqtt::Mqtt;
 pub use nats::{
     Discard, Nats, NatsAuth, NatsCluster, NatsServer, StreamName, StreamPlan, check_subject_filter,
     covers_subject,
@@ -39,6 +46,7 @@ pub use netbios::{Claims, Interfaces, Mailslots, Mode, Netbios, Sessions};
 pub use oauth::{Algorithm, BearerCredentials, ClientProof, Grant, OAuth};
 pub use outbound_proxy::{OutboundProxy, ProxyException, ProxyLogin};
 pub use queue::{BrokerTls, EventMode, QueueLimits, Secret};
+pub use redis::Redis;
 pub use sender::{DisplayName, DisplayNameError, Sender};
 pub use smtp::{
     Bounces, CallForward, CallForwardTls, ClientException, Ldap, OnFailure, Pickup, RecipientSource,
@@ -145,6 +153,12 @@ pub enum DestinationKind {
     Nats(Box<Nats>),
     /// Events as HTTP requests.
     Webhook(Box<Webhook>),
+    /// Events for an exchange of an AMQP broker.
+    Amqp(Box<Amqp>),
+    /// Events for topics of an MQTT broker.
+    Mqtt(Box<Mqtt>),
+    /// Events in streams of Redis.
+    Redis(Box<Redis>),
 }
 
 impl DestinationKind {
@@ -157,6 +171,9 @@ impl DestinationKind {
             Self::Netbios(_) => AddressForm::Display,
             Self::Nats(_) => AddressForm::NatsSubject,
             Self::Webhook(_) => AddressForm::EventSubject,
+            Self::Amqp(_) => AddressForm::RoutingKey,
+            Self::Mqtt(_) => AddressForm::MqttTopic,
+            Self::Redis(_) => AddressForm::RedisStream,
         }
     }
 
@@ -176,15 +193,24 @@ impl DestinationKind {
                 // The original is no part of it.
                 WebhookBody::Other(_) => None,
             },
+            Self::Amqp(amqp) => Some(mail_capacity(amqp.limits.message_size.unwrap_or(Amqp::USUAL_SIZE))),
+            Self::Mqtt(mqtt) => Some(mail_capacity(mqtt.limits.message_size.unwrap_or(LARGEST_EVENT))),
+            Self::Redis(redis) => Some(mail_capacity(redis.limits.message_size.unwrap_or(LARGEST_EVENT))),
         }
     }
 
     /// The address where a rule or a route names none; `None` where it must. Empty where none is needed.
     #[must_use]
-    pub const fn default_address(&self) -> Option<&str> {
+    pub fn default_address(&self) -> Option<&str> {
         match self {
-            Self::Submission(_) | Self::Maildir(_) | Self::Netbios(_) | Self::Nats(_) => None,
             Self::Webhook(webhook) => webhook.default_subject(),
+            Self::Submission(_)
+            | Self::Maildir(_)
+            | Self::Netbios(_)
+            | Self::Nats(_)
+            | Self::Amqp(_)
+            | Self::Mqtt(_) => None,
+            Self::Redis(redis) => Some(&redis.stream),
         }
     }
 }

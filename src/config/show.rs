@@ -1,7 +1,10 @@
 //! The settings in effect as the operator would write them, every default included, secrets as the place they came
 //! from.
 
+mod amqp;
+mod broker;
 mod destinations;
+mod mqtt;
 mod nats;
 mod netbios;
 mod oauth;
@@ -9,6 +12,7 @@ mod operator;
 mod outbound_proxy;
 mod queue;
 mod recipients;
+mod redis;
 mod rules;
 mod smtp;
 mod submission;

@@ -4,9 +4,14 @@
 //! [`transport::Transport`]; what comes back goes to the spool. Delivery is at least once: an attempt whose answer is
 //! lost is repeated with the same Message-ID.
 
+#[cfg(feature = "amqp")]
+pub mod amqp;
+pub mod broker;
 pub mod event;
 mod lane;
 pub mod maildir;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod net_send;
@@ -15,6 +20,8 @@ pub mod oauth;
 #[cfg(feature = "nats")]
 mod one_connection;
 pub mod outcome;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod reports;
 pub mod scheduler;
 pub mod submission;

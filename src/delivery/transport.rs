@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::broker::Broker;
 use super::maildir::Maildir;
 #[cfg(feature = "nats")]
 use super::nats::Nats;
@@ -32,6 +33,8 @@ pub enum Transport {
     Nats(Nats),
     /// Events as HTTP requests.
     Webhook(Webhook),
+    /// Events for AMQP, MQTT or Redis.
+    Broker(Broker),
 }
 
 /// Why a destination can never work with its settings.
@@ -102,6 +105,9 @@ impl Transport {
                 let (proxy, timezone) = (settings.outbound_proxy.as_ref(), settings.timezone.clone());
                 Ok(Self::Webhook(Webhook::new(webhook, proxy, event_identity(), timezone)?))
             }
+            DestinationKind::Amqp(amqp) => Broker::amqp(name, amqp, event_identity()).map(Self::Broker),
+            DestinationKind::Mqtt(mqtt) => Broker::mqtt(name, mqtt, event_identity()).map(Self::Broker),
+            DestinationKind::Redis(redis) => Broker::redis(name, redis, event_identity()).map(Self::Broker),
             #[cfg(feature = "nats")]
             DestinationKind::Nats(nats) => Ok(Self::Nats(Nats::new(nats, event_identity())?)),
             #[cfg(not(feature = "nats"))]
@@ -116,6 +122,7 @@ impl Transport {
             Self::Maildir(maildir) => maildir.deliver(attempt).await,
             Self::Netbios(netbios) => netbios.deliver(attempt).await,
             Self::Webhook(webhook) => webhook.deliver(attempt).await,
+            Self::Broker(broker) => broker.deliver(attempt).await,
             #[cfg(feature = "nats")]
             Self::Nats(nats) => nats.deliver(attempt).await,
         }
@@ -127,6 +134,7 @@ impl Transport {
         match self {
             Self::Submission(submission) => Some(submission.host()),
             Self::Webhook(webhook) => Some(webhook.host()),
+            Self::Broker(broker) => Some(broker.host()),
             Self::Maildir(_) | Self::Netbios(_) => None,
             #[cfg(feature = "nats")]
             Self::Nats(_) => None,
@@ -139,7 +147,7 @@ impl Transport {
             Self::Submission(submission) => submission.tend().await,
             Self::Maildir(maildir) => maildir.tend().await,
             Self::Webhook(webhook) => webhook.tend(),
-            Self::Netbios(_) => {}
+            Self::Netbios(_) | Self::Broker(_) => {}
             #[cfg(feature = "nats")]
             Self::Nats(_) => {}
         }
@@ -150,6 +158,7 @@ impl Transport {
         match self {
             Self::Submission(submission) => submission.close().await,
             Self::Webhook(webhook) => webhook.close(),
+            Self::Broker(broker) => broker.close().await,
             Self::Maildir(_) | Self::Netbios(_) => {}
             #[cfg(feature = "nats")]
             Self::Nats(nats) => nats.close().await,
@@ -186,6 +195,9 @@ impl Limits {
             }
             DestinationKind::Nats(nats) => Self::of_queue(&nats.limits),
             DestinationKind::Webhook(webhook) => Self::of_queue(&webhook.limits),
+            DestinationKind::Amqp(amqp) => Self::of_queue(&amqp.limits),
+            DestinationKind::Mqtt(mqtt) => Self::of_queue(&mqtt.limits),
+            DestinationKind::Redis(redis) => Self::of_queue(&redis.limits),
         }
     }
 }

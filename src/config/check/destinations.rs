@@ -33,6 +33,9 @@ enum Written {
     Netbios(raw::Displays),
     Nats(Box<raw::Nats>),
     Webhook(Box<raw::Webhook>),
+    Amqp(Box<raw::Amqp>),
+    Mqtt(Box<raw::Mqtt>),
+    Redis(Box<raw::Redis>),
 }
 
 impl Written {
@@ -44,6 +47,9 @@ impl Written {
             Self::Netbios(_) => "a destination of displays",
             Self::Nats(_) => "a stream of NATS",
             Self::Webhook(_) => "a webhook",
+            Self::Amqp(_) => "an AMQP destination",
+            Self::Mqtt(_) => "an MQTT destination",
+            Self::Redis(_) => "a Redis destination",
         }
     }
 }
@@ -53,13 +59,16 @@ fn written(destination: raw::Destination) -> Vec<(Written, Place)> {
     fn kind<T>(at: Option<At<T>>, kind: impl FnOnce(T) -> Written) -> Option<(Written, Place)> {
         at.map(|At { value, place }| (kind(value), place))
     }
-    let raw::Destination { submission, maildir, netbios, nats, webhook, .. } = destination;
+    let raw::Destination { submission, maildir, netbios, nats, webhook, amqp, mqtt, redis, .. } = destination;
     [
         kind(submission, |submission| Written::Submission(Box::new(submission))),
         kind(maildir, Written::Maildir),
         kind(netbios, Written::Netbios),
         kind(nats, |nats| Written::Nats(Box::new(nats))),
         kind(webhook, |webhook| Written::Webhook(Box::new(webhook))),
+        kind(amqp, |amqp| Written::Amqp(Box::new(amqp))),
+        kind(mqtt, |mqtt| Written::Mqtt(Box::new(mqtt))),
+        kind(redis, |redis| Written::Redis(Box::new(redis))),
     ]
     .into_iter()
     .flatten()
@@ -114,6 +123,9 @@ impl Checking<'_> {
                         continue;
                     }
                 },
+                Some(Written::Amqp(amqp)) => DestinationKind::Amqp(Box::new(self.amqp(*amqp))),
+                Some(Written::Mqtt(mqtt)) => DestinationKind::Mqtt(Box::new(self.mqtt(*mqtt))),
+                Some(Written::Redis(redis)) => DestinationKind::Redis(Box::new(self.redis(*redis))),
                 None => {
                     if is_whole && name.as_str() != INBOX {
                         let fix =

@@ -11,7 +11,7 @@ use super::oauth::OAuth;
 use super::read::{At, Listed, Lost, Many, Read, entries, section, shown};
 use super::replies::Reply;
 use super::scalar::{OrOff, Size};
-use super::{Nats, Webhook};
+use super::{Amqp, Mqtt, Nats, Redis, Webhook};
 use crate::message::id::DestinationName;
 use crate::policy::rate::Rate;
 use crate::policy::relay::AddressPattern;
@@ -38,8 +38,14 @@ section! {
         nats: Nats,
         /// Events as HTTP requests.
         webhook: Webhook,
+        /// Events for an exchange of an AMQP broker.
+        amqp: Amqp,
+        /// Events for topics of an MQTT broker.
+        mqtt: Mqtt,
+        /// Events in streams of Redis.
+        redis: Redis,
     }
-    later: ["amqp", "mqtt", "redis"]
+    later: []
 }
 
 section! {

@@ -21,6 +21,7 @@ use crate::policy::route::RouteDomain;
 use crate::policy::spelling::nearest;
 use crate::policy::tarpit::Trusted;
 use crate::policy::template::{Field, Template, TemplateField};
+use crate::wire::amqp::{DeliveryMode, ShortString, Unroutable};
 use crate::wire::oem_text::{CodePage, Utf8};
 use crate::wire::smtp::tolerance::Tolerance;
 
@@ -312,6 +313,26 @@ impl Read for WebhookMethod {
 impl Read for Reach {
     fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
         truth(node, place, problems, Self::Anywhere, Self::PublicOnly)
+    }
+}
+
+impl Read for Unroutable {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        truth(node, place, problems, Self::Return, Self::Drop)
+    }
+}
+
+impl Read for DeliveryMode {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        truth(node, place, problems, Self::Persistent, Self::Transient)
+    }
+}
+
+impl Read for ShortString {
+    fn read(node: &Node, place: &Place, problems: &mut Problems) -> Option<Self> {
+        text_value(node, place, problems, |text| {
+            Self::new(text).map_err(|error| (error.to_string(), "shorten it".to_owned()))
+        })
     }
 }
 

@@ -8,7 +8,10 @@ use super::super::check::{SecretOrigin, SecretOwner, spelled};
 use super::super::settings::{
     Destination, DestinationKind, Displays, Maildir, Mechanism, Tls, TlsMode, Unconfirmed,
 };
+use super::amqp::ShownAmqp;
+use super::mqtt::ShownMqtt;
 use super::nats::ShownNats;
+use super::redis::ShownRedis;
 use super::submission::ShownSubmission;
 use super::webhook::ShownWebhook;
 use super::{limit, rate, size};
@@ -31,6 +34,9 @@ pub(super) enum ShownDestination<'s> {
     Netbios(ShownDisplays<'s>),
     Nats(Box<ShownNats<'s>>),
     Webhook(Box<ShownWebhook<'s>>),
+    Amqp(ShownAmqp<'s>),
+    Mqtt(ShownMqtt<'s>),
+    Redis(ShownRedis<'s>),
 }
 
 #[derive(Serialize)]
@@ -94,6 +100,9 @@ pub(super) fn named<'s>(
         DestinationKind::Netbios(displays) => ShownDestination::Netbios(ShownDisplays::of(displays)),
         DestinationKind::Nats(nats) => ShownDestination::Nats(Box::new(ShownNats::of(nats))),
         DestinationKind::Webhook(webhook) => ShownDestination::Webhook(Box::new(ShownWebhook::of(webhook))),
+        DestinationKind::Amqp(amqp) => ShownDestination::Amqp(ShownAmqp::of(amqp)),
+        DestinationKind::Mqtt(mqtt) => ShownDestination::Mqtt(ShownMqtt::of(mqtt)),
+        DestinationKind::Redis(redis) => ShownDestination::Redis(ShownRedis::of(redis)),
     };
     (destination.name.as_str(), shown)
 }

@@ -1,0 +1,156 @@
+//! Entries in streams of Redis (XADD), over one connection that pipelines.
+//!
+//! `to` is the stream; empty, it is the one of the settings. In structured mode an entry has the fields `id` and `event`,
+//! the whole event in JSON; in binary mode it has a field for each attribute of the event, `id` among them, and `data`.
+//! Its id in the stream is the server's; what tells a repeat is the event's own `id`.
+//!
+//! An entry counts as delivered when the server has answered XADD, and with `replicas` when so many replicas have it
+//! too (WAIT). What an answer is worth in a power failure the server decides by `appendonly yes` and `appendfsync`:
+//! with `everysec`, its default, the last second may be lost; with `always`, nothing that was answered is.
+//!
+//! A user of an ACL needs `+xadd`, `+ping`, `+select` with a database other than 0, `+wait` with `replicas`, and the
+//! stream as `~mailslot`.
+
+mod connection;
+mod entry;
+mod verdict;
+
+use std::sync::Arc;
+
+use super::broker::{Endpoint, Kept};
+use super::event::render;
+use super::outcome::{Attempt, Handoff, Health, Outcome, RecipientNumber, Report};
+use super::submission::SetupError;
+use crate::config::settings::{self, EventMode};
+use crate::message::event::EventIdentity;
+use crate::message::id::DestinationName;
+use crate::message::mail::Spooled;
+use crate::message::recipient::{EnhancedStatus, Recipient};
+use connection::{Answer, Connection};
+use entry::{Entry, too_large};
+use verdict::{Scope, Verdict};
+
+/// Streams of one server. Clones share its connection.
+#[derive(Debug, Clone)]
+pub struct Redis(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    name: DestinationName,
+    endpoint: Endpoint,
+    settings: settings::Redis,
+    identity: EventIdentity,
+    kept: Kept<Connection>,
+}
+
+impl Redis {
+    /// Connects to nothing. Reads the trusted roots, so call it at start.
+    ///
+    /// # Errors
+    /// [`SetupError`], for settings that can never work.
+    pub fn new(
+        name: DestinationName,
+        settings: &settings::Redis,
+        identity: EventIdentity,
+    ) -> Result<Self, SetupError> {
+        Ok(Self(Arc::new(Shared {
+            name,
+            endpoint: Endpoint::new(&settings.broker, settings.limits.timeout)?,
+            settings: settings.clone(),
+            identity,
+            kept: Kept::new(),
+        })))
+    }
+
+    /// Adds an entry for each recipient. Ends within the timeouts of connecting and of one answer.
+    pub async fn deliver(&self, attempt: Attempt) -> Report {
+        let shared = &self.0;
+        let mut outcomes = Vec::new();
+        let mut entries = Vec::new();
+        for (number, recipient) in &attempt.recipients {
+            match shared.entry(&attempt.message, recipient).await {
+                Ok(entry) => entries.push((*number, entry)),
+                Err(outcome) => outcomes.push((*number, outcome)),
+            }
+        }
+        let health = if entries.is_empty() { Health::Up } else { shared.add(&entries, &mut outcomes).await };
+        tracing::debug!(destination = %shared.name, decided = outcomes.len(), ?health, "An attempt ended.");
+        Report { outcomes, health }
+    }
+
+    /// The server's host.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.0.endpoint.host()
+    }
+
+    /// Gives the connection up.
+    #[expect(clippy::unused_async, reason = "as other brokers, of which leave is taken")]
+    pub async fn close(&self) {
+        drop(self.0.kept.take());
+    }
+}
+
+impl Shared {
+    async fn entry(&self, message: &Spooled, recipient: &Recipient) -> Result<Entry, Outcome> {
+        let limit = self.settings.limits.message_size;
+        let event = render(message, recipient, &self.identity, limit).await;
+        let event = event.map_err(|error| Outcome::Delayed {
+            status: EnhancedStatus::new(4, 3, 0),
+            text: format!("cannot read the message: {error}"),
+            retry_after: None,
+        })?;
+        let stream = if recipient.to.is_empty() { &self.settings.stream } else { &recipient.to };
+        let entry = match self.settings.event {
+            EventMode::Structured => Entry::structured(stream, &event),
+            EventMode::Binary => Entry::binary(stream, &event),
+        };
+        if entry.fits(limit) { Ok(entry) } else { Err(too_large(&entry, limit)) }
+    }
+
+    async fn add(
+        &self,
+        entries: &[(RecipientNumber, Entry)],
+        outcomes: &mut Vec<(RecipientNumber, Outcome)>,
+    ) -> Health {
+        let open = || Connection::open(&self.endpoint, &self.settings);
+        let connection = match self.kept.connection(Connection::is_alive, open).await {
+            Ok(connection) => connection,
+            Err(health) => return health,
+        };
+        let answers = connection.add(&self.endpoint, &self.settings, entries).await;
+        let health = match answers {
+            Ok(answers) => self.judge(entries, answers, outcomes),
+            Err(health) => health,
+        };
+        if health != Health::Up {
+            self.kept.discard(&connection);
+        }
+        health
+    }
+
+    fn judge(
+        &self,
+        entries: &[(RecipientNumber, Entry)],
+        answers: Vec<Answer>,
+        outcomes: &mut Vec<(RecipientNumber, Outcome)>,
+    ) -> Health {
+        let mut health = Health::Up;
+        for ((number, entry), answer) in entries.iter().zip(answers) {
+            let (code, said) = match answer {
+                Answer::Added(id) => {
+                    let text = format!("{} in stream {}", id.escape_debug(), entry.stream.escape_debug());
+                    outcomes.push((*number, Outcome::Delivered { text, handoff: Handoff::Silent }));
+                    continue;
+                }
+                Answer::Refused { code, said } => (code, said),
+            };
+            let scope = if entry.stream == self.settings.stream { Scope::Destination } else { Scope::Stream };
+            match verdict::of(&self.endpoint.to_string(), &self.settings, &code, &said, scope) {
+                Verdict::Message(outcome) => outcomes.push((*number, outcome)),
+                Verdict::Destination(fault) => health = fault,
+            }
+        }
+        health
+    }
+}
