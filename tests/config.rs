@@ -96,7 +96,7 @@ fn every_key_of_the_shipped_configuration_loads_when_its_comment_is_removed() {
         .unwrap_or_else(|problems| panic!("{problems}\n{uncommented}"));
     let names: Vec<_> =
         checked.settings.destinations.iter().map(|destination| destination.name.as_str()).collect();
-    assert_eq!(names, ["inbox", "smarthost", "m365", "displays", "bus", "hook"]);
+    assert_eq!(names, ["inbox", "smarthost", "m365", "displays", "bus", "rabbit", "plant", "redis", "hook"]);
     let Mode::Answer(claims) = &checked.settings.netbios.mode else { panic!("observes") };
     let names: Vec<_> = claims.names.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -421,7 +421,10 @@ mod addresses {
                 DestinationKind::Maildir(_)
                 | DestinationKind::Netbios(_)
                 | DestinationKind::Nats(_)
-                | DestinationKind::Webhook(_) => (Addressees::Folder("operator"), None),
+                | DestinationKind::Webhook(_)
+                | DestinationKind::Amqp(_)
+                | DestinationKind::Mqtt(_)
+                | DestinationKind::Redis(_) => (Addressees::Folder("operator"), None),
             };
             let identity = Identity::new(hostname.as_deref(), "", from, timezone.clone());
             let composed = compose(&spooled(), to, None, &identity);

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 mod support;
 
 use support::nats_server::NatsServer;
-use support::queue_world::{QueueWorld, eventually, in_state};
+use support::queue_world::{QueueWorld, eventually, in_state, shut_down};
 use support::require;
 
 /// How long anything here may take.
@@ -151,10 +151,6 @@ async fn stored(server: &NatsServer) -> Stored {
         ids.insert(message.headers.get("Nats-Msg-Id").unwrap().to_string());
     }
     Stored { messages: state.messages, ids: ids.len() }
-}
-
-async fn shut_down(scheduler: &Scheduler) {
-    assert!(scheduler.shutdown(tokio::time::Instant::now() + PATIENCE).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

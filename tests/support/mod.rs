@@ -4,6 +4,7 @@
 use std::io::Write as _;
 
 pub(crate) mod attempt;
+pub(crate) mod broker_certificates;
 pub(crate) mod certificates;
 pub(crate) mod display;
 pub(crate) mod dovecot;
@@ -14,6 +15,7 @@ pub(crate) mod json_schema;
 pub(crate) mod lan_gateway;
 pub(crate) mod mail_programs;
 pub(crate) mod messngr;
+pub(crate) mod mosquitto;
 pub(crate) mod name_programs;
 pub(crate) mod namespace;
 pub(crate) mod nats_server;
@@ -21,9 +23,12 @@ pub(crate) mod net_send;
 pub(crate) mod postfix;
 pub(crate) mod python;
 pub(crate) mod queue_world;
+pub(crate) mod rabbitmq;
 pub(crate) mod recipients;
+pub(crate) mod redis_server;
 pub(crate) mod samba;
 pub(crate) mod samba_folder;
+pub(crate) mod server;
 pub(crate) mod session_sender;
 pub(crate) mod slapd;
 pub(crate) mod smbd;

@@ -121,6 +121,11 @@ pub(crate) async fn in_state(scheduler: &Scheduler, via: &str, state: Destinatio
     view()
 }
 
+/// Ends the deliveries, which must end by themselves.
+pub(crate) async fn shut_down(scheduler: &Scheduler) {
+    assert!(scheduler.shutdown(tokio::time::Instant::now() + PATIENCE).await);
+}
+
 /// Waits until a condition holds.
 pub(crate) async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
     let waiting = async {
