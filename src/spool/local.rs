@@ -173,6 +173,8 @@ impl Local {
     /// See [`super::Spool::fetch`].
     pub(super) async fn fetch(&self, ids: Vec<QueueId>) -> Result<Vec<Fetched>, SpoolError> {
         self.ask(move |connection| {
+            // Locks and unlocks the log once for all of them.
+            let _reading = connection.unchecked_transaction()?;
             Ok(ids.into_iter().map(|id| Fetched::of(id, queries::message(connection, id))).collect())
         })
         .await

@@ -13,7 +13,8 @@ use crate::message::mail::Priority;
 use crate::message::recipient::{Recipient, RecipientNumber};
 use crate::telemetry::metrics::SpoolState;
 
-/// See [`super::Spool::due`]. One short range of the index `recipient_due` for each rank.
+/// See [`super::Spool::due`]. One short range of the index `recipient_due` for each rank, of which rows are read only for
+/// what is not skipped: with thousands of copies on their way, most of what comes first in the index is.
 pub(super) fn due(
     connection: &Connection,
     destination: &DestinationName,
@@ -25,39 +26,50 @@ pub(super) fn due(
     if pause(connection, destination)?.is_some() {
         return Ok(found);
     }
-    let mut statement = connection.prepare_cached(
-        "SELECT r.message, r.number, r.address, r.subject, r.attempts, r.expires_at, m.accepted_at, r.notify, r.orcpt,
-                r.mailbox
-         FROM recipient AS r INDEXED BY recipient_due CROSS JOIN message AS m ON m.id = r.message
-         WHERE r.state = 'queued' AND r.destination = ?1 AND r.rank = ?2 AND r.due <= ?3
-         ORDER BY r.due, r.message, r.number",
+    let mut places = connection.prepare_cached(
+        "SELECT message, number FROM recipient INDEXED BY recipient_due
+         WHERE state = 'queued' AND destination = ?1 AND rank = ?2 AND due <= ?3 ORDER BY due, message, number",
+    )?;
+    let mut copy = connection.prepare_cached(
+        "SELECT r.address, r.subject, r.attempts, r.expires_at, m.accepted_at, r.notify, r.orcpt, r.mailbox
+         FROM recipient AS r CROSS JOIN message AS m ON m.id = r.message WHERE r.message = ?1 AND r.number = ?2",
     )?;
     for rank in RANKS {
-        let mut rows = statement.query(params![destination.as_str(), rank, rows::micros(now)])?;
+        let mut rows = places.query(params![destination.as_str(), rank, rows::micros(now)])?;
         while found.len() < limit {
             let Some(row) = rows.next()? else { break };
             let (id, number) = (rows::id(row, 0)?, RecipientNumber(row.get(1)?));
             if skip.contains(&(id, number)) {
                 continue;
             }
-            found.push(Due {
-                id,
-                number,
-                recipient: Recipient {
-                    via: destination.clone(),
-                    to: row.get(2)?,
-                    mailbox: row.get(9)?,
-                    subject: row.get(3)?,
-                    otherwise: Vec::new(),
-                    dsn: rows::dsn(row, 7, 8)?,
-                },
-                attempts: row.get(4)?,
-                expires_at: rows::time(row, 5)?,
-                accepted_at: rows::time(row, 6)?,
-            });
+            let of_row = |row: &Row<'_>| due_copy(row, id, number, destination);
+            found.extend(copy.query_row(params![id.as_row(), number.0], of_row).optional()?);
         }
     }
     Ok(found)
+}
+
+fn due_copy(
+    row: &Row<'_>,
+    id: QueueId,
+    number: RecipientNumber,
+    destination: &DestinationName,
+) -> rusqlite::Result<Due> {
+    Ok(Due {
+        id,
+        number,
+        recipient: Recipient {
+            via: destination.clone(),
+            to: row.get(0)?,
+            mailbox: row.get(7)?,
+            subject: row.get(1)?,
+            otherwise: Vec::new(),
+            dsn: rows::dsn(row, 5, 6)?,
+        },
+        attempts: row.get(2)?,
+        expires_at: rows::time(row, 3)?,
+        accepted_at: rows::time(row, 4)?,
+    })
 }
 
 /// See [`super::Spool::overdue`].

@@ -161,16 +161,14 @@ impl<'w> Transaction<'w> {
     /// Records what became of a copy. One that is gone, or failed meanwhile, is passed over unless it was delivered.
     fn settle(&mut self, settled: &Settled) -> rusqlite::Result<Effect> {
         let (id, number) = (settled.id, settled.number);
+        if settled.fate == Fate::Delivered {
+            return self.delivered(id, number);
+        }
         let Some(Standing { state, destination, on_failure }) = self.copy(id, number)? else {
             return Ok(Effect::PassedOver);
         };
         let waiting = matches!(state, SpoolState::Queued | SpoolState::Held);
         match &settled.fate {
-            Fate::Delivered => {
-                self.remove_copy(id, number, state, &destination)?;
-                self.remove_behind(id, number)?;
-                self.remove_if_empty(id)?;
-            }
             Fate::Deferred { due, status, text } if waiting => {
                 self.connection
                     .prepare_cached(
@@ -206,9 +204,28 @@ impl<'w> Transaction<'w> {
                     .execute(params![id.as_row(), number.0])?;
                 return Ok(if told == 0 { Effect::PassedOver } else { Effect::Recorded });
             }
-            Fate::Deferred { .. } | Fate::Failed { .. } | Fate::Expired { .. } | Fate::LateTold => {
-                return Ok(Effect::PassedOver);
-            }
+            Fate::Delivered
+            | Fate::Deferred { .. }
+            | Fate::Failed { .. }
+            | Fate::Expired { .. }
+            | Fate::LateTold => return Ok(Effect::PassedOver),
+        }
+        Ok(Effect::Recorded)
+    }
+
+    /// The next hop has it. Most messages have this copy only, and go with it.
+    fn delivered(&mut self, id: QueueId, number: RecipientNumber) -> rusqlite::Result<Effect> {
+        let mut statement = self.connection.prepare_cached(
+            "DELETE FROM recipient WHERE message = ?1 AND number = ?2 RETURNING state, destination",
+        )?;
+        let mut rows = statement.query(params![id.as_row(), number.0])?;
+        let Some(row) = rows.next()? else { return Ok(Effect::PassedOver) };
+        self.tally.add(rows::state(row, 0)?, &rows::name(row, 1)?, -1);
+        drop(rows);
+        drop(statement);
+        if self.remove_if_empty(id)? == Left::Something {
+            self.remove_behind(id, number)?;
+            self.remove_if_empty(id)?;
         }
         Ok(Effect::Recorded)
     }
@@ -410,19 +427,26 @@ impl<'w> Transaction<'w> {
     }
 
     /// The message goes with its last copy, and its content file after the commit.
-    pub(super) fn remove_if_empty(&mut self, id: QueueId) -> rusqlite::Result<()> {
+    pub(super) fn remove_if_empty(&mut self, id: QueueId) -> rusqlite::Result<Left> {
         let mut statement = self.connection.prepare_cached(
             "DELETE FROM message
              WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM recipient WHERE message = ?1) RETURNING bytes, file",
         )?;
         let mut rows = statement.query([id.as_row()])?;
-        while let Some(row) = rows.next()? {
-            self.tally.messages = self.tally.messages.saturating_sub(1);
-            self.tally.bytes = self.tally.bytes.saturating_sub(row.get(0)?);
-            self.effects.unneeded.extend(row.get::<_, Option<String>>(1)?);
-        }
-        Ok(())
+        let Some(row) = rows.next()? else { return Ok(Left::Something) };
+        self.tally.messages = self.tally.messages.saturating_sub(1);
+        self.tally.bytes = self.tally.bytes.saturating_sub(row.get(0)?);
+        self.effects.unneeded.extend(row.get::<_, Option<String>>(1)?);
+        Ok(Left::Nothing)
     }
+}
+
+/// Whether copies of a message are left, and with them the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    Something,
+    /// The message has gone.
+    Nothing,
 }
 
 pub(super) fn signed(bytes: u64) -> i64 {
