@@ -17,7 +17,7 @@ use super::event::render;
 use super::one_connection::{OneConnection, Recent};
 use super::outcome::{Attempt, Handoff, Health, Outcome, Report};
 use crate::config::settings::{self, EventMode, QueueLimits, StreamName, StreamPlan};
-use crate::message::event::EventIdentity;
+use crate::message::event::{Event, EventIdentity};
 use crate::message::mail::Spooled;
 use crate::message::recipient::{EnhancedStatus, Recipient};
 use crate::net::nats::{Cluster, Connection, NatsFault, NatsSetupError};
@@ -112,8 +112,7 @@ impl Shared {
             Ok(event) => event,
             Err(error) => return Verdict::unreadable(&error),
         };
-        let publication = Publication::new(&event, self.mode, &self.stream);
-        let verdict = self.carry(&open, &recipient.to, &publication).await;
+        let verdict = self.carry(&open, &recipient.to, &event).await;
         match &verdict {
             Verdict::Message(Outcome::Delivered { .. }) => open.acknowledged.store(true, Ordering::Relaxed),
             Verdict::Destination(Health::Down { .. }) => self.connection.discard(&open),
@@ -136,9 +135,10 @@ impl Shared {
     }
 
     /// Publishes and, where no stream answers, finds out why; once more where the stream was made meanwhile.
-    async fn carry(&self, open: &Open, subject: &str, publication: &Publication) -> Verdict {
+    async fn carry(&self, open: &Open, subject: &str, event: &Event) -> Verdict {
         for _ in 0..2 {
-            let unanswered = match publication.send(open, subject).await {
+            let unanswered = match Publication::new(event, self.mode, &self.stream).send(open, subject).await
+            {
                 Ok(verdict) => return verdict,
                 Err(unanswered) => unanswered,
             };

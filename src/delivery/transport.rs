@@ -117,14 +117,15 @@ impl Transport {
 
     /// Makes one attempt. It ends in a bounded time: each transport has deadlines of its own.
     pub async fn deliver(&self, attempt: Attempt) -> Report {
+        // Boxed, or each attempt would take, and be moved about with, the room of the greatest.
         match self {
-            Self::Submission(submission) => submission.deliver(attempt).await,
-            Self::Maildir(maildir) => maildir.deliver(attempt).await,
-            Self::Netbios(netbios) => netbios.deliver(attempt).await,
-            Self::Webhook(webhook) => webhook.deliver(attempt).await,
-            Self::Broker(broker) => broker.deliver(attempt).await,
+            Self::Submission(submission) => Box::pin(submission.deliver(attempt)).await,
+            Self::Maildir(maildir) => Box::pin(maildir.deliver(attempt)).await,
+            Self::Netbios(netbios) => Box::pin(netbios.deliver(attempt)).await,
+            Self::Webhook(webhook) => Box::pin(webhook.deliver(attempt)).await,
+            Self::Broker(broker) => Box::pin(broker.deliver(attempt)).await,
             #[cfg(feature = "nats")]
-            Self::Nats(nats) => nats.deliver(attempt).await,
+            Self::Nats(nats) => Box::pin(nats.deliver(attempt)).await,
         }
     }
 

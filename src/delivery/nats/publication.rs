@@ -50,9 +50,9 @@ impl Publication {
     ///
     /// # Errors
     /// Nobody answered.
-    pub(super) async fn send(&self, open: &Open, subject: &str) -> Result<Verdict, Unanswered> {
+    pub(super) async fn send(self, open: &Open, subject: &str) -> Result<Verdict, Unanswered> {
         let mut denials = open.connection.watch();
-        let message = PublishMessage::build().payload(self.payload.clone()).headers(self.headers.clone());
+        let message = PublishMessage::build().payload(self.payload).headers(self.headers);
         let sent = open.jetstream.send_publish(subject.to_owned(), message);
         let acknowledged = async {
             match sent.await {

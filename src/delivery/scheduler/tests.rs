@@ -1,5 +1,6 @@
 mod operator;
 mod relayed;
+mod together;
 
 use std::collections::HashSet;
 
@@ -14,7 +15,7 @@ use crate::delivery::submission::Submission;
 use crate::delivery::view::DestinationView;
 use crate::message::compose::Identity;
 use crate::message::id::{QueueId, RuleName};
-use crate::message::mail::{Body, Content, Gathered, Message, Priority};
+use crate::message::mail::{Body, Content, Gathered, Group, Message, Priority};
 use crate::message::notice::{Arrival, Encoding, Kind, Listener, Name, Notice};
 use crate::message::recipient::Recipient;
 use crate::policy::availability::Backoff;
