@@ -144,6 +144,7 @@ fn of_destination(destination: &Destination) -> Vec<Source> {
         DestinationKind::Nats(nats) => {
             (nats.cluster.tls.as_ref().and_then(|tls| tls.client_certificate.as_ref()), None)
         }
+        DestinationKind::Graph(graph) => (graph.tls.client_certificate.as_ref(), Some(&graph.oauth)),
         DestinationKind::Webhook(webhook) => (webhook.tls.client_certificate.as_ref(), None),
         DestinationKind::Amqp(amqp) => (shown_to(&amqp.broker), None),
         DestinationKind::Mqtt(mqtt) => (shown_to(&mqtt.broker), None),

@@ -96,7 +96,10 @@ fn every_key_of_the_shipped_configuration_loads_when_its_comment_is_removed() {
         .unwrap_or_else(|problems| panic!("{problems}\n{uncommented}"));
     let names: Vec<_> =
         checked.settings.destinations.iter().map(|destination| destination.name.as_str()).collect();
-    assert_eq!(names, ["inbox", "smarthost", "m365", "displays", "bus", "rabbit", "plant", "redis", "hook"]);
+    assert_eq!(
+        names,
+        ["inbox", "smarthost", "m365", "graph", "displays", "bus", "rabbit", "plant", "redis", "hook"]
+    );
     let Mode::Answer(claims) = &checked.settings.netbios.mode else { panic!("observes") };
     let names: Vec<_> = claims.names.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -417,6 +420,10 @@ mod addresses {
                     Mailbox::parse(address).unwrap();
                     let sender = submission.from.as_ref().unwrap();
                     (Addressees::Mailboxes(&[address]), Some(sender.address.as_str()))
+                }
+                DestinationKind::Graph(graph) => {
+                    Mailbox::parse(address).unwrap();
+                    (Addressees::Mailboxes(&[address]), Some(graph.from.address.as_str()))
                 }
                 DestinationKind::Maildir(_)
                 | DestinationKind::Netbios(_)

@@ -91,10 +91,20 @@ fn with(name: &DestinationName, global: &Global, work: impl FnOnce(&Settings, Fo
 }
 
 fn found(destination: &Destination) -> Option<Found<'_>> {
-    if let DestinationKind::Submission(submission) = &destination.kind
-        && let Some(Auth::Bearer(bearer)) = &submission.auth
-    {
-        return Some(Found { destination, oauth: &bearer.oauth, bearer: Some(bearer) });
+    match &destination.kind {
+        DestinationKind::Submission(submission) => match &submission.auth {
+            Some(Auth::Bearer(bearer)) => {
+                Some(Found { destination, oauth: &bearer.oauth, bearer: Some(bearer) })
+            }
+            Some(Auth::Password(_)) | None => None,
+        },
+        DestinationKind::Graph(graph) => Some(Found { destination, oauth: &graph.oauth, bearer: None }),
+        DestinationKind::Maildir(_)
+        | DestinationKind::Netbios(_)
+        | DestinationKind::Nats(_)
+        | DestinationKind::Webhook(_)
+        | DestinationKind::Amqp(_)
+        | DestinationKind::Mqtt(_)
+        | DestinationKind::Redis(_) => None,
     }
-    None
 }

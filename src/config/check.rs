@@ -14,6 +14,7 @@ mod destinations;
 mod directory;
 mod displays;
 mod front_end;
+mod graph;
 mod hearing;
 mod keeping;
 mod ldap_filter;

@@ -6,6 +6,7 @@
 
 mod amqp;
 mod destinations;
+mod graph;
 mod mqtt;
 mod nats;
 mod netbios;
@@ -25,6 +26,7 @@ mod words;
 
 pub(super) use amqp::*;
 pub(super) use destinations::*;
+pub(super) use graph::*;
 pub(super) use mqtt::*;
 pub(super) use nats::*;
 pub(super) use netbios::*;

@@ -3,6 +3,7 @@
 mod amqp;
 mod broker;
 mod displays;
+mod graph;
 mod mqtt;
 mod nats;
 mod netbios;
@@ -37,6 +38,7 @@ pub use crate::wire::smtp::mechanism::{BearerMechanism, Mechanism};
 pub use amqp::Amqp;
 pub use broker::{Broker, WrittenBroker, WrittenUrl};
 pub use displays::{Displays, Unconfirmed};
+pub use graph::Graph;
 pub use mqtt::Mqtt;
 pub use nats::{
     Discard, Nats, NatsAuth, NatsCluster, NatsServer, StreamName, StreamPlan, check_subject_filter,
@@ -145,6 +147,8 @@ pub struct Destination {
 pub enum DestinationKind {
     /// Authenticated SMTP submission, or relay to a next hop.
     Submission(Box<Submission>),
+    /// Mail through Microsoft Graph.
+    Graph(Box<Graph>),
     /// Files in a Maildir.
     Maildir(Maildir),
     /// Messages on legacy displays.
@@ -166,7 +170,7 @@ impl DestinationKind {
     #[must_use]
     pub const fn address_form(&self) -> AddressForm {
         match self {
-            Self::Submission(_) => AddressForm::Mailbox,
+            Self::Submission(_) | Self::Graph(_) => AddressForm::Mailbox,
             Self::Maildir(_) => AddressForm::Folder,
             Self::Netbios(_) => AddressForm::Display,
             Self::Nats(_) => AddressForm::NatsSubject,
@@ -184,6 +188,7 @@ impl DestinationKind {
     pub fn mail_size(&self) -> Option<u64> {
         match self {
             Self::Submission(submission) => Some(submission.message_size?.saturating_sub(ADDED)),
+            Self::Graph(graph) => Some(graph.limits.message_size?.saturating_sub(ADDED)),
             Self::Maildir(_) | Self::Netbios(_) => None,
             Self::Nats(nats) => Some(mail_capacity(nats.limits.message_size.unwrap_or(Nats::USUAL_SIZE))),
             Self::Webhook(webhook) => match webhook.body {
@@ -205,6 +210,7 @@ impl DestinationKind {
         match self {
             Self::Webhook(webhook) => webhook.default_subject(),
             Self::Submission(_)
+            | Self::Graph(_)
             | Self::Maildir(_)
             | Self::Netbios(_)
             | Self::Nats(_)

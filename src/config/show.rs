@@ -4,6 +4,7 @@
 mod amqp;
 mod broker;
 mod destinations;
+mod graph;
 mod mqtt;
 mod nats;
 mod netbios;

@@ -8,6 +8,7 @@
 pub mod amqp;
 pub mod broker;
 pub mod event;
+pub mod graph;
 mod lane;
 pub mod maildir;
 #[cfg(feature = "mqtt")]

@@ -10,10 +10,10 @@
 #![expect(clippy::disallowed_methods, reason = "how long connections idle is measured here")]
 
 mod connection;
-mod content;
+pub(super) mod content;
 mod endpoint;
 mod health;
-mod senders;
+pub(super) mod senders;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::broker::Broker;
+use super::graph::Graph;
 use super::maildir::Maildir;
 #[cfg(feature = "nats")]
 use super::nats::Nats;
@@ -15,6 +16,7 @@ use crate::message::compose::Identity;
 use crate::message::event::EventIdentity;
 #[cfg(feature = "nats")]
 use crate::net::nats::NatsSetupError;
+use crate::net::tls::TlsSetupError;
 use crate::policy::rate::Rate;
 use crate::session::smtp_client::MAX_RECIPIENTS;
 use crate::telemetry::metrics::Metrics;
@@ -24,6 +26,8 @@ use crate::telemetry::metrics::Metrics;
 pub enum Transport {
     /// SMTP to a next hop.
     Submission(Submission),
+    /// Mail through Microsoft Graph.
+    Graph(Graph),
     /// Files in a Maildir.
     Maildir(Maildir),
     /// Messages on legacy displays.
@@ -43,6 +47,9 @@ pub enum SetupError {
     /// SMTP.
     #[error(transparent)]
     Submission(#[from] submission::SetupError),
+    /// Graph.
+    #[error(transparent)]
+    Graph(#[from] TlsSetupError),
     /// NATS.
     #[cfg(feature = "nats")]
     #[error(transparent)]
@@ -86,6 +93,10 @@ impl Transport {
         let event_identity = || EventIdentity::new(settings.hostname.as_deref(), &settings.site);
         let name = destination.name.clone();
         match &destination.kind {
+            DestinationKind::Graph(graph) => {
+                let identity = identity(Some(graph.from.address.as_str()));
+                Ok(Self::Graph(Graph::new(name, graph, identity, settings.outbound_proxy.as_ref())?))
+            }
             DestinationKind::Maildir(maildir) => {
                 Ok(Self::Maildir(Maildir::new(name, maildir, identity(None), Arc::clone(metrics))))
             }
@@ -120,6 +131,7 @@ impl Transport {
         // Boxed, or each attempt would take, and be moved about with, the room of the greatest.
         match self {
             Self::Submission(submission) => Box::pin(submission.deliver(attempt)).await,
+            Self::Graph(graph) => Box::pin(graph.deliver(attempt)).await,
             Self::Maildir(maildir) => Box::pin(maildir.deliver(attempt)).await,
             Self::Netbios(netbios) => Box::pin(netbios.deliver(attempt)).await,
             Self::Webhook(webhook) => Box::pin(webhook.deliver(attempt)).await,
@@ -134,6 +146,7 @@ impl Transport {
     pub fn host(&self) -> Option<&str> {
         match self {
             Self::Submission(submission) => Some(submission.host()),
+            Self::Graph(graph) => Some(graph.host()),
             Self::Webhook(webhook) => Some(webhook.host()),
             Self::Broker(broker) => Some(broker.host()),
             Self::Maildir(_) | Self::Netbios(_) => None,
@@ -147,6 +160,7 @@ impl Transport {
         match self {
             Self::Submission(submission) => submission.tend().await,
             Self::Maildir(maildir) => maildir.tend().await,
+            Self::Graph(graph) => graph.tend(),
             Self::Webhook(webhook) => webhook.tend(),
             Self::Netbios(_) | Self::Broker(_) => {}
             #[cfg(feature = "nats")]
@@ -158,6 +172,7 @@ impl Transport {
     pub async fn close(&self) {
         match self {
             Self::Submission(submission) => submission.close().await,
+            Self::Graph(graph) => graph.close(),
             Self::Webhook(webhook) => webhook.close(),
             Self::Broker(broker) => broker.close().await,
             Self::Maildir(_) | Self::Netbios(_) => {}
@@ -185,6 +200,12 @@ impl Limits {
                 recipients: MAX_RECIPIENTS,
                 together: 1,
                 rate: submission.rate,
+            },
+            DestinationKind::Graph(graph) => Self {
+                concurrency: graph.limits.in_flight,
+                recipients: MAX_RECIPIENTS,
+                together: 1,
+                rate: graph.limits.rate,
             },
             // Messages for one display wait for each other within their attempts, but for one that is away.
             DestinationKind::Netbios(displays) => {

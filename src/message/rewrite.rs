@@ -5,10 +5,12 @@
 //! (DKIM) does not survive, and none of an own device is lost by that; the next hop signs.
 
 mod author;
+mod recipients;
 
 use super::compose::{DISPLAY_LIMIT, encoded_words, line};
 use crate::wire::smtp::path::Mailbox;
 pub use author::{Author, author};
+pub use recipients::name_recipients;
 
 /// The header with `licensed` as its only author, under the display name `name`.
 ///
@@ -73,15 +75,20 @@ fn renamed(out: &mut Vec<u8>, name: &str, field: &Field<'_>) {
 }
 
 fn from(licensed: &Mailbox, name: &str) -> String {
+    format!("From: {}\r\n", mailbox(name, licensed))
+}
+
+/// A display name and an address, for a field; folded where the name needs encoding.
+fn mailbox(name: &str, address: &Mailbox) -> String {
     let name = line(name, DISPLAY_LIMIT);
     if name.is_empty() {
-        format!("From: <{licensed}>\r\n")
+        format!("<{address}>")
     } else if name.is_ascii() && !name.contains("=?") {
         let escaped = name.replace('\\', "\\\\").replace('"', "\\\"");
-        format!("From: \"{escaped}\" <{licensed}>\r\n")
+        format!("\"{escaped}\" <{address}>")
     } else {
         let words = encoded_words(&name).replace(' ', "\r\n ");
-        format!("From: {words}\r\n <{licensed}>\r\n")
+        format!("{words}\r\n <{address}>")
     }
 }
 

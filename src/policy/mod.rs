@@ -21,6 +21,7 @@ pub mod client_network;
 pub mod dedup;
 pub mod display_loop;
 pub mod expiry;
+pub mod graph;
 pub mod heard;
 pub mod mailslot_switch;
 pub mod mapping;

@@ -157,6 +157,12 @@ impl HttpUrl {
         &self.target
     }
 
+    /// The same server with another path and query, which must begin with a slash and be escaped as they are sent.
+    #[must_use]
+    pub fn with_target(&self, target: &str) -> Self {
+        Self { target: target.to_owned(), ..self.clone() }
+    }
+
     /// Host and port with a colon between: the target of CONNECT (RFC 9112 §3.2.3), and what may be shown.
     #[must_use]
     pub fn authority(&self) -> String {

@@ -29,6 +29,7 @@ pub(super) struct Destinations {
 /// What a destination is, as it was written.
 enum Written {
     Submission(Box<raw::Submission>),
+    Graph(Box<raw::Graph>),
     Maildir(raw::Maildir),
     Netbios(raw::Displays),
     Nats(Box<raw::Nats>),
@@ -43,6 +44,7 @@ impl Written {
     const fn article(&self) -> &'static str {
         match self {
             Self::Submission(_) => "a submission destination",
+            Self::Graph(_) => "a mailbox of Graph",
             Self::Maildir(_) => "a Maildir",
             Self::Netbios(_) => "a destination of displays",
             Self::Nats(_) => "a stream of NATS",
@@ -59,9 +61,11 @@ fn written(destination: raw::Destination) -> Vec<(Written, Place)> {
     fn kind<T>(at: Option<At<T>>, kind: impl FnOnce(T) -> Written) -> Option<(Written, Place)> {
         at.map(|At { value, place }| (kind(value), place))
     }
-    let raw::Destination { submission, maildir, netbios, nats, webhook, amqp, mqtt, redis, .. } = destination;
+    let raw::Destination { submission, graph, maildir, netbios, nats, webhook, amqp, mqtt, redis, .. } =
+        destination;
     [
         kind(submission, |submission| Written::Submission(Box::new(submission))),
+        kind(graph, |graph| Written::Graph(Box::new(graph))),
         kind(maildir, Written::Maildir),
         kind(netbios, Written::Netbios),
         kind(nats, |nats| Written::Nats(Box::new(nats))),
@@ -104,6 +108,16 @@ impl Checking<'_> {
                         senderless.push((name.clone(), submission.place.clone()));
                     }
                     DestinationKind::Submission(Box::new(self.submission(&name, *submission)))
+                }
+                Some(Written::Graph(graph)) => {
+                    first_submission.get_or_insert_with(|| place.clone());
+                    match self.graph(&name, *graph) {
+                        Some(graph) => DestinationKind::Graph(Box::new(graph)),
+                        None => {
+                            lost.push(name.to_string());
+                            continue;
+                        }
+                    }
                 }
                 Some(Written::Maildir(maildir)) => {
                     DestinationKind::Maildir(self.maildir(&name, maildir, state_dir))

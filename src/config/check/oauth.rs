@@ -23,7 +23,8 @@ use crate::policy::expiry::Stage;
 use crate::wire::oauth::service_account::ServiceAccount;
 use crate::wire::smtp::path::Mailbox;
 use crate::wire::url::HttpUrl;
-use endpoints::{GOOGLE_TOKENS, is_safe};
+use endpoints::GOOGLE_TOKENS;
+pub(super) use endpoints::is_safe;
 
 /// What the tokens are for.
 #[derive(Debug, Clone, Copy)]

@@ -235,7 +235,7 @@ impl Checking<'_> {
         written
     }
 
-    fn sender(&mut self, from: raw::From) -> Option<Sender> {
+    pub(super) fn sender(&mut self, from: raw::From) -> Option<Sender> {
         let raw::From { place, lost, address, keep, display } = from;
         let Some(address) = address else {
             let fix = "add the address that mail is sent from, for example `address: alerts@example.com`";

@@ -11,7 +11,7 @@ use super::oauth::OAuth;
 use super::read::{At, Listed, Lost, Many, Read, entries, section, shown};
 use super::replies::Reply;
 use super::scalar::{OrOff, Size};
-use super::{Amqp, Mqtt, Nats, Redis, Webhook};
+use super::{Amqp, Graph, Mqtt, Nats, Redis, Webhook};
 use crate::message::id::DestinationName;
 use crate::policy::rate::Rate;
 use crate::policy::relay::AddressPattern;
@@ -30,6 +30,8 @@ section! {
     pub(in crate::config) struct Destination {
         /// Mail over authenticated SMTP submission, or to a relay.
         submission: Submission,
+        /// Mail through Microsoft Graph.
+        graph: Graph,
         /// Mail as files.
         maildir: Maildir,
         /// Messages on legacy displays.
@@ -108,7 +110,7 @@ pub(in crate::config) enum Auth {
 
 section! {
     /// A mailbox with tokens.
-    struct Tokens {
+    pub(in crate::config) struct Tokens {
         /// Where they come from.
         oauth: OAuth,
     }

@@ -9,6 +9,7 @@ use super::super::settings::{
     Destination, DestinationKind, Displays, Maildir, Mechanism, Tls, TlsMode, Unconfirmed,
 };
 use super::amqp::ShownAmqp;
+use super::graph::ShownGraph;
 use super::mqtt::ShownMqtt;
 use super::nats::ShownNats;
 use super::redis::ShownRedis;
@@ -30,6 +31,7 @@ impl Serialize for Named<'_> {
 #[serde(rename_all = "lowercase")]
 pub(super) enum ShownDestination<'s> {
     Submission(Box<ShownSubmission<'s>>),
+    Graph(Box<ShownGraph<'s>>),
     Maildir(ShownMaildir<'s>),
     Netbios(ShownDisplays<'s>),
     Nats(Box<ShownNats<'s>>),
@@ -99,6 +101,7 @@ pub(super) fn named<'s>(
         }
         DestinationKind::Netbios(displays) => ShownDestination::Netbios(ShownDisplays::of(displays)),
         DestinationKind::Nats(nats) => ShownDestination::Nats(Box::new(ShownNats::of(nats))),
+        DestinationKind::Graph(graph) => ShownDestination::Graph(Box::new(ShownGraph::of(graph))),
         DestinationKind::Webhook(webhook) => ShownDestination::Webhook(Box::new(ShownWebhook::of(webhook))),
         DestinationKind::Amqp(amqp) => ShownDestination::Amqp(ShownAmqp::of(amqp)),
         DestinationKind::Mqtt(mqtt) => ShownDestination::Mqtt(ShownMqtt::of(mqtt)),

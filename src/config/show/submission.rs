@@ -59,7 +59,7 @@ enum Auth<'s> {
 }
 
 #[derive(Serialize)]
-struct From<'s> {
+pub(super) struct From<'s> {
     address: &'s str,
     #[serde(skip_serializing_if = "Option::is_none")]
     keep: Option<Vec<&'s str>>,
@@ -114,7 +114,7 @@ impl<'s> ShownSubmission<'s> {
 }
 
 impl<'s> From<'s> {
-    fn of(sender: &'s Sender) -> Self {
+    pub(super) fn of(sender: &'s Sender) -> Self {
         Self {
             address: sender.address.as_str(),
             keep: Some(patterns(&sender.keep)).filter(|keep| !keep.is_empty()),

@@ -13,7 +13,7 @@ use crate::wire::smtp::content::Coding;
 
 /// A mail as it goes to one next hop: what lies in the spool, perhaps with another header.
 #[derive(Debug, Clone)]
-pub(super) struct Outgoing {
+pub(in crate::delivery) struct Outgoing {
     head: Bytes,
     content: Content,
     /// Octets of the content that `head` stands for.
@@ -22,24 +22,24 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     /// As it lies in the spool.
-    pub(super) const fn unchanged(content: Content) -> Self {
+    pub(in crate::delivery) const fn unchanged(content: Content) -> Self {
         Self { head: Bytes::new(), content, skip: 0 }
     }
 
     /// With another header in place of its own, which has so many octets.
-    pub(super) const fn with_header(head: Bytes, content: Content, skip: u64) -> Self {
+    pub(in crate::delivery) const fn with_header(head: Bytes, content: Content, skip: u64) -> Self {
         Self { head, content, skip }
     }
 
     /// In octets.
-    pub(super) fn length(&self) -> u64 {
+    pub(in crate::delivery) fn length(&self) -> u64 {
         self.content.length().saturating_sub(self.skip).saturating_add(length(&self.head))
     }
 }
 
 /// Reads a mail from its start to its end; never holds more than one piece of a file.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub(in crate::delivery) struct Reader<'a> {
     mail: &'a Outgoing,
     head_taken: usize,
     position: u64,
@@ -49,14 +49,14 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// At the start.
-    pub(super) const fn new(mail: &'a Outgoing) -> Self {
+    pub(in crate::delivery) const fn new(mail: &'a Outgoing) -> Self {
         Self { mail, head_taken: 0, position: mail.skip, file: None, piece: Vec::new() }
     }
 
     /// The next piece, `None` at the end.
     ///
     /// A file that is not as long as it should be is an error: half a mail must not be taken for a whole one.
-    pub(super) async fn next(&mut self) -> io::Result<Option<&[u8]>> {
+    pub(in crate::delivery) async fn next(&mut self) -> io::Result<Option<&[u8]>> {
         let head = self.mail.head.get(self.head_taken..).unwrap_or_default();
         if !head.is_empty() {
             let piece = head.get(..PIECE).unwrap_or(head);
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
 
 /// What is sent of a mail.
 #[derive(Debug)]
-pub(super) enum Source<'a> {
+pub(in crate::delivery) enum Source<'a> {
     /// All of it as it is.
     Plain(Reader<'a>),
     /// In seven bits, for a next hop without 8BITMIME.
@@ -113,7 +113,7 @@ pub(super) enum Source<'a> {
 
 impl<'a> Source<'a> {
     /// The mail in seven bits; the transaction is told so, and how long that is.
-    pub(super) async fn downgraded(mail: &'a Outgoing, transaction: &mut Transaction) -> Self {
+    pub(in crate::delivery) async fn downgraded(mail: &'a Outgoing, transaction: &mut Transaction) -> Self {
         transaction.coding = Coding::SevenBit;
         match plan(mail).await {
             Ok((plan, length)) => {
@@ -126,7 +126,7 @@ impl<'a> Source<'a> {
     }
 
     /// As [`Reader::next`].
-    pub(super) async fn next(&mut self) -> io::Result<Option<&[u8]>> {
+    pub(in crate::delivery) async fn next(&mut self) -> io::Result<Option<&[u8]>> {
         match self {
             Self::Plain(reader) => reader.next().await,
             Self::Unreadable(error) => Err(error.take().unwrap_or_else(|| io::ErrorKind::Other.into())),
@@ -170,15 +170,15 @@ async fn plan(mail: &Outgoing) -> io::Result<(Plan, u64)> {
 
 /// Where a mail has octets above 127.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Codings {
+pub(in crate::delivery) struct Codings {
     /// In its header.
-    pub(super) header: Coding,
+    pub(in crate::delivery) header: Coding,
     /// Anywhere.
-    pub(super) whole: Coding,
+    pub(in crate::delivery) whole: Coding,
 }
 
 /// Where a mail has octets above 127; reads all of it unless that is known early.
-pub(super) async fn codings(mail: &Outgoing) -> io::Result<Codings> {
+pub(in crate::delivery) async fn codings(mail: &Outgoing) -> io::Result<Codings> {
     let (mut reader, mut border) = (Reader::new(mail), Border::default());
     let mut found = Codings::default();
     while let Some(piece) = reader.next().await? {
@@ -195,7 +195,7 @@ pub(super) async fn codings(mail: &Outgoing) -> io::Result<Codings> {
 /// The header of a mail up to and with its empty line; all of a mail that has none.
 ///
 /// One of over [`MAX_HEADER`] octets is an error: nothing such comes into the spool.
-pub(super) async fn header(content: &Content) -> io::Result<Bytes> {
+pub(in crate::delivery) async fn header(content: &Content) -> io::Result<Bytes> {
     let mail = Outgoing::unchanged(content.clone());
     let (mut reader, mut border, mut header) = (Reader::new(&mail), Border::default(), Vec::new());
     while let Some(piece) = reader.next().await? {

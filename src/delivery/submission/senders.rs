@@ -11,20 +11,20 @@ use crate::wire::smtp::path::{Mailbox, ReversePath};
 
 /// The senders that a next hop allows.
 #[derive(Debug)]
-pub(super) struct Senders(Option<settings::Sender>);
+pub(in crate::delivery) struct Senders(Option<settings::Sender>);
 
 /// MAIL FROM of one message.
 #[derive(Debug)]
-pub(super) struct From {
+pub(in crate::delivery) struct From {
     /// `None`: the null reverse-path.
-    pub(super) reverse_path: Option<Mailbox>,
+    pub(in crate::delivery) reverse_path: Option<Mailbox>,
     /// Whose choice that was.
-    pub(super) sender: Sender,
+    pub(in crate::delivery) sender: Sender,
 }
 
 impl From {
     /// The operator's.
-    pub(super) const fn configured(mailbox: Mailbox) -> Self {
+    pub(in crate::delivery) const fn configured(mailbox: Mailbox) -> Self {
         Self { reverse_path: Some(mailbox), sender: Sender::Configured }
     }
 
@@ -36,13 +36,13 @@ impl From {
 
 impl Senders {
     /// Those of the settings; without any, every sender may stay.
-    pub(super) const fn of(settings: Option<settings::Sender>) -> Self {
+    pub(in crate::delivery) const fn of(settings: Option<settings::Sender>) -> Self {
         Self(settings)
     }
 
     /// The mail and its reverse-path, each with another sender if its own may not stay. A null reverse-path stays null
     /// whatever is configured: nobody may answer a report.
-    pub(super) async fn apply(
+    pub(in crate::delivery) async fn apply(
         &self,
         content: Content,
         reverse_path: Option<Mailbox>,

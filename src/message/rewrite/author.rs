@@ -24,12 +24,22 @@ pub fn author(header: &[u8]) -> Option<Author> {
 
 /// The author in the value of a From.
 pub(super) fn of(value: &[u8]) -> Author {
-    let text: String =
-        String::from_utf8_lossy(value).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let first = mailboxes(&text).next().unwrap_or_default();
-    let (name, address) = match first.rfind('<').and_then(|at| first.split_at_checked(at)) {
+    mailboxes(&text(value)).next().as_deref().map(one).unwrap_or_default()
+}
+
+/// Everybody in the value of a To or Cc; whoever is in a group has no address.
+pub(super) fn authors(value: &[u8]) -> Vec<Author> {
+    mailboxes(&text(value)).map(|mailbox| one(&mailbox)).collect()
+}
+
+fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn one(mailbox: &str) -> Author {
+    let (name, address) = match mailbox.rfind('<').and_then(|at| mailbox.split_at_checked(at)) {
         Some((name, route)) => (name, route.trim_start_matches('<').split('>').next().unwrap_or_default()),
-        None => ("", first.as_str()),
+        None => ("", mailbox),
     };
     let address = Mailbox::parse(&without_comments(address)).ok();
     Author { address, name: phrase(name) }

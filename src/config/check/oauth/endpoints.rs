@@ -69,7 +69,7 @@ fn of_tenant(tenant: &str, what: &str) -> Option<HttpUrl> {
 }
 
 /// Whether nobody else can read what is sent there.
-pub(super) fn is_safe(url: &HttpUrl) -> bool {
+pub(in crate::config::check) fn is_safe(url: &HttpUrl) -> bool {
     match (url.scheme(), url.host()) {
         (Scheme::Https, _) => true,
         (Scheme::Http, Host::Address(address)) => address.is_loopback(),
