@@ -111,10 +111,12 @@ impl NameService {
 
     /// In a group, names are owned only while this gateway leads it.
     #[must_use]
-    pub fn led_by(mut self, lead: Option<watch::Receiver<Lead>>) -> Self {
-        if lead.is_some() {
+    pub fn led_by(mut self, mut lead: Option<watch::Receiver<Lead>>) -> Self {
+        if let Some(lead) = &mut lead {
             self.ear.owner = None;
             self.ear.told.no_names();
+            // It may lead already.
+            lead.mark_changed();
         }
         self.lead = lead;
         self
