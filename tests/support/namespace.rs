@@ -122,6 +122,11 @@ impl Drop for Lan {
 }
 
 impl Host {
+    /// Its namespace, for threads that open sockets there.
+    pub(crate) fn path(&self) -> PathBuf {
+        Path::new("/run/netns").join(&self.namespace)
+    }
+
     /// A command that runs on this host.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("ip");

@@ -22,9 +22,7 @@ pub(crate) struct NatsServer {
 impl NatsServer {
     /// Starts one; `more` goes into its configuration as it is, with `DIR` for its folder.
     pub(crate) fn start(more: &str) -> Result<Self, Missing> {
-        if !has_program("nats-server") {
-            return Err(Missing("nats-server is not installed (Debian: nats-server)".to_owned()));
-        }
+        installed()?;
         let dir = tempfile::Builder::new().prefix("nats").tempdir().unwrap();
         make_certificates(dir.path());
         let mut server = Self { dir, port: free_port(), child: None };
@@ -105,6 +103,14 @@ impl NatsServer {
     fn pid(&self) -> Pid {
         Pid::from_raw(self.child.as_ref().unwrap().id().try_into().unwrap())
     }
+}
+
+/// Whether this machine has the program.
+pub(crate) fn installed() -> Result<(), Missing> {
+    if has_program("nats-server") {
+        return Ok(());
+    }
+    Err(Missing("nats-server is not installed (Debian: nats-server)".to_owned()))
 }
 
 impl Drop for NatsServer {
