@@ -1,7 +1,10 @@
 //! One connection to a Redis server, on which commands follow each other without waiting for answers.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Pipeline, RedisConnectionInfo, RedisError, Value};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -16,6 +19,17 @@ pub(super) struct Connection {
     commands: MultiplexedConnection,
     /// Reads and writes until the connection ends.
     driver: AbortOnDropHandle<()>,
+    /// How many WAITs have begun.
+    begun: AtomicU64,
+    /// Held by whoever waits; the last WAIT that has ended.
+    waited: Mutex<Waited>,
+}
+
+/// A WAIT that has ended.
+struct Waited {
+    /// Its number, from 1; 0: none has.
+    number: u64,
+    verdict: Result<(), Health>,
 }
 
 /// What the server said to one XADD.
@@ -39,7 +53,12 @@ impl Connection {
             .await
             .map_err(|_| words::silent(&endpoint.to_string(), "a greeting", endpoint.timeout))?
             .map_err(|error| ended(endpoint, "a greeting", &error))?;
-        let connection = Self { commands, driver: AbortOnDropHandle::new(tokio::spawn(driver)) };
+        let connection = Self {
+            commands,
+            driver: AbortOnDropHandle::new(tokio::spawn(driver)),
+            begun: AtomicU64::new(0),
+            waited: Mutex::new(Waited { number: 0, verdict: Ok(()) }),
+        };
         connection.introduce(endpoint, settings).await?;
         Ok(connection)
     }
@@ -91,7 +110,7 @@ impl Connection {
         settings: &settings::Redis,
         entries: &[(RecipientNumber, Entry)],
     ) -> Result<Vec<Answer>, Health> {
-        let mut commands = Pipeline::with_capacity(entries.len().saturating_add(1));
+        let mut commands = Pipeline::with_capacity(entries.len());
         for (_, Entry { stream, fields, .. }) in entries {
             let command = commands.cmd("XADD").arg(stream);
             if let Some(length) = settings.max_length {
@@ -102,16 +121,32 @@ impl Connection {
                 command.arg(*field).arg(&value[..]);
             }
         }
+        let answers = self.send(endpoint, &commands, "the answer to XADD").await?;
         if settings.replicas > 0 {
-            // Its own answer must come before ours is given up.
-            let milliseconds = u64::try_from(endpoint.timeout.as_millis() / 2).unwrap_or(u64::MAX).max(1);
-            commands.cmd("WAIT").arg(settings.replicas).arg(milliseconds);
-        }
-        let mut answers = self.send(endpoint, &commands, "the answer to XADD").await?;
-        if settings.replicas > 0 {
-            verdict::replicas(&endpoint.to_string(), settings, answers.pop().as_ref())?;
+            self.wait_for_replicas(endpoint, settings).await?;
         }
         Ok(answers.into_iter().map(Answer::of).collect())
+    }
+
+    /// WAIT holds up the connection and is about everything that was said on it before: one at a time, for all that have
+    /// their answers when it begins.
+    async fn wait_for_replicas(&self, endpoint: &Endpoint, settings: &settings::Redis) -> Result<(), Health> {
+        let needed = self.begun.load(Ordering::Acquire).saturating_add(1);
+        let mut waited = self.waited.lock().await;
+        if waited.number >= needed {
+            return waited.verdict.clone();
+        }
+        let number = self.begun.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+        // Its own answer must come before ours is given up.
+        let milliseconds = u64::try_from(endpoint.timeout.as_millis() / 2).unwrap_or(u64::MAX).max(1);
+        let mut command = Pipeline::new();
+        command.cmd("WAIT").arg(settings.replicas).arg(milliseconds);
+        let answers = self.send(endpoint, &command, "the answer to WAIT").await;
+        let verdict = answers.and_then(|mut answers| {
+            verdict::replicas(&endpoint.to_string(), settings, answers.pop().as_ref())
+        });
+        *waited = Waited { number, verdict: verdict.clone() };
+        verdict
     }
 
     async fn send(

@@ -182,7 +182,7 @@ mod tests {
         for (class, method) in
             [(10, 10), (10, 30), (10, 50), (10, 60), (20, 20), (60, 50), (60, 80), (60, 120)]
         {
-            let payload = [0, class, 0, method, 0];
+            let payload = [0, class, 0, method];
             assert!(Method::parse(&payload).is_err(), "{class} {method}");
         }
         assert!(Method::parse(&[0, 60, 0, 60]).is_err(), "basic.deliver is for consumers");
