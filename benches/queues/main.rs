@@ -8,9 +8,15 @@
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 #![expect(clippy::disallowed_macros, reason = "its answer is what it prints")]
 
+#[cfg(feature = "amqp")]
+mod amqp;
 mod load;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 #[cfg(feature = "nats")]
 mod nats;
+#[cfg(feature = "redis")]
+mod redis;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
@@ -30,6 +36,12 @@ struct Kind {
 const KINDS: &[Kind] = &[
     #[cfg(feature = "nats")]
     Kind { name: "nats", goal: 20_000.0, measure: nats::measure },
+    #[cfg(feature = "redis")]
+    Kind { name: "redis", goal: 5_000.0, measure: redis::measure },
+    #[cfg(feature = "amqp")]
+    Kind { name: "amqp", goal: 5_000.0, measure: amqp::measure },
+    #[cfg(feature = "mqtt")]
+    Kind { name: "mqtt", goal: 5_000.0, measure: mqtt::measure },
 ];
 
 /// Of the bare publisher's rate.
