@@ -347,3 +347,22 @@ async fn repeats_that_different_gateways_hear_become_one_message() {
     assert_eq!(b.deliver("hop").await, "fire x3");
     a.is_empty().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ran_out_of_time_fails_once_by_whoever_leads_and_is_forgotten_in_time() {
+    let server = require!(NatsServer::start(""));
+    let (a, b) = (Gateway::open(&server, "a").await, Gateway::open(&server, "b").await);
+    let id = a.accept(alarm(1, "fire", &["hop"])).await;
+    let due = a.next("hop").await;
+    a.settle(&due, deferred(7000)).await;
+    eventually("b knows of it", async || b.list().await.iter().any(|copy| copy.attempts == 1)).await;
+    let after = |hours: i64| Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+    let expired = async |gateway: &Gateway| gateway.spool.sweep(after(1)).await.unwrap().expired.len();
+    // The first that came leads.
+    assert_eq!((expired(&b).await, expired(&a).await, expired(&a).await), (0, 1, 0));
+    let [copy] = b.list().await.try_into().unwrap();
+    assert_eq!((copy.id, copy.state), (id, SpoolState::Failed));
+    assert_eq!(a.spool.sweep(after(3)).await.unwrap().forgotten, 1);
+    a.is_empty().await;
+    b.is_empty().await;
+}

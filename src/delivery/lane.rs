@@ -173,7 +173,11 @@ impl Lane {
                 Permit::Probe => Errand::Probe,
                 Permit::None => return self.hand_back(),
             };
-            let room = self.connections(now).saturating_sub(self.in_flight);
+            let connections = self.connections(now);
+            if connections == 0 {
+                return self.hand_back();
+            }
+            let room = connections.saturating_sub(self.in_flight);
             let busy = room == 0 || !self.ledger.has_room();
             let rests = |until: Option<Instant>| until.is_some_and(|until| now < until);
             let closed = self.spool == Access::Closed;
@@ -222,7 +226,7 @@ impl Lane {
 
     /// Nothing goes for a while: what was handed out is for the others of a group.
     fn hand_back(&mut self) {
-        if self.parts.spool.reach() == Reach::Group {
+        if self.parts.spool.reach() == Reach::Group && !self.window.is_empty() {
             self.parts.spool.put_back(self.window.give_up());
         }
     }

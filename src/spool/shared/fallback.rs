@@ -21,11 +21,13 @@ use crate::message::recipient::Recipient;
 use crate::spool::error::SpoolError;
 use crate::spool::handover::Handover;
 use crate::spool::rows::{self, StoredBody};
+use crate::telemetry::log::Recurring;
 
 impl Shared {
     /// Empties the local spool whenever it has something; returns what keeps it from that.
     pub(super) async fn empty_fallback(&self) -> Fault {
         let mut ticks = tokio::time::interval(EVERY);
+        let mut told = Recurring::new(TELL_EVERY);
         loop {
             ticks.tick().await;
             let Some(session) = self.session() else { continue };
@@ -36,7 +38,12 @@ impl Shared {
                 }
                 Err(Stopped::Fault(fault)) => return fault,
                 Err(Stopped::Spool(error)) => {
-                    tracing::debug!(%error, "The local spool cannot be emptied now.");
+                    if let Some(count) = told.happened(1, now()) {
+                        tracing::error!(
+                            count,
+                            "Messages of the local spool cannot go into the shared one: {error}"
+                        );
+                    }
                 }
             }
         }
@@ -54,6 +61,10 @@ impl Shared {
             let mut left = None;
             for id in handed {
                 match id {
+                    Err(Stopped::Spool(SpoolError::Corrupt { id })) => {
+                        // Read for delivery, it is set aside and said.
+                        drop(self.0.local.load(id).await);
+                    }
                     Ok(id) => {
                         self.0.local.delete(id).await?;
                         emptied = emptied.saturating_add(1);
@@ -190,6 +201,8 @@ fn carried_of(message: Handover) -> Result<(Carried, Option<PathBuf>, Origin), S
     Ok((Carried { id, record, group: None, text }, message.path, origin))
 }
 
+/// Between two lines in the log about messages that stay there.
+const TELL_EVERY: Duration = Duration::from_secs(300);
 /// Between two looks into the local spool.
 const EVERY: Duration = Duration::from_secs(1);
 /// Messages that are handed over at a time.
