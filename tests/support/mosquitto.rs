@@ -129,9 +129,10 @@ impl Subscriber {
                 sink.lock().unwrap().push(serde_json::from_str(&line).unwrap());
             }
         });
+        let subscriber = Self { child, heard };
         let subscribed = || broker_log().matches("Sending SUBACK to listener").count() > before;
         assert!(wait_until(subscribed), "it does not subscribe:\n{}", broker_log());
-        Self { child, heard }
+        subscriber
     }
 
     /// What came so far: `topic`, `payload`, `properties` and more.
