@@ -150,6 +150,8 @@ impl TokenSource {
     pub async fn after_refusal(&self, refused: &AccessToken) -> Result<AccessToken, TokenFault> {
         let seen = self.0.ended.load(Ordering::Acquire);
         let mut state = self.0.state.lock().await;
+        // What is in the file is spent while its successor is not there.
+        self.0.save(&mut state).await?;
         match &state.cached {
             // Another session had it refused before, and has renewed it.
             Some(cached) if cached.token() != refused => return Ok(cached.token().clone()),

@@ -139,6 +139,24 @@ async fn a_refresh_token_that_cannot_be_kept_stops_deliveries_and_is_not_lost() 
 }
 
 #[tokio::test]
+async fn a_spent_refresh_token_is_not_sent_again_while_its_successor_cannot_be_kept() {
+    let rotated = (200, "", r#"{"access_token":"one","refresh_token":"next","expires_in":3600}"#);
+    let (url, count) = provider(vec![rotated]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("refresh");
+    std::fs::write(&file, "first").unwrap();
+    let source = source(&url, Grant::RefreshToken { client_id: "id".to_owned(), proof: None, file });
+    let in_the_way = dir.path().join(format!("refresh.new{}", std::process::id()));
+    std::fs::create_dir(&in_the_way).unwrap();
+    source.token().await.unwrap_err();
+    // Providers that see a spent one again withdraw all that came of it (RFC 9700 §4.14.2).
+    let token = AccessToken::new("one").unwrap();
+    let fault = source.after_refusal(&token).await.unwrap_err();
+    assert!(matches!(&fault, TokenFault::Operator(reason) if reason.contains("cannot be kept")), "{fault:?}");
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_secret_that_is_not_there_names_its_file() {
     let origin = SecretOrigin::File("/nonexistent/secret".into());
     let secret = Secret { text: Zeroizing::default(), origin };

@@ -48,7 +48,7 @@ struct Body {
     token_type: Option<String>,
     expires_in: Option<serde_json::Value>,
     refresh_token: Option<String>,
-    scope: Option<String>,
+    scope: Option<serde_json::Value>,
     error: Option<serde_json::Value>,
     error_description: Option<String>,
 }
@@ -95,13 +95,26 @@ fn granted(answer: Body) -> Result<Granted, Refusal> {
             .refresh_token
             .map(Zeroizing::new)
             .filter(|token| !token.is_empty() && token.len() <= MAX_REFRESH),
-        scope: answer.scope.map(|scope| shown(&scope, 500)),
+        scope: answer.scope.and_then(|scope| words(&scope)).map(|scope| shown(&scope, 500)),
     })
+}
+
+/// A scope as text. Some send a list.
+fn words(scope: &serde_json::Value) -> Option<String> {
+    match scope.as_array() {
+        Some(list) => {
+            Some(list.iter().filter_map(serde_json::Value::as_str).collect::<Vec<&str>>().join(" "))
+        }
+        None => scope.as_str().map(str::to_owned),
+    }
 }
 
 /// An answer of something that is no token endpoint, or of one that is not well.
 fn no_json(head: Head, body: &[u8]) -> Refusal {
-    let excerpt = shown(&String::from_utf8_lossy(body.get(..MAX_EXCERPT).unwrap_or(body)), 120);
+    // A success in a form that is not understood may have a token in it; a portal's page has none.
+    let is_page = body.trim_ascii_start().starts_with(b"<");
+    let quotable = if is_page || !matches!(head.status, 200..=299) { body } else { b"" };
+    let excerpt = shown(&String::from_utf8_lossy(quotable.get(..MAX_EXCERPT).unwrap_or(quotable)), 120);
     let said = match &*excerpt {
         "" => format!("HTTP {}", head.status),
         excerpt => format!("HTTP {}: {excerpt}", head.status),
@@ -196,6 +209,24 @@ mod tests {
             assert!(refusal.said.starts_with(said), "{refusal:?}");
             assert_eq!(refusal.remedy, remedy, "{refusal:?}");
         }
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_may_hold_a_token_and_is_not_shown() {
+        for body in [
+            "access_token=sesame&token_type=bearer",
+            r#"{"access_token":"sesame","token_type":7}"#,
+            r#"{"access_token":"sesame","expires_in":3600"#,
+        ] {
+            let refusal = parse(OK, body.as_bytes()).unwrap_err();
+            assert!(!refusal.to_string().contains("sesame"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_scope_may_be_a_list() {
+        let granted = parse(OK, br#"{"access_token":"t","scope":["mail","profile"]}"#).unwrap();
+        assert_eq!(granted.scope.as_deref(), Some("mail profile"));
     }
 
     #[test]
