@@ -9,6 +9,7 @@
 )]
 
 mod answer;
+mod hidden;
 mod request;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::message::mail::Spooled;
 use crate::message::recipient::{EnhancedStatus, Recipient};
 use crate::net::http::{Client, Limits, Options};
 use crate::net::tls::TlsSetupError;
+use hidden::Hidden;
 use request::Form;
 
 /// A service that takes messages as HTTP requests. Clones share its connections.
@@ -34,6 +36,7 @@ pub struct Webhook(Arc<Shared>);
 struct Shared {
     client: Client,
     form: Form,
+    hidden: Hidden,
     limits: QueueLimits,
     identity: EventIdentity,
 }
@@ -85,7 +88,8 @@ impl Webhook {
             reach: settings.reach,
             limits: Limits { connections: limits.in_flight, timeout: limits.timeout, body: MOST_ANSWER },
         })?;
-        Ok(Self(Arc::new(Shared { client, form: Form::new(settings, timezone)?, limits, identity })))
+        let (form, hidden) = (Form::new(settings, timezone)?, Hidden::of(settings));
+        Ok(Self(Arc::new(Shared { client, form, hidden, limits, identity })))
     }
 
     /// Sends one copy of a message.
@@ -134,7 +138,7 @@ impl Shared {
             return Verdict::failed(EnhancedStatus::new(5, 3, 4), text);
         }
         match self.client.send(&request).await {
-            Ok(response) => answer::verdict(self.form.at(), &response, Timestamp::now()),
+            Ok(response) => answer::verdict(self.form.at(), &response, &self.hidden, Timestamp::now()),
             Err(fault) => answer::fault(&fault),
         }
     }

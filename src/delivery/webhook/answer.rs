@@ -5,16 +5,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Verdict;
+use super::hidden::Hidden;
 use crate::delivery::outcome::{Handoff, Health, Outcome};
 use crate::message::recipient::EnhancedStatus;
 use crate::net::http::header::{DATE, HeaderName, LOCATION, RETRY_AFTER};
 use crate::net::http::{Fault, Remedy, Response};
 use crate::policy::webhook::{self, excerpt, judge, retry_after};
 
-/// What an answer of the service at `at` means.
-pub(super) fn verdict(at: &str, response: &Response, now: Timestamp) -> Verdict {
+/// What an answer of the service at `at` means, told without what is `hidden`.
+pub(super) fn verdict(at: &str, response: &Response, hidden: &Hidden, now: Timestamp) -> Verdict {
     let wait = asked(response, now);
-    let said = said(response);
+    let said = said(response, hidden);
     match judge(response.status.as_u16(), wait) {
         webhook::Verdict::Delivered => {
             Verdict::Message(Outcome::Delivered { text: said, handoff: Handoff::Silent })
@@ -33,7 +34,7 @@ pub(super) fn verdict(at: &str, response: &Response, now: Timestamp) -> Verdict 
             reason: format!("{at} wants no more for now: {said}"),
         }),
         webhook::Verdict::Redirected => {
-            operator(format!("{at} sends us elsewhere: {said}; {}", elsewhere(response)))
+            operator(format!("{at} sends us elsewhere: {said}; {}", elsewhere(response, hidden)))
         }
         webhook::Verdict::Operator(fix) => operator(format!("{at} answers {said}; {fix}")),
     }
@@ -49,8 +50,8 @@ pub(super) fn fault(fault: &Fault) -> Verdict {
 }
 
 /// `404 Not Found: "no such hook"`.
-fn said(response: &Response) -> String {
-    let text = excerpt(&response.body);
+fn said(response: &Response, hidden: &Hidden) -> String {
+    let text = excerpt(hidden.leave_out(&String::from_utf8_lossy(&response.body)).as_bytes());
     if text.is_empty() { response.status.to_string() } else { format!("{}: {text}", response.status) }
 }
 
@@ -63,12 +64,13 @@ fn field<'r>(response: &'r Response, name: &HeaderName) -> Option<&'r str> {
 }
 
 /// The address without its query, in which a service may hand out a secret.
-fn elsewhere(response: &Response) -> String {
+fn elsewhere(response: &Response, hidden: &Hidden) -> String {
     let Some(location) = field(response, &LOCATION) else {
         return "correct the URL".to_owned();
     };
     let bare = location.split(['?', '#']).next().unwrap_or_default();
-    let shown: String = bare.chars().take(MOST_LOCATION).flat_map(char::escape_debug).collect();
+    let shown: String =
+        hidden.leave_out(bare).chars().take(MOST_LOCATION).flat_map(char::escape_debug).collect();
     format!("if {shown} is right, write that in the URL: redirects are not followed")
 }
 
@@ -78,3 +80,27 @@ const fn operator(reason: String) -> Verdict {
 
 /// Characters of an address that are shown.
 const MOST_LOCATION: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::net::http::header::HeaderValue;
+    use crate::net::http::{Extent, HeaderMap, StatusCode};
+
+    #[test]
+    fn a_service_that_repeats_its_secret_url_does_not_bring_it_into_the_log() {
+        let hidden = Hidden::in_target("/services/sesame-open");
+        let mut headers = HeaderMap::new();
+        headers.insert(LOCATION, HeaderValue::from_static("https://hooks.example/services/sesame-open/"));
+        let body = Bytes::from_static(b"Cannot POST /services/sesame-open");
+        for status in [200, 308, 400, 404, 500] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let response =
+                Response { status, headers: headers.clone(), body: body.clone(), extent: Extent::Whole };
+            let verdict = verdict("hooks.example:443", &response, &hidden, Timestamp::UNIX_EPOCH);
+            assert!(!format!("{verdict:?}").contains("sesame"), "{verdict:?}");
+        }
+    }
+}
