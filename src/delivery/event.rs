@@ -17,7 +17,20 @@ use crate::message::recipient::Recipient;
 #[derive(Debug)]
 pub struct Rendered {
     event: Event,
-    _share: Option<SemaphorePermit<'static>>,
+    share: Share,
+}
+
+/// A part of the memory that long events have together, given back when dropped: whoever lays an event out anew keeps it
+/// until that is delivered. A short event needs none.
+#[derive(Debug)]
+pub struct Share(#[expect(dead_code, reason = "held, not looked at")] Option<SemaphorePermit<'static>>);
+
+impl Rendered {
+    /// Its share alone, where the event is not needed any more but what was made of it is.
+    #[must_use]
+    pub fn into_share(self) -> Share {
+        self.share
+    }
 }
 
 impl Deref for Rendered {
@@ -46,7 +59,7 @@ pub async fn render(
     match &message.body {
         Body::Notice(gathered) => {
             let event = Event::of_notice(message, gathered, recipient, identity, limit);
-            Ok(Rendered { event, _share: None })
+            Ok(Rendered { event, share: Share(None) })
         }
         Body::Mail { reverse_path, content, submitted } => {
             let share = MEMORY.share(content.length().min(limit)).await;
@@ -59,7 +72,7 @@ pub async fn render(
                 sha256: read.sha256,
             };
             let event = Event::of_mail(message, &content, recipient, identity, limit);
-            Ok(Rendered { event, _share: share })
+            Ok(Rendered { event, share: Share(share) })
         }
     }
 }
@@ -121,6 +134,12 @@ impl Read {
         }
         Ok(Self { octets: octets.into(), sha256: hash.finalize().into() })
     }
+}
+
+/// Kibibytes that no event has, and as many as there are.
+#[cfg(test)]
+pub(super) fn unclaimed() -> (usize, usize) {
+    (MEMORY.kibibytes.available_permits(), MEMORY.most as usize)
 }
 
 /// Of all destinations together: 256 MiB.

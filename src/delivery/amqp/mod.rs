@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::broker::publisher::Connection;
 use super::broker::{Endpoint, Kept, words};
-use super::event::render;
+use super::event::{Share, render};
 use super::outcome::{Attempt, Health, Outcome, RecipientNumber, Report};
 use super::submission::SetupError;
 use crate::config::settings::{self, EventMode};
@@ -77,10 +77,13 @@ impl Amqp {
     pub async fn deliver(&self, attempt: Attempt) -> Report {
         let shared = &self.0;
         let mut outcomes = Vec::new();
-        let mut letters = Vec::new();
+        let (mut letters, mut shares) = (Vec::new(), Vec::new());
         for (number, recipient) in &attempt.recipients {
             match shared.letter(&attempt.message, *number, recipient).await {
-                Ok(letter) => letters.push(letter),
+                Ok((letter, share)) => {
+                    letters.push(letter);
+                    shares.push(share);
+                }
                 Err(outcome) => outcomes.push((*number, outcome)),
             }
         }
@@ -99,6 +102,7 @@ impl Amqp {
             let text = "messages of others ended the channel each time that this was sent".to_owned();
             (letter.number, delayed(EnhancedStatus::new(4, 4, 2), text))
         }));
+        drop(shares);
         tracing::debug!(destination = %shared.name, decided = outcomes.len(), ?health, "An attempt ended.");
         Report { outcomes, health }
     }
@@ -123,7 +127,7 @@ impl Shared {
         message: &Spooled,
         number: RecipientNumber,
         recipient: &Recipient,
-    ) -> Result<Letter, Outcome> {
+    ) -> Result<(Letter, Share), Outcome> {
         let routing_key = ShortString::new(recipient.to.as_str()).map_err(|error| Outcome::Failed {
             status: EnhancedStatus::new(5, 1, 3),
             text: format!("the routing key {error}"),
@@ -142,7 +146,7 @@ impl Shared {
                     body.len()
                 ),
             }),
-            _ => Ok(Letter { number, routing_key, properties, body }),
+            _ => Ok((Letter { number, routing_key, properties, body }, event.into_share())),
         }
     }
 

@@ -112,3 +112,6 @@ impl Broker {
         }
     }
 }
+
+#[cfg(all(test, feature = "amqp", feature = "mqtt", feature = "redis"))]
+mod tests;

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::broker::publisher::Connection;
 use super::broker::{Endpoint, Kept, words};
-use super::event::render;
+use super::event::{Share, render};
 use super::outcome::{Attempt, Health, Outcome, RecipientNumber, Report};
 use super::submission::SetupError;
 use crate::config::settings::{self, EventMode};
@@ -78,15 +78,19 @@ impl Mqtt {
     pub async fn deliver(&self, attempt: Attempt) -> Report {
         let shared = &self.0;
         let mut outcomes = Vec::new();
-        let mut letters = Vec::new();
+        let (mut letters, mut shares) = (Vec::new(), Vec::new());
         for (number, recipient) in &attempt.recipients {
             match shared.letter(&attempt.message, *number, recipient).await {
-                Ok(letter) => letters.push(letter),
+                Ok((letter, share)) => {
+                    letters.push(letter);
+                    shares.push(share);
+                }
                 Err(outcome) => outcomes.push((*number, outcome)),
             }
         }
         let health =
             if letters.is_empty() { Health::Up } else { shared.publish(letters, &mut outcomes).await };
+        drop(shares);
         tracing::debug!(destination = %shared.name, decided = outcomes.len(), ?health, "An attempt ended.");
         Report { outcomes, health }
     }
@@ -111,7 +115,7 @@ impl Shared {
         message: &Spooled,
         number: RecipientNumber,
         recipient: &Recipient,
-    ) -> Result<Letter, Outcome> {
+    ) -> Result<(Letter, Share), Outcome> {
         let topic = TopicName::new(recipient.to.as_str()).map_err(|fault| Outcome::Failed {
             status: EnhancedStatus::new(5, 1, 3),
             text: format!("the topic {fault}"),
@@ -136,7 +140,8 @@ impl Shared {
             }
             _ => {
                 let content_type = MqttString::lossy(content_type);
-                Ok(Letter { number, topic, content_type, user_properties: properties, payload })
+                let letter = Letter { number, topic, content_type, user_properties: properties, payload };
+                Ok((letter, event.into_share()))
             }
         }
     }

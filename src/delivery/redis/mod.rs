@@ -18,7 +18,7 @@ mod verdict;
 use std::sync::Arc;
 
 use super::broker::{Endpoint, Kept};
-use super::event::render;
+use super::event::{Share, render};
 use super::outcome::{Attempt, Handoff, Health, Outcome, RecipientNumber, Report};
 use super::submission::SetupError;
 use crate::config::settings::{self, EventMode};
@@ -66,14 +66,18 @@ impl Redis {
     pub async fn deliver(&self, attempt: Attempt) -> Report {
         let shared = &self.0;
         let mut outcomes = Vec::new();
-        let mut entries = Vec::new();
+        let (mut entries, mut shares) = (Vec::new(), Vec::new());
         for (number, recipient) in &attempt.recipients {
             match shared.entry(&attempt.message, recipient).await {
-                Ok(entry) => entries.push((*number, entry)),
+                Ok((entry, share)) => {
+                    entries.push((*number, entry));
+                    shares.push(share);
+                }
                 Err(outcome) => outcomes.push((*number, outcome)),
             }
         }
         let health = if entries.is_empty() { Health::Up } else { shared.add(&entries, &mut outcomes).await };
+        drop(shares);
         tracing::debug!(destination = %shared.name, decided = outcomes.len(), ?health, "An attempt ended.");
         Report { outcomes, health }
     }
@@ -92,7 +96,7 @@ impl Redis {
 }
 
 impl Shared {
-    async fn entry(&self, message: &Spooled, recipient: &Recipient) -> Result<Entry, Outcome> {
+    async fn entry(&self, message: &Spooled, recipient: &Recipient) -> Result<(Entry, Share), Outcome> {
         let limit = self.settings.limits.message_size;
         let event = render(message, recipient, &self.identity, limit).await;
         let event = event.map_err(|error| Outcome::Delayed {
@@ -105,7 +109,7 @@ impl Shared {
             EventMode::Structured => Entry::structured(stream, &event),
             EventMode::Binary => Entry::binary(stream, &event),
         };
-        if entry.fits(limit) { Ok(entry) } else { Err(too_large(&entry, limit)) }
+        if entry.fits(limit) { Ok((entry, event.into_share())) } else { Err(too_large(&entry, limit)) }
     }
 
     async fn add(
