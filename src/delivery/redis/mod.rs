@@ -17,7 +17,7 @@ mod verdict;
 
 use std::sync::Arc;
 
-use super::broker::{Endpoint, Kept};
+use super::broker::{Endpoint, Kept, words};
 use super::event::{Share, render};
 use super::outcome::{Attempt, Handoff, Health, Outcome, RecipientNumber, Report};
 use super::submission::SetupError;
@@ -143,7 +143,7 @@ impl Shared {
         for ((number, entry), answer) in entries.iter().zip(answers) {
             let (code, said) = match answer {
                 Answer::Added(id) => {
-                    let text = format!("{} in stream {}", id.escape_debug(), entry.stream.escape_debug());
+                    let text = format!("{} in stream {}", words::quoted(&id), entry.stream.escape_debug());
                     outcomes.push((*number, Outcome::Delivered { text, handoff: Handoff::Silent }));
                     continue;
                 }
