@@ -246,6 +246,29 @@ async fn what_graph_refuses_is_told_in_its_administrators_words() {
 }
 
 #[tokio::test]
+async fn a_recipient_that_graph_cannot_read_costs_the_others_nothing() {
+    let (python, secret) = (require!(Python::find()), secret());
+    let service = require!(WebService::start());
+    let invalid = || refused(400, "ErrorInvalidRecipients");
+    // All three; the last alone; the first two; each of these.
+    service.answer(json!([token("first"), invalid(), accepted(), invalid(), invalid(), accepted()]));
+    let world = world(&service, secret.path(), "");
+    let recipients = ["a@corp.example", "b@corp.example", "c@corp.example"];
+    accept_mail(&world, "Subject: scan\n\nSee below.\n", &recipients).await;
+    let scheduler = world.start();
+    eventually("one is left", async || world.copies("graph").await.len() == 1).await;
+    let left = world.copies("graph").await;
+    assert!(left[0].text.as_ref().unwrap().contains("ErrorInvalidRecipients"), "{left:?}");
+    let seen = service.seen();
+    let asked: Vec<Value> =
+        to_graph(&seen).into_iter().map(|request| mail(python, request)["bcc"].clone()).collect();
+    assert_eq!(asked.len(), 5, "{asked:?}");
+    assert_eq!([&asked[1], &asked[4]], [&json!(["c@corp.example"]), &json!(["a@corp.example"])]);
+    assert_eq!(asked[3], json!(["b@corp.example"]));
+    shut_down(&scheduler).await;
+}
+
+#[tokio::test]
 async fn a_mail_that_is_too_large_fails_alone_whoever_finds_out() {
     let secret = secret();
     let service = require!(WebService::start());

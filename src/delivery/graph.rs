@@ -85,24 +85,27 @@ impl Graph {
         })))
     }
 
-    /// Sends one message to all these recipients.
+    /// Sends one message to all these recipients. Where Graph takes it for none of them since one is invalid, halves are
+    /// tried, and of those that are refused the halves.
     pub async fn deliver(&self, attempt: Attempt) -> Report {
         let mut outcomes = Vec::new();
-        let (numbers, mailboxes) = mailboxes(&attempt.recipients, &mut outcomes);
-        if mailboxes.is_empty() {
-            return Report { outcomes, health: Health::Up };
-        }
-        let verdict = match self.0.mime(&attempt, &mailboxes).await {
-            Ok(mime) => self.0.send(mime).await,
-            Err(verdict) => verdict,
-        };
-        match verdict {
-            Verdict::Message(outcome) => {
-                outcomes.extend(numbers.into_iter().map(|number| (number, outcome.clone())));
-                Report { outcomes, health: Health::Up }
+        let mut groups = vec![addressees(&attempt.recipients, &mut outcomes)];
+        while let Some(mut group) = groups.pop() {
+            if group.is_empty() {
+                continue;
             }
-            Verdict::Destination(health) => Report { outcomes, health },
+            let outcome = match self.0.deliver(&attempt, &group).await {
+                Verdict::Message(outcome) => outcome,
+                Verdict::Destination(health) => return Report { outcomes, health },
+            };
+            if group.len() > 1 && is_about_a_recipient(&outcome) {
+                let behind = group.split_off(group.len().div_ceil(2));
+                groups.extend([group, behind]);
+            } else {
+                outcomes.extend(group.into_iter().map(|(number, _)| (number, outcome.clone())));
+            }
         }
+        Report { outcomes, health: Health::Up }
     }
 
     /// Host and port.
@@ -123,6 +126,14 @@ impl Graph {
 }
 
 impl Shared {
+    async fn deliver(&self, attempt: &Attempt, group: &[(RecipientNumber, Mailbox)]) -> Verdict {
+        let mailboxes: Vec<Mailbox> = group.iter().map(|(_, mailbox)| mailbox.clone()).collect();
+        match self.mime(attempt, &mailboxes).await {
+            Ok(mime) => self.send(mime).await,
+            Err(verdict) => verdict,
+        }
+    }
+
     /// The mail in base64.
     async fn mime(&self, attempt: &Attempt, mailboxes: &[Mailbox]) -> Result<Bytes, Verdict> {
         let message = &attempt.message;
@@ -199,6 +210,10 @@ impl Shared {
     }
 }
 
+fn is_about_a_recipient(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed { status, .. } if *status == graph::INVALID_RECIPIENT)
+}
+
 fn is_unauthorized(response: &Response) -> bool {
     let code = Complaint::of(&response.body).code;
     graph::judge(response.status.as_u16(), &code, None) == graph::Verdict::Unauthorized
@@ -225,24 +240,21 @@ fn unreadable(error: &io::Error) -> Verdict {
 }
 
 /// The recipients that are mailboxes; the others fail.
-fn mailboxes(
+fn addressees(
     recipients: &[(RecipientNumber, Recipient)],
     outcomes: &mut Vec<(RecipientNumber, Outcome)>,
-) -> (Vec<RecipientNumber>, Vec<Mailbox>) {
-    let (mut numbers, mut mailboxes) = (Vec::new(), Vec::new());
+) -> Vec<(RecipientNumber, Mailbox)> {
+    let mut mailboxes = Vec::new();
     for (number, recipient) in recipients {
         match Mailbox::parse(&recipient.to) {
-            Ok(mailbox) => {
-                numbers.push(*number);
-                mailboxes.push(mailbox);
-            }
+            Ok(mailbox) => mailboxes.push((*number, mailbox)),
             Err(error) => {
                 let text = format!("{error}; {}", error.fix());
                 outcomes.push((*number, Outcome::Failed { status: EnhancedStatus::new(5, 1, 3), text }));
             }
         }
     }
-    (numbers, mailboxes)
+    mailboxes
 }
 
 async fn read(mail: &Outgoing) -> io::Result<Vec<u8>> {

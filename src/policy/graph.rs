@@ -83,7 +83,7 @@ const fn by_status(status: u16, retry_after: Option<Duration>) -> Verdict {
 /// Codes whose meaning the status hides.
 const KNOWN: [(&[&str], Verdict); 8] = [
     (&["ErrorMessageSizeExceeded", "RequestEntityTooLarge"], Verdict::Failed(TOO_LARGE)),
-    (&["ErrorInvalidRecipients"], Verdict::Failed(EnhancedStatus::new(5, 1, 3))),
+    (&["ErrorInvalidRecipients"], Verdict::Failed(INVALID_RECIPIENT)),
     (&["InvalidAuthenticationToken", "AuthenticationError"], Verdict::Unauthorized),
     (&["ErrorAccessDenied", "Authorization_RequestDenied"], Verdict::Operator(PERMISSION)),
     (
@@ -115,6 +115,9 @@ const KNOWN: [(&[&str], Verdict); 8] = [
         Verdict::Throttled,
     ),
 ];
+
+/// At least one of the recipients is none to Graph; it does not say which, and sends to nobody.
+pub const INVALID_RECIPIENT: EnhancedStatus = EnhancedStatus::new(5, 1, 3);
 
 const PERMISSION: &str = "grant the application the permission Mail.Send with an administrator's consent, and let it use this mailbox (Exchange RBAC \
                           for applications, or its access policy)";
