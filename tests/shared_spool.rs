@@ -7,156 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use mailslotd::config::settings::{NatsAuth, NatsCluster, NatsServer as Address};
-use mailslotd::message::id::{DestinationName, QueueId};
-use mailslotd::message::mail::{Body, Content, Group, Message};
-use mailslotd::message::recipient::{EnhancedStatus, Recipient};
-use mailslotd::net::nats::Cluster;
-use mailslotd::spool::{
-    Due, Fate, Filter, GroupPlan, Limits, NoticeFailures, Part, Settled, Spool, SpoolState, Which,
-};
+use mailslotd::message::mail::{Body, Group, Message};
+use mailslotd::message::recipient::EnhancedStatus;
+use mailslotd::spool::{Fate, SpoolState, Which};
 use mailslotd::telemetry::metrics::Metrics;
 use tokio::time::timeout;
 
 mod support;
 
 use support::nats_server::NatsServer;
-use support::queue_world::{eventually, message};
+use support::queue_world::eventually;
 use support::require;
-
-/// How long anything here may take.
-const PATIENCE: Duration = Duration::from_secs(40);
-
-/// How far apart two gateways may hear the same datagram.
-const WINDOW: Duration = Duration::from_secs(2);
-
-/// One gateway's view of the group's spool.
-struct Gateway {
-    folder: tempfile::TempDir,
-    spool: Spool,
-    metrics: Arc<Metrics>,
-}
-
-impl Gateway {
-    /// Opens the spool, whether the servers answer or not.
-    fn begin(server: &NatsServer, name: &str) -> Self {
-        let log =
-            tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
-        // Another test of this process may have begun it.
-        drop(log.with_test_writer().try_init());
-        let folder = tempfile::tempdir().unwrap();
-        let metrics = Arc::new(Metrics::new());
-        let limits = Limits {
-            max_size: None,
-            min_free: 0,
-            reserved_for_notices: 0,
-            failed_keep: Duration::from_secs(3600),
-            delay_report: None,
-            notice_failures: NoticeFailures::Kept,
-        };
-        let servers = vec![Address { host: "127.0.0.1".to_owned(), port: server.port }];
-        let cluster = NatsCluster { servers, tls: None, auth: NatsAuth::None };
-        let plan = GroupPlan {
-            cluster: Cluster::new(&cluster, name).unwrap(),
-            replicas: 1,
-            max_bytes: None,
-            dedup_window: WINDOW,
-            name: name.to_owned(),
-            part: Part::Gateway,
-        };
-        let dir = folder.path().join("spool");
-        std::fs::create_dir_all(&dir).unwrap();
-        let hour = Duration::from_secs(3600);
-        let spool = Spool::open_shared(&dir, limits, hour, Arc::clone(&metrics), plan).unwrap();
-        Self { folder, spool, metrics }
-    }
-
-    async fn open(server: &NatsServer, name: &str) -> Self {
-        let gateway = Self::begin(server, name);
-        timeout(PATIENCE, gateway.spool.opened()).await.expect("the shared spool does not open");
-        gateway
-    }
-
-    async fn accept(&self, message: Message) -> QueueId {
-        self.spool.accept(message).await.unwrap()
-    }
-
-    /// The next copy that this gateway may deliver.
-    async fn next(&self, via: &str) -> Due {
-        let name = destination(via);
-        let bell = self.spool.subscribe(&name);
-        let found = async {
-            loop {
-                let _part = self.spool.part(&name, 4);
-                let due = self.spool.due(&name, Timestamp::now(), 1, &HashSet::new()).await.unwrap();
-                if let Some(due) = due.into_iter().next() {
-                    return due;
-                }
-                // The bell rings, or time passes until it is due.
-                drop(timeout(Duration::from_millis(200), bell.notified()).await);
-            }
-        };
-        timeout(PATIENCE, found).await.expect("nothing is due")
-    }
-
-    async fn nothing_is_due(&self, via: &str) {
-        let name = destination(via);
-        let bell = self.spool.subscribe(&name);
-        for _ in 0..5 {
-            let due = self.spool.due(&name, Timestamp::now(), 10, &HashSet::new()).await.unwrap();
-            assert_eq!(due, [], "nothing should be due");
-            drop(timeout(Duration::from_millis(100), bell.notified()).await);
-        }
-    }
-
-    async fn settle(&self, due: &Due, fate: Fate) {
-        let settled = Settled { id: due.id, number: due.number, fate, at: Timestamp::now() };
-        self.spool.record(vec![settled], Vec::new()).await.unwrap();
-    }
-
-    async fn deliver(&self, via: &str) -> String {
-        let due = self.next(via).await;
-        let message = self.spool.load(due.id).await.unwrap().expect("it is there");
-        let text = text_of(&message.body).await;
-        self.settle(&due, Fate::Delivered).await;
-        text
-    }
-
-    async fn list(&self) -> Vec<mailslotd::spool::Copy> {
-        self.spool.list(Filter { limit: 100, ..Filter::default() }).await.unwrap()
-    }
-
-    async fn is_empty(&self) {
-        eventually("the spool is empty", async || self.list().await.is_empty()).await;
-    }
-}
-
-async fn text_of(body: &Body) -> String {
-    match body {
-        Body::Notice(gathered) => format!("{} x{}", gathered.first.text, gathered.count),
-        Body::Mail { content: Content::Inline(bytes), .. } => String::from_utf8_lossy(bytes).into_owned(),
-        Body::Mail { content: Content::File { path, .. }, .. } => {
-            String::from_utf8(tokio::fs::read(path).await.unwrap()).unwrap()
-        }
-    }
-}
-
-fn destination(name: &str) -> DestinationName {
-    DestinationName::new(name).unwrap()
-}
-
-fn alarm(dgm_id: u16, text: &str, via: &[&str]) -> Message {
-    let mut message = message(via[0], "oncall", text);
-    let Body::Notice(gathered) = &mut message.body else { unreachable!() };
-    gathered.first.dgm_id = dgm_id;
-    message.recipients = via.iter().map(|via| Recipient::new(destination(via), "oncall")).collect();
-    message
-}
-
-fn deferred(seconds: i64) -> Fate {
-    let due = Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
-    Fate::Deferred { due, status: EnhancedStatus::new(4, 3, 0), text: "busy".to_owned() }
-}
+use support::shared_gateway::{Gateway, PATIENCE, alarm, deferred, destination};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_gateway_accepts_another_delivers_and_nothing_is_left() {

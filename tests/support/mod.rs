@@ -30,6 +30,8 @@ pub(crate) mod samba;
 pub(crate) mod samba_folder;
 pub(crate) mod server;
 pub(crate) mod session_sender;
+#[cfg(feature = "nats")]
+pub(crate) mod shared_gateway;
 pub(crate) mod slapd;
 pub(crate) mod smbd;
 pub(crate) mod smtp;
