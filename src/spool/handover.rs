@@ -10,7 +10,7 @@ use super::queries::{self, MessageRow};
 use super::{SpoolError, rows};
 use crate::message::id::QueueId;
 use crate::message::mail::Class;
-use crate::message::recipient::{Recipient, RecipientNumber};
+use crate::message::recipient::{EnhancedStatus, Recipient, RecipientNumber};
 use crate::telemetry::metrics::SpoolState;
 
 /// A message with all that is known of it.
@@ -36,6 +36,9 @@ pub(super) struct CopyRow {
     pub(super) expires_at: Timestamp,
     pub(super) attempts: u32,
     pub(super) standby_of: Option<RecipientNumber>,
+    pub(super) settled_at: Option<Timestamp>,
+    pub(super) status: Option<EnhancedStatus>,
+    pub(super) text: Option<String>,
     pub(super) report_failure: bool,
     pub(super) report_delay_at: Option<Timestamp>,
 }
@@ -80,7 +83,7 @@ fn oldest(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<Handover>
 fn copies(connection: &Connection, id: QueueId) -> rusqlite::Result<Vec<CopyRow>> {
     let mut statement = connection.prepare_cached(
         "SELECT number, destination, address, subject, state, due, expires_at, attempts, standby_of, notify, orcpt,
-                report_failure, report_delay_at, mailbox
+                report_failure, report_delay_at, mailbox, settled_at, status, text
          FROM recipient WHERE message = ?1 ORDER BY number",
     )?;
     let rows = statement.query_map(params![id.as_row()], |row| {
@@ -99,6 +102,9 @@ fn copies(connection: &Connection, id: QueueId) -> rusqlite::Result<Vec<CopyRow>
             expires_at: rows::time(row, 6)?,
             attempts: row.get(7)?,
             standby_of: row.get::<_, Option<u32>>(8)?.map(RecipientNumber),
+            settled_at: rows::maybe_time(row, 14)?,
+            status: row.get::<_, Option<String>>(15)?.and_then(|text| text.parse().ok()),
+            text: row.get(16)?,
             report_failure: row.get(11)?,
             report_delay_at: rows::maybe_time(row, 12)?,
         })

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use super::Shared;
-use super::carried::Text;
 use super::ids::Sightings;
 use super::index::{Holder, Known, Standing};
+use super::key::Key;
 use super::link::{Fault, Session, TRIES};
 use super::record::{Kept, Record};
-use super::state::Hand;
+use super::state::{Hand, InBucket};
 use crate::message::id::QueueId;
 
 impl Shared {
@@ -19,6 +19,7 @@ impl Shared {
         id: QueueId,
         mut change: impl FnMut(&mut Record) -> T + Send,
     ) -> Result<Option<T>, Fault> {
+        let mut key = None;
         for _ in 0..TRIES {
             let (known, lease) = {
                 let state = self.state();
@@ -26,6 +27,10 @@ impl Shared {
                 let lease = state.is_handed(id).then(|| self.0.me.clone());
                 (known, lease)
             };
+            if *key.get_or_insert(known.record.key) != known.record.key {
+                // The number is another message's; this one gets a new number when the stream gives it out again.
+                return Ok(None);
+            }
             let mut record = known.record.clone();
             let answer = change(&mut record);
             let others = known.record.lease.is_some() && self.state().index.holder(&known) == Holder::Other;
@@ -81,6 +86,8 @@ impl Shared {
             hand
         };
         match hand {
+            // Another has it by now, and goes on with it.
+            Some(hand) if !hand.is_safe(now()) => {}
             Some(hand) => session.tell(&hand.reply, "-NAK").await,
             None => {
                 // The lease goes with the change that changes nothing else.
@@ -101,7 +108,7 @@ impl Shared {
         record.sequence = Some(hand.sequence);
         session.put_text(id, &hand.text).await?;
         let revision = session.create_record(id, &record).await?;
-        session.note(record.key, Sightings::one(record.accepted_at, hand.sequence)).await?;
+        self.leaves_stream(session, &record, hand.sequence).await?;
         if session.acknowledge(&hand.reply).await.is_ok() {
             record.sequence = None;
         }
@@ -114,23 +121,56 @@ impl Shared {
     pub(super) async fn refresh(&self, session: &Session, id: QueueId) -> Result<(), Fault> {
         match session.record(id).await? {
             Some((record, revision)) => {
-                let hand = self.state().hands.remove(&id);
+                let (hand, key) = self.in_hand(id);
                 if let Some(hand) = hand {
-                    // Another gateway, or the operator, carried it on.
-                    session.acknowledge(&hand.reply).await?;
-                    self.state().index.remove(id, None);
+                    if key == Some(record.key) {
+                        // Another gateway, or the operator, carried it on.
+                        self.leaves_stream(session, &record, hand.sequence).await?;
+                        session.acknowledge(&hand.reply).await?;
+                    } else {
+                        // Another message of the same moment has this number by chance: ours comes again under a new one.
+                        session.tell(&hand.reply, "-NAK").await;
+                    }
+                    self.drop_hand(id);
                 }
                 self.set(id, Known { record, standing: Standing::Queue { revision } });
             }
-            None => {
-                let mut state = self.state();
-                if !state.hands.contains_key(&id) {
+            None => match self.in_hand(id).0 {
+                Some(hand) if hand.in_bucket == InBucket::Same => {
+                    // It was carried on, and somebody is done with it.
+                    session.acknowledge(&hand.reply).await?;
+                    self.drop_hand(id);
+                }
+                Some(_) => {}
+                None => {
+                    let mut state = self.state();
                     state.index.remove(id, None);
                     state.files.remove(&id);
                 }
-            }
+            },
         }
         Ok(())
+    }
+
+    /// Notes that a message is about to leave the stream.
+    pub(super) async fn leaves_stream(
+        &self,
+        session: &Session,
+        record: &Record,
+        sequence: u64,
+    ) -> Result<(), Fault> {
+        session.note(record.key, Sightings::one(record.accepted_at, sequence)).await
+    }
+
+    fn in_hand(&self, id: QueueId) -> (Option<Hand>, Option<Key>) {
+        let state = self.state();
+        (state.hands.get(&id).cloned(), state.index.of(id).map(|known| known.record.key))
+    }
+
+    fn drop_hand(&self, id: QueueId) {
+        let mut state = self.state();
+        state.index.remove(id, None);
+        state.hands.remove(&id);
     }
 
     /// Notes what is known of a message, and wakes who waits for that.
@@ -141,13 +181,19 @@ impl Shared {
 
     async fn change_in_hand(&self, session: &Session, id: QueueId, record: Record) -> Result<(), Fault> {
         let Some(hand) = self.state().hands.get(&id).cloned() else { return Err(Fault::Conflict) };
+        if hand.in_bucket == InBucket::Same {
+            return Err(Fault::Conflict);
+        }
         if !record.copies.is_empty() {
             return self.carry_on(session, id, record, &hand).await;
         }
-        session.note(record.key, Sightings::one(record.accepted_at, hand.sequence)).await?;
+        self.leaves_stream(session, &record, hand.sequence).await?;
         session.acknowledge(&hand.reply).await?;
         self.end(session, id, &record).await;
-        Ok(())
+        match hand.in_bucket {
+            InBucket::Another => self.refresh(session, id).await,
+            InBucket::Nothing | InBucket::Same => Ok(()),
+        }
     }
 
     async fn change_in_queue(
@@ -159,6 +205,7 @@ impl Shared {
     ) -> Result<(), Fault> {
         if record.copies.is_empty() {
             if let Some(sequence) = record.sequence {
+                self.leaves_stream(session, &record, sequence).await?;
                 session.remove(id, sequence).await?;
             }
             session.remove_record(id, revision).await?;
@@ -185,8 +232,7 @@ impl Shared {
     }
 
     /// A message was pulled: it is in hand from now on, and its lane is woken.
-    pub(super) fn take_in_hand(&self, id: QueueId, record: Record, reply: String, sequence: u64, text: Text) {
-        let hand = Hand { reply, sequence, text, told: now() };
+    pub(super) fn take_in_hand(&self, id: QueueId, record: Record, hand: Hand) {
         self.state().hands.insert(id, hand);
         self.set(id, Known { record, standing: Standing::InHand });
     }

@@ -1,5 +1,6 @@
 //! Emptying the local spool into the stream, once it answers again.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::carried::{Carried, Text};
 use super::commit::now;
 use super::ids::is_same;
 use super::key::{Heard, Key};
-use super::link::{Fault, SHORTEST_WINDOW, Session};
+use super::link::{Fault, Published, SHORTEST_WINDOW, Session};
 use super::record::{Kept, OnFailure, Record, State};
 use super::subject;
 use crate::message::id::QueueId;
@@ -24,8 +25,9 @@ use crate::spool::rows::{self, StoredBody};
 use crate::telemetry::log::Recurring;
 
 impl Shared {
-    /// Empties the local spool whenever it has something; returns what keeps it from that.
-    pub(super) async fn empty_fallback(&self) -> Fault {
+    /// Empties the local spool whenever it has something. What keeps it from that, such as a stream that is full, must
+    /// not keep the rest from being delivered: it is tried again, and whether the connection works others find out.
+    pub(super) async fn empty_fallback(&self) -> Infallible {
         let mut ticks = tokio::time::interval(EVERY);
         let mut told = Recurring::new(TELL_EVERY);
         loop {
@@ -36,8 +38,7 @@ impl Shared {
                 Ok(messages) => {
                     tracing::info!(messages, "What the local spool took meanwhile is in the shared one now.");
                 }
-                Err(Stopped::Fault(fault)) => return fault,
-                Err(Stopped::Spool(error)) => {
+                Err(error) => {
                     if let Some(count) = told.happened(1, now()) {
                         tracing::error!(
                             count,
@@ -58,28 +59,32 @@ impl Shared {
                 return Ok(emptied);
             }
             let handed = join_all(page.into_iter().map(|message| self.hand_over(session, message))).await;
-            let mut left = None;
+            let (mut left, before) = (None, emptied);
             for id in handed {
                 match id {
                     Err(Stopped::Spool(SpoolError::Corrupt { id })) => {
                         // Read for delivery, it is set aside and said.
                         drop(self.0.local.load(id).await);
                     }
-                    Ok(id) => {
+                    Ok(Handed::Over(id)) => {
                         self.0.local.delete(id).await?;
                         emptied = emptied.saturating_add(1);
                     }
+                    Ok(Handed::Later) => {}
                     Err(stopped) => left = Some(stopped),
                 }
             }
             if let Some(stopped) = left {
                 return Err(stopped);
             }
+            if emptied == before {
+                return Ok(emptied);
+            }
         }
     }
 
-    /// Puts one message into the stream, unless the group has it. The number that it has locally.
-    async fn hand_over(&self, session: &Session, message: Handover) -> Result<QueueId, Stopped> {
+    /// Puts one message into the stream, unless the group has it.
+    async fn hand_over(&self, session: &Session, message: Handover) -> Result<Handed, Stopped> {
         let local = message.id;
         let window = self.0.plan.dedup_window.max(SHORTEST_WINDOW);
         let (carried, path, origin) = carried_of(message)?;
@@ -90,7 +95,7 @@ impl Shared {
             let asked = now();
             if self.is_there(session, &carried.record, origin, window).await? {
                 tracing::debug!(%local, %key, "Another gateway has published this message already.");
-                return Ok(local);
+                return Ok(Handed::Over(local));
             }
             if let Some(path) = &path {
                 let mut file = tokio::fs::File::open(path)
@@ -104,7 +109,12 @@ impl Shared {
                 continue;
             }
             return match self.publish_carried(session, &carried).await {
-                Ok(_) => Ok(local),
+                Ok(Published::New) => Ok(Handed::Over(local)),
+                Ok(Published::Repeat) if self.is_there(session, &carried.record, origin, window).await? => {
+                    Ok(Handed::Over(local))
+                }
+                // A device said the same again, later, and the stream cannot tell the two apart so soon.
+                Ok(Published::Repeat) => Ok(Handed::Later),
                 Err(NotPublished::Now(fault)) => Err(fault.into()),
                 Err(NotPublished::Never(error)) => Err(error.into()),
             };
@@ -124,9 +134,12 @@ impl Shared {
             Origin::Ours => true,
         };
         // The stream first: what leaves it meanwhile was noted before.
-        if let Some(message) = session.find(subject::by_key(record.key)).await? {
-            let there = Carried::parse(&message.payload).map_err(Fault::lost)?;
-            if same(there.record.accepted_at) {
+        let (filter, mut sequence) = (subject::by_key(record.key), 1);
+        while let Some(message) = session.next(&filter, sequence).await? {
+            sequence = message.sequence.saturating_add(1);
+            // One that nobody can read is delivered by nobody.
+            let there = Carried::parse(&message.payload);
+            if there.is_ok_and(|there| same(there.record.accepted_at)) {
                 return Ok(true);
             }
         }
@@ -145,6 +158,15 @@ enum Origin {
     Datagram,
     /// Nobody, but for the stream whose answer was lost.
     Ours,
+}
+
+/// What became of a message that was to be handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Handed {
+    /// The group has it, under a number of its own; this is the local one.
+    Over(QueueId),
+    /// It stays a moment longer.
+    Later,
 }
 
 /// Why the local spool is not empty.
@@ -176,9 +198,9 @@ fn carried_of(message: Handover) -> Result<(Carried, Option<PathBuf>, Origin), S
         expires_at: copy.expires_at,
         attempts: copy.attempts,
         standby_of: copy.standby_of,
-        settled_at: None,
-        status: None,
-        text: None,
+        settled_at: copy.settled_at,
+        status: copy.status,
+        text: copy.text.clone(),
         on_failure: if copy.report_failure { OnFailure::Told } else { OnFailure::Quiet },
         report_delay_at: copy.report_delay_at,
     });

@@ -53,6 +53,8 @@ impl Shared {
             let kept = found.as_ref().and_then(|(value, _)| serde_json::from_slice::<Kept>(value).ok());
             let closes_at = match decide(group, kept.map(Kept::standing), record.accepted_at) {
                 Verdict::Open { closes_at } => closes_at,
+                // Its own: a gateway that died, or lost its connection, had not written its fates yet.
+                Verdict::Gather { message, closes_at } if message == id => closes_at,
                 Verdict::Gather { message, closes_at } => {
                     if self.count_into(session, message, &name, &hand.text).await? {
                         let seen = Sightings::one(record.accepted_at, hand.sequence);

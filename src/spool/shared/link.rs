@@ -310,11 +310,19 @@ impl Session {
 
     /// Removes content, with the mark that a removal leaves.
     pub(super) async fn remove_content(&self, key: Key) -> Result<(), Fault> {
+        self.remove_content_of(key, i64::MAX).await.map(drop)
+    }
+
+    /// The same, unless it was written after `oldest`, in seconds since 1970; whether it was removed.
+    pub(super) async fn remove_content_of(&self, key: Key, oldest: i64) -> Result<bool, Fault> {
         let info = match self.content.info(key.to_string()).await {
             Ok(info) => info,
-            Err(error) if error.kind() == object_store::InfoErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == object_store::InfoErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(Fault::lost(error)),
         };
+        if info.modified.is_some_and(|at| at.unix_timestamp() > oldest) {
+            return Ok(false);
+        }
         let stream =
             self.context.get_stream(format!("OBJ_{}", subject::CONTENT)).await.map_err(Fault::lost)?;
         stream
@@ -324,7 +332,7 @@ impl Session {
             .map_err(Fault::lost)?;
         let name = object_name(&key.to_string());
         stream.purge().filter(format!("$O.{}.M.{name}", subject::CONTENT)).await.map_err(Fault::lost)?;
-        Ok(())
+        Ok(true)
     }
 
     /// All contents, and when each was written, in seconds since 1970.

@@ -1,6 +1,7 @@
 //! Reading a message whole: for its delivery, for the operator.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 
@@ -66,7 +67,11 @@ impl Shared {
             let known = state.index.of(id).cloned();
             let lost = match &known {
                 Some(known) if purpose == Purpose::Delivery => {
-                    state.index.holder(known) != Holder::Me || !state.is_safe(id, now())
+                    let may_be_anothers = match known.standing {
+                        Standing::InHand => !state.is_safe(id, now()),
+                        Standing::Queue { .. } => !state.lives(now()),
+                    };
+                    may_be_anothers || state.index.holder(known) != Holder::Me
                 }
                 Some(_) | None => false,
             };
@@ -124,7 +129,15 @@ impl Shared {
         let mut draft = self.0.local.draft();
         let mut piece = vec![0; 64 * 1024];
         loop {
-            let read = object.read(&mut piece).await.map_err(|error| failed(Fault::lost(error)))?;
+            // A piece that is not there any more is waited for without end.
+            let Ok(read) = tokio::time::timeout(PIECE_WITHIN, object.read(&mut piece)).await else {
+                return Err(failed(Fault::lost("the Object Store did not give a content in time")));
+            };
+            let read = match read {
+                Ok(read) => read,
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Ok(None),
+                Err(error) => return Err(failed(Fault::lost(error))),
+            };
             match piece.get(..read) {
                 Some(octets) if !octets.is_empty() => draft.write(octets).await?,
                 Some(_) | None => break,
@@ -148,3 +161,6 @@ impl Shared {
         }
     }
 }
+
+/// For each piece of a content.
+const PIECE_WITHIN: Duration = Duration::from_secs(10);

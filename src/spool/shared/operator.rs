@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::Shared;
 use super::carried::Carried;
+use super::ids::Sightings;
 use super::index::{Standing, matches};
 use super::link::{Fault, Session, json};
 use super::record::{Record, Scope};
@@ -191,13 +192,20 @@ impl Shared {
     async fn act(
         &self,
         id: QueueId,
-        change: impl FnMut(&mut Record) -> u64 + Send,
+        mut change: impl FnMut(&mut Record) -> u64 + Send,
     ) -> Result<u64, SpoolError> {
         let session = self.needed("record in")?;
         let done = async {
             let known = self.state().index.of(id).map(|known| known.standing);
             if known.is_none() {
-                self.seize(&session, id).await?;
+                let Some((carried, sequence)) = carried(&session, id).await? else { return Ok(None) };
+                let mut record = carried.record.clone();
+                let changed = change(&mut record);
+                if record == carried.record {
+                    // Another gateway may be delivering it, and is left alone.
+                    return Ok(Some(changed));
+                }
+                self.seize(&session, id, carried, sequence).await?;
             }
             self.change(&session, id, change).await
         };
@@ -206,9 +214,16 @@ impl Shared {
     }
 
     /// Carries a message on that lies in the stream. Whoever has it in hand finds out when it records its fate.
-    async fn seize(&self, session: &Session, id: QueueId) -> Result<(), Fault> {
-        let Some((carried, sequence)) = carried(session, id).await? else { return Ok(()) };
+    async fn seize(
+        &self,
+        session: &Session,
+        id: QueueId,
+        carried: Carried,
+        sequence: u64,
+    ) -> Result<(), Fault> {
         let Carried { mut record, text, .. } = carried;
+        let seen = Sightings::one(record.accepted_at, sequence);
+        let key = record.key;
         record.sequence = Some(sequence);
         session.put_text(id, &text).await?;
         match session.create_record(id, &record).await {
@@ -218,6 +233,11 @@ impl Shared {
             Err(Fault::Conflict) => self.refresh(session, id).await?,
             Err(fault) => return Err(fault),
         }
+        if self.state().index.of(id).is_some_and(|known| known.record.key != key) {
+            // Another message of the same moment has this number by chance.
+            return Ok(());
+        }
+        session.note(key, seen).await?;
         session.remove(id, sequence).await
     }
 

@@ -12,9 +12,11 @@ use super::commit::now;
 use super::index::Standing;
 use super::link::{Fault, Session};
 use super::record::Record;
-use super::state::Hand;
+use super::state::{Hand, InBucket};
 use super::subject::Lane;
 use crate::message::id::QueueId;
+use crate::spool::rows::later;
+use crate::telemetry::metrics::SpoolState;
 
 /// The task that pulls for one lane.
 #[derive(Debug)]
@@ -118,15 +120,25 @@ impl Shared {
             return session.acknowledge(&reply).await;
         }
         let carried = Carried { id, ..carried };
-        let hand = Hand { reply, sequence, text: carried.text, told: now() };
+        let in_bucket = InBucket::Nothing;
+        let hand = Hand { reply, sequence, text: carried.text, told: now(), in_bucket };
         match (lane, carried.group) {
             (_, Some(group)) => self.gather(session, id, carried.record, &group, &hand).await,
             (Lane::Several, None) => self.carry_on_or_refresh(session, id, carried.record, &hand).await,
+            (Lane::One(_), None) if self.waits(&carried.record) => {
+                self.carry_on_or_refresh(session, id, carried.record, &hand).await
+            }
             (Lane::One(_), None) => {
-                self.take_in_hand(id, carried.record, hand.reply, sequence, hand.text);
+                self.take_in_hand(id, carried.record, hand);
                 Ok(())
             }
         }
+    }
+
+    /// Whether nothing of it can be delivered now: it came from a local spool, where it had met something before.
+    fn waits(&self, record: &Record) -> bool {
+        let soon = later(crate::spool::local::now(), self.0.plan.dedup_window);
+        record.copies.iter().all(|copy| copy.state != SpoolState::Queued || copy.due > soon)
     }
 
     /// The number that a message is known by here; `None` when nothing is left to do about it.
@@ -152,6 +164,7 @@ impl Shared {
                     return Ok(None);
                 }
                 Some((key, Standing::Queue { .. })) if key == carried.record.key => {
+                    self.leaves_stream(session, &carried.record, sequence).await?;
                     session.acknowledge(reply).await?;
                     return Ok(None);
                 }
@@ -178,10 +191,23 @@ impl Shared {
         record: Record,
         hand: &Hand,
     ) -> Result<(), Fault> {
+        let key = record.key;
         match self.carry_on(session, id, record, hand).await {
             Err(Fault::Conflict) => {
-                session.acknowledge(&hand.reply).await?;
-                self.refresh(session, id).await
+                self.refresh(session, id).await?;
+                let there = self.state().index.of(id).map(|known| known.record.clone());
+                match there {
+                    Some(there) if there.key == key => {
+                        self.leaves_stream(session, &there, hand.sequence).await?;
+                        session.acknowledge(&hand.reply).await
+                    }
+                    // Another message of the same moment has this number by chance: ours comes again under a new one. Or
+                    // it was carried on and is done with, which is found out when it comes again.
+                    Some(_) | None => {
+                        session.tell(&hand.reply, "-NAK").await;
+                        Ok(())
+                    }
+                }
             }
             other => other,
         }

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::carried::Text;
 use super::index::Index;
+use super::key::Key;
 use super::link::{ACK_WAIT, LEASE};
 use super::record::GatewayId;
 use super::share;
@@ -37,6 +38,8 @@ pub(super) struct State {
     lived: Option<(Instant, Instant)>,
     /// Nothing is offered to the stream before this.
     rests_until: Option<Instant>,
+    /// Messages of the queue bucket whose fates this version cannot read.
+    pub(super) unreadable: HashSet<QueueId>,
     /// Keys that were removed, with the revision of the mark that stands in their place.
     graves: Vec<(String, u64)>,
     /// What the metrics show.
@@ -55,6 +58,25 @@ pub(super) struct Hand {
     pub(super) text: Text,
     /// When the stream was last told that it is still in hand.
     pub(super) told: Instant,
+    /// What the queue bucket has under its number.
+    pub(super) in_bucket: InBucket,
+}
+
+/// What others wrote into the queue bucket under the number of a message that this gateway has in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum InBucket {
+    Nothing,
+    /// The same message: another gateway or the operator carried it on. It may be done with by now.
+    Same,
+    /// Another message of the same moment, by chance.
+    Another,
+}
+
+impl Hand {
+    /// Whether the stream still takes it to be this gateway's.
+    pub(super) fn is_safe(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.told) < ACK_WAIT.saturating_sub(MARGIN)
+    }
 }
 
 /// One destination's lane.
@@ -77,6 +99,7 @@ impl State {
             living: BTreeSet::from([me.clone()]),
             lived: None,
             rests_until: None,
+            unreadable: HashSet::new(),
             graves: Vec::new(),
             shown: HashSet::new(),
             stream_bytes: 0,
@@ -194,7 +217,13 @@ impl State {
         let ids: HashSet<QueueId> = self.handed.keys().map(|(id, _)| *id).collect();
         let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
         for (id, hand) in &self.hands {
-            if ids.contains(id) {
+            if !hand.is_safe(now) {
+                // The connection was gone for long, and another has it: a word now would keep it from that one. Whoever
+                // is about to deliver it here finds out; an attempt under way still records its end.
+                if !ids.contains(id) {
+                    unwanted.push(*id);
+                }
+            } else if ids.contains(id) {
                 wanted.push(*id);
             } else if now.saturating_duration_since(hand.told) >= UNWANTED {
                 unwanted.push(*id);
@@ -205,8 +234,7 @@ impl State {
 
     /// Whether the stream still takes a message to be this gateway's.
     pub(super) fn is_safe(&self, id: QueueId, now: Instant) -> bool {
-        let margin = ACK_WAIT.saturating_sub(MARGIN);
-        self.hands.get(&id).is_none_or(|hand| now.saturating_duration_since(hand.told) < margin)
+        self.hands.get(&id).is_none_or(|hand| hand.is_safe(now))
     }
 
     /// The fate of a copy could not be recorded: its lane still has it.
@@ -216,6 +244,14 @@ impl State {
         if let Some(destination) = copy.map(|copy| copy.recipient.via.clone()) {
             self.handed.insert((id, number), destination);
         }
+    }
+
+    /// The queue bucket has a message under this number. Whether one with this number is in hand.
+    pub(super) fn note_in_bucket(&mut self, id: QueueId, key: Key) -> bool {
+        let same = self.index.of(id).is_some_and(|known| known.record.key == key);
+        let Some(hand) = self.hands.get_mut(&id) else { return false };
+        hand.in_bucket = if same { InBucket::Same } else { InBucket::Another };
+        true
     }
 
     /// How many messages of a lane this gateway has in hand.
@@ -262,3 +298,31 @@ const REST: Duration = Duration::from_secs(2);
 const UNWANTED: Duration = Duration::from_secs(10);
 /// Before the stream gives it to another.
 const MARGIN: Duration = Duration::from_secs(8);
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::super::index::{Known, Standing};
+    use super::super::tests::{alarm, at, carried, destination};
+    use super::*;
+
+    #[test]
+    fn what_another_gateway_may_have_by_now_is_not_claimed_again() {
+        let mut state = State::new(GatewayId("me".to_owned()));
+        let carried = carried(alarm("fire", at(0)));
+        let told = super::super::commit::now();
+        let (reply, text, in_bucket) = ("reply".to_owned(), carried.text, InBucket::Nothing);
+        state.hands.insert(carried.id, Hand { reply, sequence: 1, text, told, in_bucket });
+        state.index.set(carried.id, Known { record: carried.record, standing: Standing::InHand });
+        let name = destination("smarthost");
+        let due = state.index.due(&name, Timestamp::MAX, 1, &HashSet::new()).mine;
+        state.hand_out(&name, &due);
+        let after = |seconds| told + Duration::from_secs(seconds);
+        assert_eq!(state.review(after(15)), (vec![carried.id], vec![]));
+        assert_eq!(state.review(after(31)), (vec![], vec![]), "an attempt is under way");
+        assert!(!state.is_safe(carried.id, after(31)));
+        state.put_back_all(carried.id);
+        assert_eq!(state.review(after(31)), (vec![], vec![carried.id]));
+    }
+}

@@ -96,7 +96,7 @@ impl Entry {
     pub(super) const COPIES: &str = "copies.*";
     /// All of [`Self::Pause`].
     pub(super) const PAUSES: &str = "pause.*";
-    /// Stands for nothing: a watch of the copies has something to begin with.
+    /// Stands for nothing: a watch of the copies has it after what was there when it began.
     pub(super) const COPIES_MARK: &str = "copies.mark";
     /// The same for the pauses; no destination's name begins so.
     pub(super) const PAUSES_MARK: &str = "pause._mark";

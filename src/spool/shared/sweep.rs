@@ -1,5 +1,6 @@
 //! What is due once a minute, by the one gateway that leads: time that ran out, and what nobody needs any more.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -7,6 +8,7 @@ use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 
 use super::carried::Carried;
+use super::key::Key;
 use super::link::{Fault, Session};
 use super::record::{Kept, Record};
 use super::subject::{self, Lane};
@@ -36,6 +38,7 @@ impl Shared {
 
     /// What the delivery side knows nothing of: old messages of the stream, content without a message.
     pub(super) async fn sweep_on(self) {
+        let mut suspects = HashSet::new();
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -43,9 +46,10 @@ impl Shared {
             let Some(session) = self.session() else { continue };
             let graves = self.state().graves();
             if *self.0.lead.borrow() == Lead::Another {
+                suspects.clear();
                 continue;
             }
-            if let Err(fault) = self.tidy(&session, graves).await {
+            if let Err(fault) = self.tidy(&session, graves, &mut suspects).await {
                 tracing::debug!(%fault, "The shared spool was not tidied; the next sweep does it.");
             }
         }
@@ -68,7 +72,12 @@ impl Shared {
         Ok(swept)
     }
 
-    async fn tidy(&self, session: &Session, graves: Vec<(String, u64)>) -> Result<(), Fault> {
+    async fn tidy(
+        &self,
+        session: &Session,
+        graves: Vec<(String, u64)>,
+        suspects: &mut HashSet<Key>,
+    ) -> Result<(), Fault> {
         for (key, revision) in graves {
             session.bury(&key, revision).await?;
         }
@@ -77,18 +86,21 @@ impl Shared {
                 self.carry_on_old(session, &lane).await?;
             }
         }
-        self.remove_orphans(session).await
+        self.remove_orphans(session, suspects).await
     }
 
     /// Carries on what lies in the stream for long: from then on it can expire, and its sender be told.
     async fn carry_on_old(&self, session: &Session, lane: &Lane) -> Result<(), Fault> {
         let consumer = session.consumer(lane).await?;
+        let mut from = 1;
         loop {
-            let Some(first) = session.next(&lane.filter(), 1).await? else { return Ok(()) };
-            let is_old = match Carried::parse(&first.payload) {
-                Ok(carried) => later(carried.record.accepted_at, OLD) <= now(),
-                Err(_) => false,
+            let Some(first) = session.next(&lane.filter(), from).await? else { return Ok(()) };
+            let Ok(carried) = Carried::parse(&first.payload) else {
+                // It stays for the operator, and must not keep those behind it from their end.
+                from = first.sequence.saturating_add(1);
+                continue;
             };
+            let is_old = later(carried.record.accepted_at, OLD) <= now();
             if !is_old {
                 return Ok(());
             }
@@ -107,27 +119,35 @@ impl Shared {
     }
 
     /// Removes content that no message has: its gateway ended between the two, or could not remove it.
-    async fn remove_orphans(&self, session: &Session) -> Result<(), Fault> {
+    ///
+    /// A message on its way from the stream into the bucket can be seen in neither: content is removed when two sweeps
+    /// found no message for it.
+    async fn remove_orphans(&self, session: &Session, suspects: &mut HashSet<Key>) -> Result<(), Fault> {
         let oldest = now().checked_sub(ORPHANED).unwrap_or(Timestamp::MIN).as_second();
+        let (mut before, known) = (std::mem::take(suspects), self.contents_known());
+        // One whose fates this version cannot read may have any of them.
+        let Some(known) = known else { return Ok(()) };
         for (key, written) in session.contents().await? {
-            if written > oldest
-                || self.has_content(key)
-                || session.find(subject::by_key(key)).await?.is_some()
+            if written > oldest || known.contains(&key) || session.find(subject::by_key(key)).await?.is_some()
             {
                 continue;
             }
-            session.remove_content(key).await?;
-            tracing::info!(%key, "Content of the shared spool that no message has was removed.");
+            if !before.remove(&key) {
+                suspects.insert(key);
+            } else if session.remove_content_of(key, oldest).await? {
+                tracing::info!(%key, "Content of the shared spool that no message has was removed.");
+            }
         }
         Ok(())
     }
 
-    fn has_content(&self, key: super::key::Key) -> bool {
+    /// The content of messages in the bucket; `None` while there are some that this version cannot read.
+    fn contents_known(&self) -> Option<HashSet<Key>> {
         let state = self.state();
         let wanted = |(_, known): (QueueId, &super::index::Known)| {
-            known.record.key == key && known.record.content == Kept::Object
+            (known.record.content == Kept::Object).then_some(known.record.key)
         };
-        state.index.all().any(wanted)
+        state.unreadable.is_empty().then(|| state.index.all().filter_map(wanted).collect())
     }
 }
 

@@ -99,18 +99,19 @@ impl Shared {
             fault = opened => fault,
             fault = self.live(&session) => fault,
             fault = self.keep_in_hand(&session) => fault,
-            fault = self.empty_fallback() => fault,
+            never = self.empty_fallback() => match never {},
         }
     }
 
     /// Follows what others change; `loaded` hears when all that was there is known.
     async fn watch(&self, session: &Session, loaded: oneshot::Sender<()>) -> Fault {
-        let (mut pauses, mut copies) = match self.begin_to_watch(session).await {
+        let (mut pauses, mut copies, extents) = match self.begin_to_watch(session).await {
             Ok(watches) => watches,
             Err(fault) => return fault,
         };
+        let [pauses_to, copies_to] = extents;
         let mut loading =
-            Some(Loading { loaded, seen: HashSet::new(), pauses: Extent::Part, copies: Extent::Part });
+            Some(Loading { loaded, seen: HashSet::new(), pauses: pauses_to, copies: copies_to });
         loop {
             let (entry, which) = tokio::select! {
                 entry = pauses.next() => (entry, Which::Pauses),
@@ -134,14 +135,18 @@ impl Shared {
         }
     }
 
-    /// Both buckets of keys have a mark each, so that neither watch begins with silence.
-    async fn begin_to_watch(&self, session: &Session) -> Result<(Watch, Watch), Fault> {
-        for mark in [Entry::PAUSES_MARK, Entry::COPIES_MARK] {
-            session.queue.put(mark, json(&self.0.me)).await.map_err(Fault::lost)?;
-        }
+    /// Each watch gives what is there in the order in which it was written, and then a mark that is written after it
+    /// began. (How many are still to come, which the client goes by, is never 0 again once another gateway has written
+    /// over one of them at the wrong moment.)
+    async fn begin_to_watch(&self, session: &Session) -> Result<(Watch, Watch, [Extent; 2]), Fault> {
         let pauses = session.queue.watch_with_history(Entry::PAUSES).await.map_err(Fault::lost)?;
         let copies = session.queue.watch_with_history(Entry::COPIES).await.map_err(Fault::lost)?;
-        Ok((pauses, copies))
+        let mut extents = [Extent::Whole; 2];
+        for (extent, mark) in extents.iter_mut().zip([Entry::PAUSES_MARK, Entry::COPIES_MARK]) {
+            let revision = session.queue.put(mark, json(&self.0.me)).await.map_err(Fault::lost)?;
+            *extent = Extent::Until(revision);
+        }
+        Ok((pauses, copies, extents))
     }
 
     /// One key has another value, or none any more.
@@ -149,19 +154,20 @@ impl Shared {
         match (Entry::parse(key), value) {
             (Some(Entry::Copies(id)), Some(value)) => match serde_json::from_slice::<Record>(value) {
                 Ok(record) => {
-                    let hand = self.state().hands.contains_key(&id);
                     // What is in hand is dealt with by its next change, which finds out.
-                    if !hand {
+                    if !self.state().note_in_bucket(id, record.key) {
                         self.set(id, Known { record, standing: Standing::Queue { revision } });
                     }
                 }
                 Err(error) => {
                     tracing::error!(%id, %error, "What became of a message cannot be read; it is left alone.");
+                    self.state().unreadable.insert(id);
                 }
             },
             (Some(Entry::Copies(id)), None) => {
                 let mut state = self.state();
                 state.index.remove(id, Some(revision));
+                state.unreadable.remove(&id);
                 state.bury(key.to_owned(), revision);
             }
             (Some(Entry::Pause(destination)), value) => {
@@ -220,10 +226,12 @@ struct Loading {
     copies: Extent,
 }
 
-/// How much of what was there was seen.
+/// What of a bucket is still to be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extent {
-    Part,
+    /// All before this revision, which is that of a mark, or later where another gateway wrote the mark anew.
+    Until(u64),
+    /// All of it.
     Whole,
 }
 
@@ -239,11 +247,12 @@ impl Loading {
         if let (Some(Entry::Copies(id)), Operation::Put) = (Entry::parse(&entry.key), entry.operation) {
             self.seen.insert(id);
         }
-        if entry.seen_current {
-            match which {
-                Which::Pauses => self.pauses = Extent::Whole,
-                Which::Copies => self.copies = Extent::Whole,
-            }
+        let extent = match which {
+            Which::Pauses => &mut self.pauses,
+            Which::Copies => &mut self.copies,
+        };
+        if matches!(*extent, Extent::Until(mark) if entry.revision >= mark) {
+            *extent = Extent::Whole;
         }
     }
 

@@ -1,0 +1,224 @@
+//! What goes wrong between the steps of a shared spool: a stream that is full, a gateway that died half-way, an operator
+//! who acts on what is under way, two messages with one number.
+#![cfg(feature = "nats")]
+#![expect(clippy::disallowed_methods, reason = "messages come now, and what another process does is awaited")]
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream;
+use jiff::{SignedDuration, Timestamp};
+use mailslotd::message::id::QueueId;
+use mailslotd::message::mail::{Group, Message};
+use mailslotd::message::recipient::EnhancedStatus;
+use mailslotd::spool::{Fate, Settled, Spool, SpoolState, Which};
+use mailslotd::telemetry::metrics::Metrics;
+use tokio::time::timeout;
+
+mod support;
+
+use support::nats_server::NatsServer;
+use support::queue_world::eventually;
+use support::require;
+use support::shared_gateway::{Gateway, PATIENCE, alarm, deferred, destination, limits};
+
+/// What the operator of the servers sees.
+async fn behind(server: &NatsServer) -> jetstream::Context {
+    jetstream::new(async_nats::connect(server.url()).await.unwrap())
+}
+
+fn subject(id: QueueId) -> String {
+    format!("mailslotd.spool.*.*.{id}.*")
+}
+
+fn refused() -> Fate {
+    Fate::Failed { status: EnhancedStatus::new(5, 1, 1), text: "no such user".to_owned() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateways_that_connect_at_the_same_moment_all_open() {
+    let server = require!(NatsServer::start(""));
+    for _ in 0..5 {
+        let all: Vec<_> = (0..8).map(|number| Gateway::begin(&server, &format!("g{number}"))).collect();
+        for gateway in &all {
+            timeout(PATIENCE, gateway.spool.opened()).await.expect("one never opens");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_full_is_emptied_by_deliveries_as_ever() {
+    let server = require!(NatsServer::start(""));
+    let a = Gateway::begin_within(&server, "a", Some(32 << 10));
+    timeout(PATIENCE, a.spool.opened()).await.unwrap();
+    for number in 0..60 {
+        a.accept(alarm(number, &format!("alarm {number}"), &["hop"])).await;
+    }
+    eventually("the local spool has some", async || {
+        let metrics = a.metrics.encode();
+        metrics
+            .lines()
+            .any(|line| line.starts_with("mailslotd_spool_fallback_messages ") && !line.ends_with(" 0"))
+    })
+    .await;
+    for _ in 0..50 {
+        assert!(a.metrics.encode().contains("mailslotd_spool_group{state=\"open\"} 1"), "it was given up");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let mut heard = HashSet::new();
+    while heard.len() < 60 {
+        assert!(heard.insert(a.deliver("hop").await), "one came twice");
+    }
+    a.is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_of_a_group_is_not_counted_into_what_a_dead_gateway_wrote_of_it() {
+    let server = require!(NatsServer::start(""));
+    let a = Gateway::open(&server, "a").await;
+    let group = Group { key: [7; 16], wait: Duration::from_secs(2), repeat_after: Duration::from_secs(600) };
+    let id = a.accept(Message { group: Some(group), ..alarm(1, "fire", &["hop"]) }).await;
+
+    // Another gateway pulled it, wrote group and body, and died before it wrote the fates.
+    let jetstream = behind(&server).await;
+    let stream = jetstream.get_stream("MAILSLOTD_SPOOL").await.unwrap();
+    let carried = stream.get_last_raw_message_by_subject(&subject(id)).await.unwrap().payload;
+    let text = carried.slice(carried.iter().position(|byte| *byte == b'\n').unwrap() + 1..);
+    let queue = jetstream.get_key_value("MAILSLOTD_QUEUE").await.unwrap();
+    queue.put(format!("message.{id}"), text).await.unwrap();
+    let after = |seconds| Timestamp::now() + SignedDuration::from_secs(seconds);
+    let kept = serde_json::json!({ "message": id, "closes_at": after(2), "over_at": after(602) });
+    queue.put("group.07070707070707070707070707070707", kept.to_string().into()).await.unwrap();
+
+    assert_eq!(a.deliver("hop").await, "fire x1");
+    a.is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_while_another_gateway_delivers_it_is_gone_when_that_has() {
+    let server = require!(NatsServer::start(""));
+    let (a, b) = (Gateway::open(&server, "a").await, Gateway::open(&server, "b").await);
+    let id = a.accept(alarm(1, "fire", &["hop"])).await;
+    let due = a.next("hop").await;
+    assert_eq!(b.spool.hold(id).await.unwrap(), 1);
+    // The watch tells a, and nothing that can be seen from here.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    a.settle(&due, Fate::Delivered).await;
+    a.is_empty().await;
+    b.is_empty().await;
+    assert_eq!(b.spool.release(id).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_while_another_gateway_delivers_it_keeps_nothing_from_being_recorded() {
+    let server = require!(NatsServer::start(""));
+    let (a, b) = (Gateway::open(&server, "a").await, Gateway::open(&server, "b").await);
+    let id = a.accept(alarm(1, "fire", &["hop"])).await;
+    let due = a.next("hop").await;
+    assert_eq!(b.spool.delete(id).await.unwrap(), 1);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    a.settle(&due, deferred(1)).await;
+    a.is_empty().await;
+    a.nothing_is_due("hop").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_of_what_another_gateway_delivers_has_it_delivered_once() {
+    let server = require!(NatsServer::start(""));
+    let (a, b) = (Gateway::open(&server, "a").await, Gateway::open(&server, "b").await);
+    let id = a.accept(alarm(1, "fire", &["hop"])).await;
+    let due = a.next("hop").await;
+    assert_eq!(b.spool.retry(Which::One(id)).await.unwrap(), 0, "it is due");
+    b.nothing_is_due("hop").await;
+    a.settle(&due, Fate::Delivered).await;
+    b.is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_operator_takes_out_of_the_stream_is_known_to_have_been_there() {
+    let server = require!(NatsServer::start(""));
+    let a = Gateway::open(&server, "a").await;
+    let id = a.accept(alarm(1, "fire", &["hop"])).await;
+    assert_eq!(a.spool.hold(id).await.unwrap(), 1);
+    let mut ids = behind(&server).await.get_stream("KV_MAILSLOTD_IDS").await.unwrap();
+    assert_eq!(ids.info().await.unwrap().state.messages, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_messages_with_one_number_both_arrive() {
+    let server = require!(NatsServer::start(""));
+    let (a, b) = (Gateway::open(&server, "a").await, Gateway::open(&server, "b").await);
+    let id = a.accept(alarm(1, "first", &["hop"])).await;
+    let first = a.next("hop").await;
+
+    // Another one, as if it had been accepted in the same millisecond.
+    let other = a.accept(alarm(2, "second", &["pager"])).await;
+    let jetstream = behind(&server).await;
+    let stream = jetstream.get_stream("MAILSLOTD_SPOOL").await.unwrap();
+    let there = stream.get_last_raw_message_by_subject(&subject(other)).await.unwrap();
+    stream.delete_message(there.sequence).await.unwrap();
+    let renumbered = |text: &str| text.replace(&other.to_string(), &id.to_string());
+    let payload = renumbered(std::str::from_utf8(&there.payload).unwrap());
+    let sent = jetstream.publish(renumbered(&there.subject), payload.into()).await.unwrap();
+    sent.await.unwrap();
+
+    let second = b.next("pager").await;
+    assert_eq!(second.id, first.id);
+    b.settle(&second, deferred(1)).await;
+    a.settle(&first, deferred(1)).await;
+    assert_eq!(a.deliver("hop").await, "first x1");
+    assert_eq!(b.deliver("pager").await, "second x1");
+    a.is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_says_the_same_twice_while_the_servers_are_away_is_heard_twice() {
+    let mut server = require!(NatsServer::start(""));
+    let (a, b) = (Gateway::open(&server, "a").await, Gateway::open(&server, "b").await);
+    server.kill();
+    let at = Timestamp::now();
+    for gateway in [&a, &b] {
+        for seconds in [0, 60] {
+            let accepted_at = at - SignedDuration::from_secs(seconds);
+            gateway.accept(Message { accepted_at, ..alarm(1, "fire", &["hop"]) }).await;
+        }
+    }
+    server.start_again();
+    assert_eq!(a.deliver("hop").await, "fire x1");
+    assert_eq!(a.deliver("hop").await, "fire x1");
+    let emptied =
+        |gateway: &Gateway| gateway.metrics.encode().contains("mailslotd_spool_fallback_messages 0");
+    eventually("both local spools are empty", async || emptied(&a) && emptied(&b)).await;
+    a.nothing_is_due("hop").await;
+    b.nothing_is_due("hop").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_in_the_local_spool_before_is_shown_and_forgotten_in_time() {
+    let server = require!(NatsServer::start(""));
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("spool");
+    std::fs::create_dir_all(&dir).unwrap();
+    let hour = Duration::from_secs(3600);
+    let local = Spool::open(&dir, limits(), hour, Arc::new(Metrics::new())).unwrap();
+    local.accept(alarm(1, "fire", &["hop"])).await.unwrap();
+    let [due] = <[_; 1]>::try_from(
+        local.due(&destination("hop"), Timestamp::now(), 9, &HashSet::new()).await.unwrap(),
+    )
+    .unwrap();
+    let settled = Settled { id: due.id, number: due.number, fate: refused(), at: Timestamp::now() };
+    local.record(vec![settled], Vec::new()).await.unwrap();
+    local.close().await;
+
+    let a = Gateway::begin_in(folder, &server, "a", None);
+    timeout(PATIENCE, a.spool.opened()).await.unwrap();
+    eventually("it is the group's", async || a.list().await.len() == 1).await;
+    let [copy] = a.list().await.try_into().unwrap();
+    assert_eq!(copy.state, SpoolState::Failed);
+    assert_eq!((copy.status.as_deref(), copy.text.as_deref()), (Some("5.1.1"), Some("no such user")));
+    a.nothing_is_due("hop").await;
+    let later = Timestamp::now() + SignedDuration::from_hours(2);
+    eventually("it is forgotten", async || a.spool.sweep(later).await.unwrap().forgotten == 1).await;
+    a.is_empty().await;
+}
