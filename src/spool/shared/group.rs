@@ -25,6 +25,13 @@ struct Kept {
     handed_out: bool,
 }
 
+/// Whether the queue bucket has the body of a message that may open a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Unwritten,
+    Written,
+}
+
 impl Kept {
     const fn standing(self) -> Standing {
         Standing {
@@ -48,6 +55,7 @@ impl Shared {
     ) -> Result<(), Fault> {
         let name = entry(&group.key);
         record.group = Some(rows::hex(&group.key));
+        let mut body = Body::Unwritten;
         for _ in 0..TRIES {
             let found = session.entry(&session.queue, &name).await?;
             let kept = found.as_ref().and_then(|(value, _)| serde_json::from_slice::<Kept>(value).ok());
@@ -59,12 +67,18 @@ impl Shared {
                     if self.count_into(session, message, &name, &hand.text).await? {
                         let seen = Sightings::one(record.accepted_at, hand.sequence);
                         session.note(record.key, seen).await?;
+                        if body == Body::Written {
+                            session.bury(&Entry::Message(id).to_string(), u64::MAX).await?;
+                        }
                         self.0.metrics.spool_gathered(1);
                         return session.acknowledge(&hand.reply).await;
                     }
                     closes_at
                 }
             };
+            // Before others know of it: they count what they hear into it.
+            session.put_text(id, &hand.text).await?;
+            body = Body::Written;
             let opened = Kept {
                 message: id,
                 closes_at,
