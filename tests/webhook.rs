@@ -212,6 +212,28 @@ async fn a_message_that_is_refused_or_breaks_the_service_holds_up_nothing_else()
 }
 
 #[tokio::test]
+async fn a_message_that_a_filter_refuses_each_time_holds_up_nothing_else() {
+    let service = require!(WebService::start());
+    // The first, the probe with another, and the first as often as it comes.
+    let mut answers = vec![json!({ "status": 403 }); 100];
+    answers[1] = json!({ "status": 200 });
+    service.answer(Value::Array(answers));
+    let world = QueueWorld::new(
+        &hook(&service, ", limits: { in_flight: 1 }").replace(", limits: { timeout: 2s }", ""),
+    );
+    world.accept("hook", "ups", 2).await;
+    let scheduler = world.start();
+    eventually("the first alone is left, and pays", async || {
+        let left = world.copies("hook").await;
+        let told = left.first().and_then(|copy| copy.text.clone()).unwrap_or_default();
+        left.len() == 1 && left[0].attempts > 1 && told.contains("others are taken")
+    })
+    .await;
+    in_state(&scheduler, "hook", DestinationState::Up).await;
+    shut_down(&scheduler).await;
+}
+
+#[tokio::test]
 async fn an_answer_without_end_that_says_yes_is_a_yes() {
     let service = require!(WebService::start());
     service.answer(json!([{ "how": "with_endless_body" }]));

@@ -12,6 +12,9 @@
 //! | 409, 421, 423, 424, 425, other 5xx | this message again later: another may well pass |
 //! | 413, 414, 431 | this message never: too large |
 //! | other 4xx | this message never |
+//!
+//! What is the operator's may still be about one message, where a filter before the service refuses what is in it:
+//! whoever asks sees that others are taken.
 
 use std::time::Duration;
 
