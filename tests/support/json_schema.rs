@@ -13,9 +13,10 @@ impl JsonSchema {
     /// Looks for it.
     pub(crate) fn find() -> Result<Self, Missing> {
         let python = Python::find()?;
-        match python.json(PROBE, "") {
-            Value::Bool(true) => Ok(Self(python)),
-            _ => Err(Missing("python3 has no jsonschema (Debian: python3-jsonschema)".to_owned())),
+        if python.json(PROBE, "") == Value::Bool(true) {
+            Ok(Self(python))
+        } else {
+            Err(Missing("python3 has no jsonschema (Debian: python3-jsonschema)".to_owned()))
         }
     }
 
