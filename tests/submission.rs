@@ -16,7 +16,7 @@ use mailslotd::message::id::DestinationName;
 use mailslotd::message::mail::{Body, Content};
 use mailslotd::policy::replies::ReplyTable;
 use support::attempt::{attempt, notice};
-use support::postfix::{DOMAIN, PASSWORD, Postfix, SENDER, USER};
+use support::postfix::{PASSWORD, Postfix, SENDER, USER};
 use support::{free_port, require};
 use zeroize::Zeroizing;
 

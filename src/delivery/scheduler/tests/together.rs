@@ -47,6 +47,7 @@ async fn a_group_that_is_still_open_closes_when_its_message_goes_with_others() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "how long it really took")]
 async fn a_rate_is_kept_though_many_could_go_together() {
     let (mut world, inbox) = world(64);
     world.plan[0].2.rate = Some(Rate { count: 4, period: Duration::from_millis(400) });
