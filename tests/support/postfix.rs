@@ -54,7 +54,7 @@ impl Postfix {
         ))
     }
 
-    /// One with further lines of main.cf, which go before others of the same name.
+    /// One with further lines of main.cf, instead of others of the same name.
     fn start_with(settings: &str) -> Result<Self, Missing> {
         check_machine()?;
         let dir = tempfile::Builder::new().prefix("postfix").tempdir().unwrap();
@@ -185,7 +185,7 @@ impl Postfix {
             chown(dir.join(folder), Some(postfix), None).unwrap();
         }
         chown(dir.join("mail"), Some(nobody), None).unwrap();
-        self.write("conf/main.cf", &(main_cf(dir, nobody) + settings));
+        self.write("conf/main.cf", &with_settings(&main_cf(dir, nobody), settings));
         self.write("conf/master.cf", &master_cf(self.ports()));
         let mailboxes = MAILBOXES.map(|name| format!("{name}@{DOMAIN} {name}/\n")).concat();
         self.write("conf/mailboxes", &format!("{mailboxes}@{CATCH_ALL} archive/\n"));
@@ -300,6 +300,14 @@ smtpd_forbid_bare_newline = reject
 message_size_limit = 2000000
 "
     )
+}
+
+/// A line that stands twice is warned of by every process, postlogd too: that one then waits for itself to read it.
+fn with_settings(main_cf: &str, settings: &str) -> String {
+    let name = |line: &str| line.split_once(" =").map(|(name, _)| name.to_owned());
+    let others: Vec<_> = settings.lines().filter_map(name).collect();
+    let kept = main_cf.lines().filter(|line| !name(line).is_some_and(|name| others.contains(&name)));
+    kept.chain(settings.lines()).map(|line| format!("{line}\n")).collect()
 }
 
 fn master_cf(
