@@ -100,7 +100,6 @@ async fn killed_and_started_again_under_load_it_misses_nothing_and_repeats_show(
             total.extend(subscriber.heard());
         }
     }
-    eprintln!("{} of 1500, {} repeats", ids(&total).len(), total.len() - ids(&total).len());
     shut_down(&scheduler).await;
 }
 
