@@ -7,7 +7,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use jiff::Timestamp;
-use mailslotd::delivery::scheduler::Scheduler;
 use mailslotd::message::id::DestinationName;
 use mailslotd::message::mail::{Body, Content, Message, Priority, Submitted};
 use mailslotd::message::recipient::Recipient;
@@ -18,7 +17,7 @@ use serde_json::{Value, json};
 mod support;
 
 use support::python::Python;
-use support::queue_world::{PATIENCE, QueueWorld, eventually, in_state};
+use support::queue_world::{QueueWorld, eventually, in_state, shut_down};
 use support::require;
 use support::web_service::WebService;
 
@@ -69,10 +68,6 @@ print(json.dumps({'to': all('To'), 'cc': all('Cc'), 'bcc': all('Bcc'), 'from': a
                   'original_to': mail['X-Original-To'], 'subject': mail['Subject'], 'body': mail.get_content().strip()}))
 ";
     python.json(script, std::str::from_utf8(&mime).unwrap())
-}
-
-async fn shut_down(scheduler: &Scheduler) {
-    assert!(scheduler.shutdown(tokio::time::Instant::now() + PATIENCE).await);
 }
 
 #[expect(clippy::disallowed_methods, reason = "mail comes now")]

@@ -84,7 +84,6 @@ async fn killed_and_started_again_under_load_it_misses_nothing_and_repeats_show(
     let events = events(&server, "mailslot");
     let ids: HashSet<&str> = events.iter().map(|event| event["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), 1500);
-    eprintln!("{} repeats of 1500", events.len() - ids.len());
     shut_down(&scheduler).await;
 }
 

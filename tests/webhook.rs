@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use mailslotd::delivery::scheduler::Scheduler;
 use mailslotd::spool::SpoolState;
 use mailslotd::telemetry::metrics::DestinationState;
 use serde_json::{Value, json};
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 mod support;
 
 use support::certificates::{Certificates, Validity};
-use support::queue_world::{PATIENCE, QueueWorld, eventually, in_state};
+use support::queue_world::{QueueWorld, eventually, in_state, shut_down};
 use support::require;
 use support::web_service::{Certificate, WebService};
 
@@ -21,10 +20,6 @@ fn hook(service: &WebService, more: &str) -> String {
     format!(
         "  hook: {{ webhook: {{ url: 'http://localhost:{port}/hook?key=secret', allow_private: true, limits: {{ timeout: 2s }}{more} }} }}\n"
     )
-}
-
-async fn shut_down(scheduler: &Scheduler) {
-    assert!(scheduler.shutdown(tokio::time::Instant::now() + PATIENCE).await);
 }
 
 fn write(dir: &Path, name: &str, text: &str) -> String {

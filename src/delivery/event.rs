@@ -137,7 +137,7 @@ impl Read {
 }
 
 /// Kibibytes that no event has, and as many as there are.
-#[cfg(test)]
+#[cfg(all(test, any(feature = "amqp", feature = "mqtt", feature = "redis")))]
 pub(super) fn unclaimed() -> (usize, usize) {
     (MEMORY.kibibytes.available_permits(), MEMORY.most as usize)
 }
