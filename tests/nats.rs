@@ -8,7 +8,6 @@ use mailslotd::config::check::SecretOrigin;
 use mailslotd::config::settings::{
     BrokerTls, CertificateFiles, NatsAuth, NatsCluster, NatsServer as Address, Secret,
 };
-use mailslotd::delivery::scheduler::Scheduler;
 use mailslotd::net::nats::{Cluster, Denial, NatsFault};
 use mailslotd::spool::SpoolState;
 use mailslotd::telemetry::metrics::DestinationState;
