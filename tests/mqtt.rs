@@ -72,7 +72,7 @@ async fn an_event_is_heard_by_others_in_both_modes_and_is_not_retained() {
 }
 
 #[tokio::test]
-async fn killed_and_started_again_under_load_it_misses_nothing_and_repeats_show() {
+async fn killed_and_started_again_under_load_it_misses_only_what_mosquitto_had_in_memory() {
     let mut server = require!(Mosquitto::start(
         "persistence true\npersistence_location DIR/\nautosave_interval 1\nmax_queued_messages 0"
     ));

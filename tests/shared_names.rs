@@ -23,7 +23,7 @@ fn gateway(lan: &Lan, number: usize) -> Gateway {
         "hostname: gw{number}.plant.example
 netbios: {{ code_page: cp850, mode: answer, names: [ALERTS] }}
 destinations:
-  inbox: {{ maildir: {{ path: /tmp/never-used }} }}
+  inbox: {{ maildir: {{ path: /var/lib/mailslotd/never-used }} }}
   bus: {{ nats: {{ servers: ['nats://{}:4222'], stream: EVENTS }} }}
 rules:
   - {{ name: all, match: any, deliver: [{{ via: inbox, to: notices }}] }}
