@@ -1,241 +1,33 @@
 //! Every metric, declared once. Labels are enums of this program or names from the configuration, never from a peer.
 
 mod credentials;
+mod datagrams;
+mod declare;
+mod deliveries;
 mod lookups;
 pub mod messenger;
 mod names;
 mod pickup;
 mod reports;
 pub mod smtp;
+mod spool;
 
 use jiff::Timestamp;
 use prometheus::{
-    Counter, Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Counter, Encoder as _, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
-use crate::message::id::{DestinationName, RuleName};
-use crate::message::mail::Class;
+use crate::message::id::RuleName;
 use crate::message::notice::Listener;
 pub use credentials::CredentialKind;
+pub use datagrams::{DropReason, Withheld};
+use declare::Declare;
+pub use deliveries::{DeliveryResult, DestinationState};
 pub use lookups::{DirectoryAnswer, DnsblOutcome, SourceKind};
 pub use names::{ConflictWith, NameState};
 pub use pickup::PickupOutcome;
 pub use reports::{ReportKind, ReportOutcome};
-
-/// Why a datagram did not become a message. Every increase may be a message lost: legacy senders do not repeat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DropReason {
-    /// The NetBIOS header is not what RFC 1002 §4.4 says.
-    MalformedDatagram,
-    /// The SMB or its transaction is not what MS-CIFS says, or its lengths lie.
-    MalformedTransaction,
-    /// The data of the mailslot is not what its specification says.
-    MalformedMessage,
-    /// A datagram that carries no mailslot write: an error, a query, another SMB.
-    NotAMailslotWrite,
-    /// Sent in a NetBIOS scope that is not ours.
-    ForeignScope,
-    /// Fragments of one datagram that overlap, leave a gap, or contradict each other.
-    FragmentConflict,
-    /// A fragment whose other part did not come in time.
-    FragmentTimeout,
-    /// More unfinished datagrams than are kept.
-    FragmentLimit,
-    /// Sent by this process itself.
-    Own,
-    /// The queue between socket and spool was full.
-    SpoolBacklog,
-    /// The spool accepts nothing: limit reached, disk full, or failed.
-    SpoolRefused,
-    /// The kernel's socket buffer was full.
-    Kernel,
-}
-
-impl DropReason {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::MalformedDatagram,
-        Self::MalformedTransaction,
-        Self::MalformedMessage,
-        Self::NotAMailslotWrite,
-        Self::ForeignScope,
-        Self::FragmentConflict,
-        Self::FragmentTimeout,
-        Self::FragmentLimit,
-        Self::Own,
-        Self::SpoolBacklog,
-        Self::SpoolRefused,
-        Self::Kernel,
-    ];
-
-    /// The label, and the word in the log.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::MalformedDatagram => "malformed_datagram",
-            Self::MalformedTransaction => "malformed_transaction",
-            Self::MalformedMessage => "malformed_message",
-            Self::NotAMailslotWrite => "not_a_mailslot_write",
-            Self::ForeignScope => "foreign_scope",
-            Self::FragmentConflict => "fragment_conflict",
-            Self::FragmentTimeout => "fragment_timeout",
-            Self::FragmentLimit => "fragment_limit",
-            Self::Own => "own",
-            Self::SpoolBacklog => "spool_backlog",
-            Self::SpoolRefused => "spool_refused",
-            Self::Kernel => "kernel",
-        }
-    }
-
-    const fn index(self) -> usize {
-        self as usize
-    }
-}
-
-/// Why a message that was understood is not taken, though no rule discards it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Withheld {
-    /// Its source, or the interface it came by, is not heard.
-    NotAllowed,
-    /// Messages that are heard are switched off.
-    SwitchedOff,
-    /// The same was taken from the same source a moment ago.
-    Duplicate,
-    /// Its source sent more than its share.
-    Throttled,
-}
-
-impl Withheld {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::NotAllowed, Self::SwitchedOff, Self::Duplicate, Self::Throttled];
-
-    /// The label, and the word in the log.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotAllowed => "not_allowed",
-            Self::SwitchedOff => "switched_off",
-            Self::Duplicate => "duplicate",
-            Self::Throttled => "throttled",
-        }
-    }
-
-    const fn index(self) -> usize {
-        self as usize
-    }
-}
-
-/// The state of a recipient in the spool, as `mailslotd_spool_messages` shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SpoolState {
-    /// To be delivered.
-    Queued,
-    /// Kept back by the operator.
-    Held,
-    /// Refused or expired; kept for the operator.
-    Failed,
-    /// Unreadable; kept for the operator.
-    Corrupt,
-}
-
-impl SpoolState {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Queued, Self::Held, Self::Failed, Self::Corrupt];
-
-    /// The label.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Held => "held",
-            Self::Failed => "failed",
-            Self::Corrupt => "corrupt",
-        }
-    }
-}
-
-/// The state of the spool that several gateways share, as `mailslotd_spool_group` shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum GroupState {
-    /// It takes and gives messages.
-    Open,
-    /// Its servers do not answer; the local spool takes messages.
-    Unreachable,
-}
-
-impl GroupState {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Open, Self::Unreachable];
-
-    /// The label.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Unreachable => "unreachable",
-        }
-    }
-}
-
-/// The state of a destination, as `mailslotd_destination_state` shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DestinationState {
-    /// Answers.
-    Up,
-    /// Cannot be reached; probed.
-    Down,
-    /// Waits for the operator: a refused credential, a certificate that does not verify.
-    OperatorFault,
-    /// Asked us to wait.
-    Throttled,
-    /// Stopped by `mailslotd queue pause`.
-    Paused,
-}
-
-impl DestinationState {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Up, Self::Down, Self::OperatorFault, Self::Throttled, Self::Paused];
-
-    /// The label.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Down => "down",
-            Self::OperatorFault => "operator_fault",
-            Self::Throttled => "throttled",
-            Self::Paused => "paused",
-        }
-    }
-}
-
-/// How one recipient's attempt ended, as `mailslotd_deliveries_total` counts it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DeliveryResult {
-    /// The next hop took responsibility.
-    Delivered,
-    /// To be tried again.
-    Delayed,
-    /// Refused for good.
-    Failed,
-    /// Given up because its time ran out.
-    Expired,
-}
-
-impl DeliveryResult {
-    /// The label.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Delayed => "delayed",
-            Self::Failed => "failed",
-            Self::Expired => "expired",
-        }
-    }
-}
+pub use spool::{GroupState, SpoolState};
 
 macro_rules! metrics {
     ($($field:ident: $kind:ident, $name:literal, [$($label:literal),*], $help:literal;)*) => {
@@ -411,29 +203,6 @@ impl Metrics {
         Self { declared, dropped, withheld }
     }
 
-    /// One or more datagrams were read from UDP 138.
-    pub fn datagrams_received(&self, count: u64) {
-        self.declared.datagrams_received.inc_by(count);
-    }
-
-    /// One or more datagrams did not become a message.
-    pub fn datagrams_dropped(&self, reason: DropReason, count: u64) {
-        if let Some(counter) = self.dropped.get(reason.index()) {
-            counter.inc_by(count);
-        }
-    }
-
-    /// How many datagrams were dropped for this reason since start.
-    #[must_use]
-    pub fn dropped_so_far(&self, reason: DropReason) -> u64 {
-        self.dropped.get(reason.index()).map_or(0, IntCounter::get)
-    }
-
-    /// A datagram's DGM_LENGTH lied.
-    pub fn dgm_length_mismatch(&self) {
-        self.declared.dgm_length_mismatches.inc();
-    }
-
     /// The counter of messages of one mailslot under one rule; keep the handle. `mailslot` comes from
     /// [`mailslot_label`].
     #[must_use]
@@ -445,27 +214,6 @@ impl Metrics {
     #[must_use]
     pub fn notices_discarded(&self, reason: &str) -> IntCounter {
         self.declared.notices_discarded.with_label_values(&[reason])
-    }
-
-    /// A message was not taken.
-    pub fn notice_withheld(&self, listener: Listener, reason: Withheld) {
-        if let Some(counter) = self.withheld_counter(listener, reason) {
-            counter.inc();
-        }
-    }
-
-    /// How many messages were not taken for this reason since start.
-    #[must_use]
-    pub fn withheld_so_far(&self, listener: Listener, reason: Withheld) -> u64 {
-        self.withheld_counter(listener, reason).map_or(0, IntCounter::get)
-    }
-
-    fn withheld_counter(&self, listener: Listener, reason: Withheld) -> Option<&IntCounter> {
-        let of_listener = match listener {
-            Listener::Datagram => self.withheld.first(),
-            Listener::Messenger => self.withheld.last(),
-        };
-        of_listener.and_then(|counters| counters.get(reason.index()))
     }
 
     /// Whether messages of a direction pass, and when that ends by itself.
@@ -484,81 +232,6 @@ impl Metrics {
     /// A NetBIOS packet left this host by our doing.
     pub fn netbios_packet_sent(&self) {
         self.declared.netbios_packets_sent.inc();
-    }
-
-    /// Bytes between socket and spool.
-    pub fn set_backlog_bytes(&self, bytes: usize) {
-        self.declared.backlog_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-    }
-
-    /// Copies for one destination in one state.
-    pub fn set_spool_messages(&self, destination: &str, state: SpoolState, count: i64) {
-        self.declared.spool_messages.with_label_values(&[destination, state.as_str()]).set(count);
-    }
-
-    /// Bytes of all messages in the spool.
-    pub fn set_spool_bytes(&self, bytes: u64) {
-        self.declared.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-    }
-
-    /// The spool of the group is in this state.
-    pub fn set_spool_group(&self, state: GroupState) {
-        for each in GroupState::ALL {
-            self.declared.spool_group.with_label_values(&[each.as_str()]).set((each == state).into());
-        }
-    }
-
-    /// So many messages wait in the local spool for the group's.
-    pub fn set_spool_fallback(&self, messages: u64) {
-        self.declared.spool_fallback.set(i64::try_from(messages).unwrap_or(i64::MAX));
-    }
-
-    /// Whether the spool accepts messages of a class.
-    pub fn set_spool_accepting(&self, class: Class, accepting: bool) {
-        self.declared.spool_accepting.with_label_values(&[class_label(class)]).set(accepting.into());
-    }
-
-    /// The spool refused messages, for a reason of `SpoolError`'s.
-    pub fn spool_refused(&self, reason: &'static str, count: u64) {
-        self.declared.spool_refused.with_label_values(&[reason]).inc_by(count);
-    }
-
-    /// A message could not be read back.
-    pub fn spool_corrupt(&self) {
-        self.declared.spool_corrupt.inc();
-    }
-
-    /// One commit took this long.
-    pub fn spool_committed(&self, seconds: f64) {
-        self.declared.spool_commit_seconds.observe(seconds);
-    }
-
-    /// Messages of a class became durable.
-    pub fn spool_accepted(&self, class: Class, count: u64) {
-        self.declared.spool_accepted.with_label_values(&[class_label(class)]).inc_by(count);
-    }
-
-    /// Messages were counted into an earlier one.
-    pub fn spool_gathered(&self, count: u64) {
-        self.declared.spool_gathered.inc_by(count);
-    }
-
-    /// One recipient's attempt ended.
-    pub fn delivery(&self, destination: &DestinationName, result: DeliveryResult) {
-        self.declared.deliveries.with_label_values(&[destination.as_str(), result.as_str()]).inc();
-    }
-
-    /// A destination is in this state now.
-    pub fn set_destination_state(&self, destination: &DestinationName, state: DestinationState) {
-        for each in DestinationState::ALL {
-            let labels = [destination.as_str(), each.as_str()];
-            self.declared.destination_state.with_label_values(&labels).set((each == state).into());
-        }
-    }
-
-    /// Mail was removed from a Maildir by its limits.
-    pub fn maildir_removed(&self, destination: &DestinationName, count: u64) {
-        self.declared.maildir_removed.with_label_values(&[destination.as_str()]).inc_by(count);
     }
 
     /// So many hosts are known.
@@ -602,55 +275,6 @@ pub fn mailslot_label(mailslot: &str) -> &'static str {
         r"\MAILSLOT\NET\NETLOGON" => "netlogon",
         r"\MAILSLOT\NET\NTLOGON" => "ntlogon",
         _ => "other",
-    }
-}
-
-const fn class_label(class: Class) -> &'static str {
-    match class {
-        Class::Notice => "notice",
-        Class::Mail => "mail",
-    }
-}
-
-/// How each kind of metric is made.
-trait Declare: Sized {
-    fn declare(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Self>;
-}
-
-impl Declare for IntCounter {
-    fn declare(name: &str, help: &str, _: &[&str]) -> prometheus::Result<Self> {
-        Self::new(name, help)
-    }
-}
-
-impl Declare for Counter {
-    fn declare(name: &str, help: &str, _: &[&str]) -> prometheus::Result<Self> {
-        Self::new(name, help)
-    }
-}
-
-impl Declare for IntGauge {
-    fn declare(name: &str, help: &str, _: &[&str]) -> prometheus::Result<Self> {
-        Self::new(name, help)
-    }
-}
-
-impl Declare for IntCounterVec {
-    fn declare(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Self> {
-        Self::new(Opts::new(name, help), labels)
-    }
-}
-
-impl Declare for IntGaugeVec {
-    fn declare(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Self> {
-        Self::new(Opts::new(name, help), labels)
-    }
-}
-
-impl Declare for Histogram {
-    fn declare(name: &str, help: &str, _: &[&str]) -> prometheus::Result<Self> {
-        let seconds = prometheus::exponential_buckets(0.0005, 2.0, 14)?;
-        Self::with_opts(HistogramOpts::new(name, help).buckets(seconds))
     }
 }
 
