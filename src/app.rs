@@ -6,57 +6,50 @@
 //! answers, the spool closes. Whenever the process ends in between, what was accepted is on disk.
 #![expect(clippy::disallowed_methods, reason = "the edge where the start and the grace period are timed")]
 
+mod error;
 pub mod reload;
+mod shutdown;
+mod state;
 
-use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::admin::control::{self, Control, SocketError};
+use crate::admin::control::{self, Control};
 use crate::admin::glance::{About, Glance};
 use crate::admin::health;
 use crate::admin::limit::Limited;
 use crate::admin::readiness::{Readiness, Stage};
 use crate::admin::reload::{ReloadDoor, ReloadRequest};
-use crate::config::settings::{Settings, SpoolLimits};
+use crate::config::settings::Settings;
 use crate::credentials::{self, Credentials};
 use crate::delivery::netbios::LegacySide;
-use crate::delivery::scheduler::{Scheduler, SchedulerError};
-use crate::inventory::{self, HostRecorder, Inventory};
+use crate::delivery::scheduler::Scheduler;
+use crate::inventory::{HostRecorder, Inventory};
 use crate::listen::backlog::Backlog;
 use crate::listen::datagram::Receiver;
 use crate::listen::intake::{Intake, Left};
 use crate::listen::judge::{Hearing, Judge, Shared};
 use crate::listen::messenger::{self, Messenger};
 use crate::listen::name_service::NameService;
-use crate::listen::pickup::{FolderError, Pickup};
+use crate::listen::pickup::Pickup;
 use crate::listen::pipeline::Pipeline;
-use crate::listen::smtp::{self, FrontEnd, FrontEndError};
-use crate::listen::socket::{BindError, DatagramSocket};
-use crate::listen::stream_socket;
+use crate::listen::smtp::{self, FrontEnd};
+use crate::listen::socket::DatagramSocket;
 use crate::message::id::ListenerName;
-use crate::message::mail::Class;
-#[cfg(feature = "nats")]
-use crate::net::nats::Cluster;
-use crate::policy::mailslot_switch::{Direction, Passing};
-use crate::policy::operator::Told;
 use crate::policy::own_datagrams::OwnDatagrams;
-#[cfg(feature = "nats")]
-use crate::spool::{GroupPlan, Part};
-use crate::spool::{Limits, NoticeFailures, Reach, Spool, SpoolError};
-use crate::switch::{RecordError, Switches};
+use crate::spool::{Reach, Spool, SpoolError};
+use crate::switch::Switches;
 use crate::telemetry::metrics::Metrics;
+pub use error::StartError;
+pub use state::{Opening, open_spool};
+use state::{make_state_dir, open_inventory, open_switches};
 
 /// A gateway that runs.
 #[derive(Debug)]
@@ -85,64 +78,6 @@ pub struct Gateway {
     /// As it is, to who picks up mail.
     settings: watch::Sender<Arc<Settings>>,
     reloads: tokio::sync::Mutex<mpsc::Receiver<ReloadRequest>>,
-}
-
-/// Why a gateway did not start. Each text says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The state directory cannot be made.
-    #[error(
-        "cannot make the state directory {path}: {source}; make it for the user that runs mailslotd, or set `state_dir`",
-        path = .path.display()
-    )]
-    StateDir {
-        /// The directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// UDP 138 or 137 cannot be had.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// A TCP port for SMTP or for sessions of `net send` cannot be had.
-    #[error(transparent)]
-    StreamBind(#[from] stream_socket::BindError),
-    /// The SMTP front-end cannot be set up.
-    #[error(transparent)]
-    FrontEnd(#[from] FrontEndError),
-    /// The runtime cannot watch the socket.
-    #[error("cannot watch the socket on {address}: {source}")]
-    Watch {
-        /// Its address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The admin address cannot be had.
-    #[error(
-        "cannot serve /metrics on TCP {address}: {source}; choose another `listeners.admin.address`, or stop what uses it (`ss -ltnp`)"
-    )]
-    Admin {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The spool cannot be opened.
-    #[error("{0}")]
-    Spool(#[from] SpoolError),
-    /// The control socket cannot be had.
-    #[error(transparent)]
-    Control(#[from] SocketError),
-    /// Mail cannot be picked up.
-    #[error("pickup: {0}")]
-    Pickup(#[from] FolderError),
-    /// The orders about mailslot messages cannot be read.
-    #[error(transparent)]
-    Switch(#[from] RecordError),
-    /// A destination cannot be set up.
-    #[error(transparent)]
-    Destination(#[from] SchedulerError),
 }
 
 impl Gateway {
@@ -310,68 +245,6 @@ impl Gateway {
             () = self.spool.broke() => {}
         }
     }
-
-    /// Ends in order, within `grace` and a moment for the answers to monitors; says which tasks were left when that
-    /// was too short.
-    pub async fn shutdown(self, grace: Duration) {
-        let end = Instant::now() + grace;
-        self.readiness.set(Stage::Stopping);
-        self.front_end.stop();
-        if let Some(messenger) = &self.messenger {
-            messenger.stop();
-        }
-        self.stop_receiver.cancel();
-        if matches!(self.spool.accepting(Class::Notice), Err(SpoolError::Closed)) {
-            // It ended by a defect: waiting makes nothing durable any more.
-            self.give_up_intake.cancel();
-        }
-        let drained = drain(self.receiver, self.intake, &self.give_up_intake, end);
-        // Both at once: a spool that refuses what was heard until the last moment leaves deliveries all of the time, and
-        // what they get rid of makes room in it.
-        let (mut left, sessions, messages, delivered) = tokio::join!(
-            drained,
-            self.front_end.ended(end),
-            messages_ended(self.messenger, end),
-            self.scheduler.shutdown(end)
-        );
-        if !sessions {
-            left.push("smtp sessions");
-        }
-        if !messages {
-            left.push("net send sessions");
-        }
-        if !delivered {
-            left.push("deliveries");
-        }
-        if let Some(names) = self.name_service
-            && !matches!(timeout_at(end, names).await, Ok(Ok(())))
-        {
-            left.push("name service");
-        }
-        if let Some(pickup) = self.pickup
-            && !matches!(timeout_at(end, pickup).await, Ok(Ok(())))
-        {
-            // What it was taking is still in its directory.
-            left.push("pickup");
-        }
-        self.stop_servers.cancel();
-        self.servers.close();
-        if timeout(FOR_MONITORS, self.servers.wait()).await.is_err() {
-            left.push("admin");
-        }
-        if let Some(inventory) = self.inventory {
-            inventory.close().await;
-        }
-        self.spool.close().await;
-        if left.is_empty() {
-            tracing::info!("Stopped.");
-        } else {
-            tracing::warn!(
-                ?left,
-                "Stopped before all tasks had finished; what was accepted is in the spool."
-            );
-        }
-    }
 }
 
 fn start_messenger(
@@ -386,41 +259,6 @@ fn start_messenger(
     Messenger::start(bound, judge, hearing, hosts, spool.clone(), Arc::clone(metrics))
         .map_err(|source| StartError::Watch { address, source })
 }
-
-async fn messages_ended(messenger: Option<Messenger>, end: Instant) -> bool {
-    match messenger {
-        Some(messenger) => messenger.ended(end).await,
-        None => true,
-    }
-}
-
-/// Waits until what was heard is in the spool, at most until `end`. The tasks that did not finish.
-async fn drain(
-    receiver: JoinHandle<()>,
-    mut intake: JoinHandle<Left>,
-    give_up: &CancellationToken,
-    end: Instant,
-) -> Vec<&'static str> {
-    let mut left = Vec::new();
-    if !matches!(timeout_at(end, receiver).await, Ok(Ok(()))) {
-        left.push("receiver");
-    }
-    let drained = match timeout_at(end, &mut intake).await {
-        Ok(drained) => drained,
-        Err(_) => {
-            give_up.cancel();
-            // It says itself what it could not make durable.
-            intake.await
-        }
-    };
-    if drained.is_err() {
-        left.push("intake");
-    }
-    left
-}
-
-/// How long answers to monitors and commands may take once everything else has ended.
-const FOR_MONITORS: Duration = Duration::from_secs(2);
 
 /// Spawns a task without which the gateway is deaf: its end, by return or by panic, is an end of `broke`'s wait.
 fn spawn_vital<T: Send + 'static>(
@@ -460,99 +298,6 @@ async fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), St
     Ok((listener, address))
 }
 
-/// What a spool is opened for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opening {
-    /// A gateway takes messages in and delivers.
-    ToDeliver,
-    /// A command looks at it and acts for the operator.
-    ToLook,
-}
-
-/// The spool of a configuration, for the gateway or, while none runs, for a command. One that several gateways share
-/// connects in the background.
-///
-/// # Errors
-/// [`SpoolError::Locked`] while another process has it; else as [`Spool::open`].
-pub fn open_spool(settings: &Settings, metrics: Arc<Metrics>, opening: Opening) -> Result<Spool, SpoolError> {
-    let SpoolLimits { max_size, min_free, reserved_for_notices, failed_keep } = settings.spool;
-    let delay_report = settings.smtp.delay_report;
-    let notice_failures =
-        match settings.operator.told(settings.smtp.postmaster.as_ref(), &settings.smtp.relay.routes) {
-            Told::These(_) => NoticeFailures::Told,
-            Told::NoRoute | Told::Nobody => NoticeFailures::Kept,
-        };
-    let limits =
-        Limits { max_size, min_free, reserved_for_notices, failed_keep, delay_report, notice_failures };
-    let (dir, expire) = (settings.spool_dir(), settings.retry.expire);
-    match group_plan(settings, opening)? {
-        #[cfg(feature = "nats")]
-        Some(plan) => Spool::open_shared(&dir, limits, expire, metrics, plan),
-        _ => Spool::open(&dir, limits, expire, metrics),
-    }
-}
-
-/// Where the spool of the group is, if there is a group.
-#[cfg(feature = "nats")]
-fn group_plan(settings: &Settings, opening: Opening) -> Result<Option<GroupPlan>, SpoolError> {
-    let Some(group) = &settings.spool_group else { return Ok(None) };
-    let name = settings.hostname.as_deref().unwrap_or("gateway");
-    let cluster = Cluster::new(&group.cluster, &format!("mailslotd spool of {name}"));
-    let cluster = cluster.map_err(|error| SpoolError::Group { op: "open", what: error.to_string() })?;
-    Ok(Some(GroupPlan {
-        cluster,
-        replicas: group.replicas,
-        max_bytes: group.max_bytes,
-        dedup_window: settings.netbios.dedup_window.unwrap_or_default(),
-        name: name.to_owned(),
-        part: match opening {
-            Opening::ToDeliver => Part::Gateway,
-            Opening::ToLook => Part::Visitor,
-        },
-    }))
-}
-
-/// A build without NATS has refused a configuration that names a group.
-#[cfg(not(feature = "nats"))]
-fn group_plan(
-    _settings: &Settings,
-    _opening: Opening,
-) -> Result<Option<std::convert::Infallible>, SpoolError> {
-    Ok(None)
-}
-
-/// Mail does not depend on it, so the gateway runs without one that cannot be had.
-fn open_inventory(settings: &Settings, metrics: &Arc<Metrics>) -> Option<Inventory> {
-    let opened = Inventory::open(&settings.state_dir.join(inventory::DATABASE), Arc::clone(metrics));
-    opened.inspect_err(|error| tracing::error!("{error}. The gateway runs without it.")).ok()
-}
-
-/// The switch for mailslot messages; says so when nothing passes.
-fn open_switches(
-    settings: &Settings,
-    metrics: &Arc<Metrics>,
-    now: Timestamp,
-) -> Result<Switches, RecordError> {
-    let switches = Switches::open(&settings.state_dir, &settings.mailslots, Arc::clone(metrics), now)?;
-    for status in switches.status(now) {
-        if (status.direction, status.state) == (Direction::Inbound, Passing::Off) {
-            tracing::warn!(
-                "Mailslot messages that are heard are switched off: they are counted, and not delivered. \
-                 `mailslotd mailslots status` says by whom."
-            );
-        }
-    }
-    Ok(switches)
-}
-
-fn make_state_dir(settings: &Settings) -> Result<(), StartError> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o750)
-        .create(&settings.state_dir)
-        .map_err(|source| StartError::StateDir { path: settings.state_dir.clone(), source })
-}
-
 /// Connections that monitors, and commands, may hold open at once.
 const ADMIN_CONNECTIONS: usize = 32;
 
@@ -581,8 +326,10 @@ fn serve(
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::time::Duration;
 
     use jiff::tz::TimeZone;
+    use tokio::time::timeout;
 
     use super::*;
 
