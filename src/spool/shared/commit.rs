@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use super::Shared;
+use super::fault::Fault;
 use super::ids::Sightings;
 use super::index::{Holder, Known, Standing};
 use super::key::Key;
-use super::link::{Fault, Session, TRIES};
+use super::link::{Session, TRIES};
 use super::record::{Kept, Record};
 use super::state::{Hand, InBucket};
 use crate::message::id::QueueId;

@@ -4,9 +4,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
+use super::bucket::json;
 use super::carried::Text;
+use super::fault::Fault;
 use super::ids::Sightings;
-use super::link::{Fault, Session, TRIES, json};
+use super::link::{Session, TRIES};
 use super::record::Record;
 use super::state::Hand;
 use super::subject::Entry;

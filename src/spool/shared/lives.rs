@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 
+use super::bucket::json;
 use super::commit::now;
-use super::link::{Fault, Session, json};
+use super::fault::Fault;
+use super::link::Session;
 use super::record::GatewayId;
 use super::subject::Lane;
 use super::{Lead, Part, Shared};

@@ -21,9 +21,11 @@
 //! meanwhile: another gateway may have the same message.
 
 mod accept;
+mod bucket;
 mod carried;
 mod commit;
 mod fallback;
+mod fault;
 mod group;
 mod ids;
 mod index;
@@ -31,12 +33,15 @@ mod key;
 mod link;
 mod lives;
 mod load;
+mod making;
+mod objects;
 mod operator;
 mod pull;
 mod record;
 mod settle;
 mod share;
 mod state;
+mod stream;
 mod subject;
 mod sweep;
 #[cfg(test)]
@@ -53,7 +58,8 @@ use tokio::sync::{Notify, watch as channel};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::link::{Fault, Session};
+use self::fault::Fault;
+use self::link::Session;
 use self::pull::Puller;
 use self::record::GatewayId;
 use self::state::State;

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::Shared;
+use super::bucket::json;
 use super::carried::Carried;
+use super::fault::Fault;
 use super::ids::Sightings;
 use super::index::{Standing, matches};
-use super::link::{Fault, Session, json};
+use super::link::Session;
 use super::record::{Record, Scope};
 use super::state::Hand;
 use super::subject::{self, Entry, Lane};

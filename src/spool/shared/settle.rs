@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
-use super::link::{Fault, Session, TRIES, json};
+use super::bucket::json;
+use super::fault::Fault;
+use super::link::{Session, TRIES};
 use super::record::Effect;
 use super::subject::Entry;
 use crate::message::id::QueueId;

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 
 use super::carried::Carried;
+use super::fault::Fault;
 use super::key::Key;
-use super::link::{Fault, Session};
+use super::link::Session;
 use super::record::{Kept, Record};
 use super::subject::{self, Lane};
 use super::{Lead, Shared};

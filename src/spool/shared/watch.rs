@@ -9,9 +9,11 @@ use futures_util::StreamExt as _;
 use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 
+use super::bucket::json;
 use super::commit::now;
+use super::fault::Fault;
 use super::index::{Known, Standing};
-use super::link::{Fault, Session, json};
+use super::link::Session;
 use super::pull::Puller;
 use super::record::Record;
 use super::subject::{Entry, Lane};

@@ -1,0 +1,174 @@
+//! What is asked of the key-value buckets; a change is a compare-and-set.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use async_nats::jetstream::kv::{self, Operation};
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+
+use super::carried::Text;
+use super::fault::Fault;
+use super::ids::Sightings;
+use super::key::Key;
+use super::link::{Session, TRIES};
+use super::record::Record;
+use super::subject::{self, Entry};
+use crate::message::id::QueueId;
+
+impl Session {
+    /// Body and content of a message in the queue bucket.
+    pub(super) async fn text(&self, id: QueueId) -> Result<Option<(Bytes, u64)>, Fault> {
+        self.entry(&self.queue, &Entry::Message(id).to_string()).await
+    }
+
+    /// Writes body and content; what is there already is the same.
+    pub(super) async fn put_text(&self, id: QueueId, text: &Text) -> Result<(), Fault> {
+        match self.create(&self.queue, &Entry::Message(id).to_string(), text.emit()).await {
+            Ok(_) | Err(Fault::Conflict) => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The fates of a message's copies, and their revision.
+    pub(super) async fn record(&self, id: QueueId) -> Result<Option<(Record, u64)>, Fault> {
+        let Some((value, revision)) = self.entry(&self.queue, &Entry::Copies(id).to_string()).await? else {
+            return Ok(None);
+        };
+        serde_json::from_slice(&value).map(|record| Some((record, revision))).map_err(Fault::lost)
+    }
+
+    /// Writes fates where there are none.
+    pub(super) async fn create_record(&self, id: QueueId, record: &Record) -> Result<u64, Fault> {
+        self.create(&self.queue, &Entry::Copies(id).to_string(), json(record)).await
+    }
+
+    /// Writes fates over those of a revision.
+    pub(super) async fn update_record(
+        &self,
+        id: QueueId,
+        record: &Record,
+        revision: u64,
+    ) -> Result<u64, Fault> {
+        self.update(&self.queue, &Entry::Copies(id).to_string(), json(record), revision).await
+    }
+
+    /// Removes fates of a revision, and body and content.
+    pub(super) async fn remove_record(&self, id: QueueId, revision: u64) -> Result<(), Fault> {
+        let key = Entry::Copies(id).to_string();
+        match self.queue.purge_expect_revision(&key, Some(revision)).await {
+            Ok(()) => {}
+            Err(error) => return Err(self.why_not(&self.queue, &key, revision, &error).await),
+        }
+        self.bury(&Entry::Message(id).to_string(), u64::MAX).await
+    }
+
+    /// Removes a key of the queue bucket as it was up to a revision, with the mark that its removal left; nobody hears of it.
+    pub(super) async fn bury(&self, key: &str, revision: u64) -> Result<(), Fault> {
+        let subject = format!("$KV.{}.{key}", subject::QUEUE);
+        let stream = self.queue.stream.clone();
+        let purged = match revision.checked_add(1) {
+            Some(next) => stream.purge().filter(subject).sequence(next).await,
+            None => stream.purge().filter(subject).await,
+        };
+        purged.map(drop).map_err(Fault::lost)
+    }
+
+    /// The keys of the queue bucket that begin so.
+    pub(super) async fn keys(&self, prefix: &str) -> Result<Vec<String>, Fault> {
+        let all = format!("$KV.{}.", subject::QUEUE);
+        let filter = format!("{all}{prefix}>");
+        let mut subjects = self.queue.stream.info_with_subjects(filter).await.map_err(Fault::lost)?;
+        let mut keys = Vec::new();
+        while let Some((subject, _)) = subjects.try_next().await.map_err(Fault::lost)? {
+            keys.extend(subject.strip_prefix(&all).map(str::to_owned));
+        }
+        Ok(keys)
+    }
+
+    /// What is known of a key: when it was heard and which message of the stream had it.
+    pub(super) async fn sightings(&self, key: Key) -> Result<Option<Sightings>, Fault> {
+        let Some((value, _)) = self.entry(&self.ids, &key.to_string()).await? else { return Ok(None) };
+        Ok(serde_json::from_slice(&value).ok())
+    }
+
+    /// Notes that a message with this key was taken out of the stream, before it is.
+    pub(super) async fn note(&self, key: Key, seen: Sightings) -> Result<(), Fault> {
+        let name = key.to_string();
+        match self.create(&self.ids, &name, json(&seen)).await {
+            Err(Fault::Conflict) => {}
+            other => return other.map(drop),
+        }
+        for _ in 0..TRIES {
+            let Some((value, revision)) = self.entry(&self.ids, &name).await? else {
+                return self.create(&self.ids, &name, json(&seen)).await.map(drop);
+            };
+            let before: Option<Sightings> = serde_json::from_slice(&value).ok();
+            let all = before.map_or_else(|| seen.clone(), |before| before.and(&seen));
+            match self.update(&self.ids, &name, json(&all), revision).await {
+                Err(Fault::Conflict) => {}
+                other => return other.map(drop),
+            }
+        }
+        Err(Fault::Conflict)
+    }
+
+    /// Who has written that it lives.
+    pub(super) async fn living(&self) -> Result<HashSet<String>, Fault> {
+        let prefix = format!("$KV.{}.member.", subject::GROUP);
+        let mut subjects =
+            self.group.stream.info_with_subjects(format!("{prefix}>")).await.map_err(Fault::lost)?;
+        let mut living = HashSet::new();
+        while let Some((subject, _)) = subjects.try_next().await.map_err(Fault::lost)? {
+            living.extend(subject.strip_prefix(&prefix).map(str::to_owned));
+        }
+        Ok(living)
+    }
+
+    /// The value of a key and its revision.
+    pub(super) async fn entry(&self, store: &kv::Store, key: &str) -> Result<Option<(Bytes, u64)>, Fault> {
+        match store.entry(key).await {
+            Ok(Some(entry)) if entry.operation == Operation::Put => Ok(Some((entry.value, entry.revision))),
+            Ok(_) => Ok(None),
+            Err(error) => Err(Fault::lost(error)),
+        }
+    }
+
+    /// Writes a key that is absent.
+    pub(super) async fn create(&self, store: &kv::Store, key: &str, value: Bytes) -> Result<u64, Fault> {
+        match store.create(key, value).await {
+            Ok(revision) => Ok(revision),
+            Err(error) if error.kind() == kv::CreateErrorKind::AlreadyExists => Err(Fault::Conflict),
+            Err(error) => Err(Fault::lost(error)),
+        }
+    }
+
+    /// Writes a key over a revision of it.
+    pub(super) async fn update(
+        &self,
+        store: &kv::Store,
+        key: &str,
+        value: Bytes,
+        revision: u64,
+    ) -> Result<u64, Fault> {
+        match store.update(key, value, revision).await {
+            Ok(revision) => Ok(revision),
+            Err(error) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => Err(Fault::Conflict),
+            Err(error) => Err(Fault::lost(error)),
+        }
+    }
+
+    /// Whether a removal was refused because of its revision; the client does not say.
+    async fn why_not(&self, store: &kv::Store, key: &str, revision: u64, error: &impl fmt::Display) -> Fault {
+        match self.entry(store, key).await {
+            Ok(Some((_, now))) if now == revision => Fault::lost(error),
+            Ok(_) => Fault::Conflict,
+            Err(fault) => fault,
+        }
+    }
+}
+
+pub(super) fn json(value: &impl serde::Serialize) -> Bytes {
+    // Every key is a string and no part can fail to serialize.
+    serde_json::to_vec(value).unwrap_or_default().into()
+}

@@ -1,0 +1,89 @@
+//! The stream and the buckets: made where they are absent.
+
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::kv;
+use async_nats::jetstream::object_store::ObjectStore;
+use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy, StorageType, Stream};
+
+use super::GroupPlan;
+use super::fault::Fault;
+use super::link::SHORTEST_WINDOW;
+use super::subject;
+
+pub(super) async fn spool_stream(context: &Context, plan: &GroupPlan) -> Result<Stream<()>, Fault> {
+    let wanted = stream::Config {
+        name: subject::STREAM.to_owned(),
+        description: Some("mailslotd: accepted messages that are not delivered yet".to_owned()),
+        subjects: vec![subject::ALL.to_owned()],
+        retention: RetentionPolicy::WorkQueue,
+        discard: DiscardPolicy::New,
+        storage: StorageType::File,
+        num_replicas: plan.replicas,
+        duplicate_window: plan.dedup_window.max(SHORTEST_WINDOW),
+        max_bytes: plan.max_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+        ..stream::Config::default()
+    };
+    let mut there = context.get_or_create_stream(wanted.clone()).await.map_err(Fault::lost)?;
+    let config = there.info().await.map_err(Fault::lost)?.config.clone();
+    if config.retention != RetentionPolicy::WorkQueue {
+        let what =
+            format!("the stream {} is another program's: it has no work-queue retention", subject::STREAM);
+        return Err(Fault::Lost(what));
+    }
+    let figures = |config: &stream::Config| (config.num_replicas, config.duplicate_window, config.max_bytes);
+    if figures(&config) != figures(&wanted) {
+        context.update_stream(wanted).await.map_err(Fault::lost)?;
+    }
+    context.get_stream_no_info(subject::STREAM).await.map_err(Fault::lost)
+}
+
+/// A bucket as the client makes it, but that all reads go to its leader: what was just written is found, over whichever
+/// server one asks. (The client's own way asks older servers for what they do not say.)
+pub(super) async fn key_value(
+    context: &Context,
+    name: &str,
+    max_age: Duration,
+    num_replicas: usize,
+) -> Result<kv::Store, Fault> {
+    let window = if max_age.is_zero() { BUCKET_WINDOW } else { BUCKET_WINDOW.min(max_age) };
+    let config = stream::Config {
+        subjects: vec![format!("$KV.{name}.>")],
+        max_messages_per_subject: 1,
+        max_age,
+        duplicate_window: window,
+        deny_delete: true,
+        ..bucket(format!("KV_{name}"), num_replicas)
+    };
+    context.get_or_create_stream(config).await.map_err(Fault::lost)?;
+    context.get_key_value(name).await.map_err(Fault::lost)
+}
+
+pub(super) async fn content(context: &Context, num_replicas: usize) -> Result<ObjectStore, Fault> {
+    let name = subject::CONTENT;
+    let config = stream::Config {
+        subjects: vec![format!("$O.{name}.C.>"), format!("$O.{name}.M.>")],
+        ..bucket(format!("OBJ_{name}"), num_replicas)
+    };
+    context.get_or_create_stream(config).await.map_err(Fault::lost)?;
+    context.get_object_store(name).await.map_err(Fault::lost)
+}
+
+fn bucket(name: String, num_replicas: usize) -> stream::Config {
+    stream::Config {
+        name,
+        description: Some("mailslotd: the spool that several gateways share".to_owned()),
+        max_bytes: -1,
+        storage: StorageType::File,
+        discard: DiscardPolicy::New,
+        allow_rollup: true,
+        num_replicas,
+        ..stream::Config::default()
+    }
+}
+
+/// How long it is known that a message was heard: no gateway may be cut off for longer and then empty its own spool.
+pub(super) const IDS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How long a bucket knows what was written to it; the servers' own choice.
+const BUCKET_WINDOW: Duration = Duration::from_secs(120);
