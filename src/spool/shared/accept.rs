@@ -81,7 +81,6 @@ impl Shared {
             Err(NotPublished::Never(error)) => Offered::Refused(error),
             Err(NotPublished::Now(fault)) => {
                 self.state().rest(now());
-                self.troubled(&fault);
                 tracing::debug!(%fault, "The local spool takes a message that the shared one did not.");
                 Offered::Unsure(Box::new(message))
             }

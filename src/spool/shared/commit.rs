@@ -60,15 +60,8 @@ impl Shared {
 
     /// Makes a message this gateway's to deliver, if nobody else was faster.
     pub(super) async fn lease(&self, session: &Session, id: QueueId) {
-        let Some(known) = self.state().index.of(id).cloned() else { return };
-        let Standing::Queue { revision } = known.standing else { return };
-        let record = Record { lease: Some(self.0.me.clone()), ..known.record };
-        match session.update_record(id, &record, revision).await {
-            Ok(revision) => self.set(id, Known { record, standing: Standing::Queue { revision } }),
-            Err(Fault::Conflict) => {
-                self.refresh(session, id).await.unwrap_or_else(|fault| self.troubled(&fault))
-            }
-            Err(fault) => self.troubled(&fault),
+        if let Err(fault) = self.try_to_lease(session, id).await {
+            tracing::debug!(%id, %fault, "A message that is due cannot be leased now.");
         }
     }
 
@@ -92,8 +85,9 @@ impl Shared {
             Some(hand) => session.tell(&hand.reply, "-NAK").await,
             None => {
                 // The lease goes with the change that changes nothing else.
-                let gone = self.change(session, id, |_| ()).await;
-                gone.map(drop).unwrap_or_else(|fault| self.troubled(&fault));
+                if let Err(fault) = self.change(session, id, |_| ()).await {
+                    tracing::debug!(%id, %fault, "A message keeps its lease until it can be given back.");
+                }
             }
         }
     }
@@ -161,6 +155,20 @@ impl Shared {
         sequence: u64,
     ) -> Result<(), Fault> {
         session.note(record.key, Sightings::one(record.accepted_at, sequence)).await
+    }
+
+    async fn try_to_lease(&self, session: &Session, id: QueueId) -> Result<(), Fault> {
+        let Some(known) = self.state().index.of(id).cloned() else { return Ok(()) };
+        let Standing::Queue { revision } = known.standing else { return Ok(()) };
+        let record = Record { lease: Some(self.0.me.clone()), ..known.record };
+        match session.update_record(id, &record, revision).await {
+            Ok(revision) => {
+                self.set(id, Known { record, standing: Standing::Queue { revision } });
+                Ok(())
+            }
+            Err(Fault::Conflict) => self.refresh(session, id).await,
+            Err(fault) => Err(fault),
+        }
     }
 
     fn in_hand(&self, id: QueueId) -> (Option<Hand>, Option<Key>) {

@@ -27,10 +27,7 @@ impl Shared {
         purpose: Purpose,
     ) -> Result<Option<Spooled>, SpoolError> {
         let session = self.needed("read")?;
-        let failed = |fault: Fault| {
-            self.troubled(&fault);
-            fault.in_spool("read")
-        };
+        let failed = |fault: Fault| fault.in_spool("read");
         let Some((record, text)) = self.find(&session, id, purpose).await.map_err(failed)? else {
             return Ok(None);
         };

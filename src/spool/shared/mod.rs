@@ -119,8 +119,6 @@ struct Inner {
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
     stop: CancellationToken,
-    /// Somebody found that the session does not work.
-    broken: Notify,
 }
 
 impl Shared {
@@ -149,7 +147,6 @@ impl Shared {
             metrics,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-            broken: Notify::new(),
             plan,
         });
         let shared = Self(inner);
@@ -260,13 +257,6 @@ impl Shared {
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.0.tasks.spawn(self.0.stop.clone().run_until_cancelled_owned(task));
-    }
-
-    /// An answer did not come: the connection is given up if that goes on.
-    fn troubled(&self, fault: &Fault) {
-        if let Fault::Lost(_) = fault {
-            self.0.broken.notify_one();
-        }
     }
 }
 

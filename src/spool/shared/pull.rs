@@ -46,7 +46,6 @@ impl Puller {
                 goes_on = ended => if !goes_on { return },
                 fault = self.serve(&session) => {
                     tracing::debug!(lane = %self.lane, %fault, "Nothing can be pulled from the shared spool now.");
-                    self.shared.troubled(&fault);
                     tokio::time::sleep(AFTER_FAULT).await;
                 }
             }

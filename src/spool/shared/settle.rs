@@ -57,7 +57,7 @@ impl Shared {
         let mut failed = None;
         while let Some((id, settled, changed)) = changes.next().await {
             if let Err(fault) = changed {
-                self.troubled(&fault);
+                tracing::debug!(%id, %fault, "What became of a message is not recorded yet.");
                 // Those of the others are recorded, and recorded again they are passed over.
                 for each in settled {
                     self.state().hand_again(id, each.number);
