@@ -7,6 +7,18 @@
 //! The caller owns the socket: it feeds what comes in with `handle_input`, calls `handle_timeout` when `poll_timeout` has
 //! passed, and does what `poll_output` says until that returns `None`. How long an acknowledgement may take is the
 //! caller's.
+//!
+//! It is our own because of PUBACK 0x95: so mosquitto answers one message over its `message_size_limit`, although the
+//! standard has no such code in that packet (§3.4.2.1). Who takes that for malformed ends the connection, and with the
+//! message repeated on the next one, no other ever gets through. Against mosquitto 2.0.11, in November 2026:
+//!
+//! * rumqttc-v5-next 0.34.0 ends the connection at it. It also does so over a message larger than the broker *announced*
+//!   to take, and tells neither a refusal's reason string nor where a broker sends us.
+//! * mqtt-protocol-core 0.7.9, without I/O as this is, ends the connection at it too. A second CONNACK lets it count its
+//!   messages on their way below zero.
+//! * mqtt-proto 0.4.0, mqtt5-protocol 0.16.2 and mqtt-codec-kit 1.0.5 do not decode it. By their sources, neither do
+//!   ntex-mqtt 9.0, rust-mqtt 0.6, poster 0.3 and mqttbytes 0.6; minimq 0.13 does, but tells of no message what became of
+//!   it.
 
 mod ending;
 #[cfg(test)]

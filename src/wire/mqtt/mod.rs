@@ -1,4 +1,6 @@
 //! MQTT 5.0 (OASIS standard, 2019), as far as a publisher with QoS 1 speaks it. Integers are big-endian.
+//!
+//! Which crates were tried in its stead, and at which packet they fail, `session::mqtt_publisher` says.
 
 mod emit;
 mod packet;
