@@ -1,5 +1,6 @@
 //! A mosquitto of the test's own, and Debian's subscriber beside it.
 
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,6 +20,8 @@ pub(crate) struct Mosquitto {
     /// Under TLS, with a client certificate.
     pub(crate) tls_port: u16,
     server: Server,
+    /// Octets that its log had when it was last started.
+    said_before: usize,
 }
 
 /// The password of user `gw`, who alone is let in where [`Mosquitto::start`] is asked for accounts.
@@ -44,7 +47,7 @@ impl Mosquitto {
         assert!(made.unwrap().status.success());
         readable(&passwords);
         let (port, tls_port) = (free_port(), free_port());
-        let mut mosquitto = Self { dir, port, tls_port, server: Server::none() };
+        let mut mosquitto = Self { dir, port, tls_port, server: Server::none(), said_before: 0 };
         mosquitto.configure(more);
         mosquitto.start_again();
         Ok(mosquitto)
@@ -76,6 +79,7 @@ impl Mosquitto {
 
     /// Starts it after [`Self::kill`], on the same ports and files.
     pub(crate) fn start_again(&mut self) {
+        self.said_before = self.log().len();
         let mut command = Command::new(program("mosquitto"));
         let command = command.arg("-c").arg(self.path("mosquitto.conf"));
         self.server = Server::start(command, &self.path("stderr.log"));
@@ -95,6 +99,20 @@ impl Mosquitto {
     /// What it said.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path("mosquitto.log")).unwrap_or_default()
+    }
+
+    /// The topics of messages that it has acknowledged since it was last started: it logs that before it says it.
+    pub(crate) fn acknowledged(&self) -> HashSet<String> {
+        let log = self.log();
+        let (mut received, mut acknowledged) = (HashMap::new(), HashSet::new());
+        for line in log[self.said_before..].lines() {
+            if let Some((client, packet_id, topic)) = received_publish(line) {
+                received.insert((client, packet_id), topic);
+            } else if let Some(of) = sent_puback(line) {
+                acknowledged.extend(received.remove(&of).map(str::to_owned));
+            }
+        }
+        acknowledged
     }
 
     /// Listens to everything, as user `gw` where accounts are asked for.
@@ -146,4 +164,19 @@ impl Drop for Subscriber {
         let ended = self.child.kill().and_then(|()| self.child.wait());
         assert!(ended.is_ok() || std::thread::panicking(), "{ended:?}");
     }
+}
+
+/// Client, packet identifier and topic of `…: Received PUBLISH from gw (d0, q1, r0, m7, 'plant/ups', ... (800 bytes))`.
+fn received_publish(line: &str) -> Option<(&str, &str, &str)> {
+    let (client, packet) = line.split_once(": Received PUBLISH from ")?.1.split_once(" (")?;
+    let (_, packet) = packet.split_once(", m")?;
+    let (packet_id, topic) = packet.split_once(", '")?;
+    Some((client, packet_id, topic.split_once("', ... ")?.0))
+}
+
+/// Client and packet identifier of `…: Sending PUBACK to gw (m7, rc0)`, where the reason is none to refuse it.
+fn sent_puback(line: &str) -> Option<(&str, &str)> {
+    let (client, packet) = line.split_once(": Sending PUBACK to ")?.1.split_once(" (m")?;
+    let (packet_id, reason) = packet.split_once(", rc")?;
+    ["0)", "16)"].contains(&reason).then_some((client, packet_id))
 }
