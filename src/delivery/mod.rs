@@ -18,7 +18,7 @@ pub mod nats;
 pub mod net_send;
 pub mod netbios;
 pub mod oauth;
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "amqp", feature = "mqtt", feature = "nats", feature = "redis"))]
 mod one_connection;
 pub mod outcome;
 #[cfg(feature = "redis")]

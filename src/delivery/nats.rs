@@ -5,6 +5,7 @@
 //! it and given up when one finds it broken, so nothing waits or tries again behind the lane's back.
 
 mod publication;
+mod recent;
 mod stream;
 mod verdict;
 
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_nats::jetstream;
 
 use super::event::render;
-use super::one_connection::{OneConnection, Recent};
+use super::one_connection::OneConnection;
 use super::outcome::{Attempt, Handoff, Health, Outcome, Report};
 use crate::config::settings::{self, EventMode, QueueLimits, StreamName, StreamPlan};
 use crate::message::event::{Event, EventIdentity};
@@ -23,6 +24,7 @@ use crate::message::recipient::{EnhancedStatus, Recipient};
 use crate::net::nats::{Cluster, Connection, NatsFault, NatsSetupError};
 use crate::policy::template::AddressForm;
 use publication::Publication;
+use recent::Recent;
 use stream::StreamState;
 use verdict::Verdict;
 
@@ -100,7 +102,8 @@ impl Shared {
                 format!("{:?} is no NATS subject: it {fault}", recipient.to),
             );
         }
-        let open = match self.connection.open(self.connect()).await {
+        // Whoever finds it broken gives it up.
+        let open = match self.connection.open(|_| true, self.connect()).await {
             Ok(open) => open,
             Err(NatsFault::Unreachable(reason)) => return Verdict::Destination(Health::Down { reason }),
             Err(NatsFault::Operator(reason)) => {

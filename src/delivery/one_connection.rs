@@ -1,49 +1,62 @@
 //! One connection that all attempts of a destination share.
-#![expect(clippy::disallowed_methods, reason = "how fresh an answer is")]
+#![expect(clippy::disallowed_methods, reason = "how fresh a failure is")]
 
 use std::fmt;
-use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync;
+use tokio::sync::Mutex as Turn;
+use tokio::time::Instant;
 
-/// A connection that is made when an attempt needs it, by one attempt for all that wait, and kept until an attempt finds
-/// it broken. Why there is none concerns all that ask within a moment: a thousand attempts knock once.
+/// A connection that is made when an attempt needs it, by one attempt for all that wait, and kept until it has died or an
+/// attempt finds it broken. Why there is none concerns all that ask within a moment: a thousand attempts knock once, and a
+/// broker that does not answer costs one time limit, not one for each that waits.
 pub(super) struct OneConnection<C, F> {
     kept: Mutex<Option<Arc<C>>>,
-    making: Recent<Result<Arc<C>, F>>,
+    /// Held by whoever makes a connection; when the last of them failed, and why.
+    turn: Turn<Option<(Instant, F)>>,
 }
 
 impl<C, F: Clone> OneConnection<C, F> {
     pub(super) fn new() -> Self {
-        Self { kept: Mutex::new(None), making: Recent::new() }
+        Self { kept: Mutex::new(None), turn: Turn::new(None) }
     }
 
-    /// The connection, or what `connect` makes of it; that must end by its own time limit.
+    /// The connection, while it `is_alive`, or what `connect` makes; that must end by its own time limit.
     ///
     /// # Errors
-    /// Why there is none.
-    pub(super) async fn open(&self, connect: impl Future<Output = Result<C, F>>) -> Result<Arc<C>, F> {
-        if let Some(open) = self.current() {
+    /// Why there is none, whoever found that out.
+    pub(super) async fn open(
+        &self,
+        is_alive: impl Fn(&C) -> bool,
+        connect: impl Future<Output = Result<C, F>>,
+    ) -> Result<Arc<C>, F> {
+        let alive = || self.kept().clone().filter(|kept| is_alive(kept));
+        if let Some(open) = alive() {
             return Ok(open);
         }
-        self.making
-            .ask(async {
-                // Others may have made it while this attempt waited for its turn.
-                if let Some(open) = self.current() {
-                    return Ok(open);
-                }
-                let made = Arc::new(connect.await?);
+        let mut failed = self.turn.lock().await;
+        // Others may have made it while this attempt waited for its turn.
+        if let Some(open) = alive() {
+            return Ok(open);
+        }
+        if let Some((at, fault)) = failed.as_ref()
+            && at.elapsed() < MOMENT
+        {
+            return Err(fault.clone());
+        }
+        match connect.await {
+            Ok(made) => {
+                let made = Arc::new(made);
                 *self.kept() = Some(Arc::clone(&made));
+                *failed = None;
                 Ok(made)
-            })
-            .await
-    }
-
-    /// The connection, if there is one.
-    pub(super) fn current(&self) -> Option<Arc<C>> {
-        self.kept().clone()
+            }
+            Err(fault) => {
+                *failed = Some((Instant::now(), fault.clone()));
+                Err(fault)
+            }
+        }
     }
 
     /// It was found broken: the next attempt makes another. Harmless when that has happened.
@@ -67,36 +80,8 @@ impl<C, F> fmt::Debug for OneConnection<C, F> {
     }
 }
 
-/// An answer that is good for all who ask within a moment; one of them asks.
-pub(super) struct Recent<T>(sync::Mutex<Option<(Instant, T)>>);
-
-impl<T: Clone> Recent<T> {
-    pub(super) fn new() -> Self {
-        Self(sync::Mutex::new(None))
-    }
-
-    /// The recent answer, or that of `question`.
-    pub(super) async fn ask(&self, question: impl Future<Output = T>) -> T {
-        let mut recent = self.0.lock().await;
-        if let Some((at, answer)) = recent.as_ref()
-            && at.elapsed() < MOMENT
-        {
-            return answer.clone();
-        }
-        let answer = question.await;
-        *recent = Some((Instant::now(), answer.clone()));
-        answer
-    }
-}
-
-impl<T> fmt::Debug for Recent<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Recent")
-    }
-}
-
 /// Shorter than the first wait before a probe, so that each probe asks anew.
-const MOMENT: Duration = Duration::from_millis(250);
+pub(super) const MOMENT: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {
@@ -104,29 +89,47 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_thousand_attempts_knock_once() {
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_attempts_knock_once_and_a_moment_later_again() {
         let (one, knocked) = (OneConnection::<(), &str>::new(), AtomicUsize::new(0));
+        let knock = || async {
+            knocked.fetch_add(1, Ordering::Relaxed);
+            Err("nobody")
+        };
         for _ in 0..1000 {
-            let knock = async {
-                knocked.fetch_add(1, Ordering::Relaxed);
-                Err("nobody")
-            };
-            assert_eq!(one.open(knock).await.err(), Some("nobody"));
+            assert_eq!(one.open(|()| true, knock()).await.err(), Some("nobody"));
         }
+        assert_eq!(knocked.load(Ordering::Relaxed), 1);
+        tokio::time::sleep(MOMENT).await;
+        assert!(one.open(|()| true, knock()).await.is_err());
+        assert_eq!(knocked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_share_one_failure_however_long_it_took() {
+        let (one, knocked) = (OneConnection::<(), &str>::new(), AtomicUsize::new(0));
+        let knock = || {
+            one.open(|()| true, async {
+                knocked.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                Err("silence")
+            })
+        };
+        let (a, b, c) = tokio::join!(knock(), knock(), knock());
+        assert!([a, b, c].iter().all(|answer| answer.as_ref().err() == Some(&"silence")));
         assert_eq!(knocked.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]
-    async fn a_broken_connection_is_replaced_and_its_successor_is_not_discarded_for_it() {
+    async fn one_that_died_or_was_found_broken_is_replaced_at_once() {
         let one = OneConnection::<u8, &str>::new();
-        let first = one.open(async { Ok(1) }).await.unwrap();
-        assert_eq!(*one.open(async { Ok(2) }).await.unwrap(), 1);
+        let first = one.open(|_| true, async { Ok(1) }).await.unwrap();
+        assert_eq!(*one.open(|_| true, async { Ok(2) }).await.unwrap(), 1);
         one.discard(&first);
-        tokio::time::sleep(MOMENT).await;
-        let second = one.open(async { Ok(3) }).await.unwrap();
-        assert_eq!(*second, 3);
+        assert_eq!(*one.open(|_| true, async { Ok(3) }).await.unwrap(), 3);
         one.discard(&first);
-        assert_eq!(one.take().as_deref(), Some(&3));
+        assert_eq!(*one.open(|_| true, async { Ok(4) }).await.unwrap(), 3, "another had taken its place");
+        assert_eq!(*one.open(|number| *number != 3, async { Ok(5) }).await.unwrap(), 5);
+        assert_eq!(one.take().as_deref(), Some(&5));
     }
 }
