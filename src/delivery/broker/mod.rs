@@ -1,15 +1,17 @@
-//! The brokers that one address leads to, and what they have in common: how they are reached, a connection that all
-//! attempts share, and the task of one on which messages are published.
+//! The brokers that one address leads to, and what they have in common: how they are reached, how an attempt becomes
+//! events, and the task of a connection on which messages are published.
 //!
 //! What a build lacks is `Absent`: of it there is never one.
 
 mod absent;
 #[cfg(any(feature = "amqp", feature = "mqtt", feature = "redis"))]
 mod endpoint;
-#[cfg(any(feature = "amqp", feature = "mqtt", feature = "redis"))]
+#[cfg(feature = "amqp")]
 mod kept;
 #[cfg(any(feature = "amqp", feature = "mqtt"))]
 pub(super) mod publisher;
+#[cfg(any(feature = "mqtt", feature = "redis"))]
+pub(super) mod queue;
 #[cfg(any(feature = "amqp", feature = "mqtt", feature = "redis"))]
 pub(super) mod words;
 
@@ -21,7 +23,7 @@ use absent::Absent as Mqtt;
 use absent::Absent as Redis;
 #[cfg(any(feature = "amqp", feature = "mqtt", feature = "redis"))]
 pub(super) use endpoint::Endpoint;
-#[cfg(any(feature = "amqp", feature = "mqtt", feature = "redis"))]
+#[cfg(feature = "amqp")]
 pub(super) use kept::Kept;
 
 #[cfg(feature = "amqp")]

@@ -50,7 +50,7 @@ impl Machine for MqttPublisher {
     }
 
     fn publish(&mut self, now: Instant, ticket: u64, letter: Letter) {
-        let Letter { number: _, topic, content_type, user_properties, payload } = letter;
+        let Letter { topic, content_type, user_properties, payload } = letter;
         let ticket = Ticket(ticket);
         let publication = Publication { ticket, topic, content_type, user_properties, payload };
         self.handle_input(now, Input::Publish(publication));

@@ -19,14 +19,13 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::broker::publisher::Connection;
-use super::broker::{Endpoint, Kept, words};
-use super::event::{Share, render};
+use super::broker::queue::{Publish, Queue};
+use super::broker::words;
 use super::outcome::{Attempt, Health, Outcome, RecipientNumber, Report};
 use super::submission::SetupError;
 use crate::config::settings::{self, EventMode};
 use crate::message::event::{DATA_MEDIA_TYPE, Event, EventIdentity, STRUCTURED_MEDIA_TYPE};
 use crate::message::id::DestinationName;
-use crate::message::mail::Spooled;
 use crate::message::recipient::{EnhancedStatus, Recipient};
 use crate::session::mqtt_publisher::{Fate, MqttPublisher};
 use crate::wire::mqtt::{MqttString, TopicName};
@@ -34,21 +33,11 @@ use verdict::Verdict;
 
 /// Topics of one broker. Clones share the connection to it.
 #[derive(Debug, Clone)]
-pub struct Mqtt(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    name: DestinationName,
-    endpoint: Endpoint,
-    settings: settings::Mqtt,
-    identity: EventIdentity,
-    kept: Kept<Connection<MqttPublisher>>,
-}
+pub struct Mqtt(Arc<Queue<settings::Mqtt, Connection<MqttPublisher>>>);
 
 /// A message, ready for its topic.
 #[derive(Debug)]
 pub(in crate::delivery) struct Letter {
-    number: RecipientNumber,
     topic: TopicName,
     content_type: MqttString,
     user_properties: Vec<(MqttString, MqttString)>,
@@ -65,34 +54,13 @@ impl Mqtt {
         settings: &settings::Mqtt,
         identity: EventIdentity,
     ) -> Result<Self, SetupError> {
-        Ok(Self(Arc::new(Shared {
-            name,
-            endpoint: Endpoint::new(&settings.broker, settings.limits.timeout)?,
-            settings: settings.clone(),
-            identity,
-            kept: Kept::new(),
-        })))
+        let queue = Queue::new(name, identity, &settings.broker, settings.limits, settings.clone())?;
+        Ok(Self(Arc::new(queue)))
     }
 
     /// Publishes an event for each recipient. Ends within the timeouts of connecting and of an acknowledgement.
     pub async fn deliver(&self, attempt: Attempt) -> Report {
-        let shared = &self.0;
-        let mut outcomes = Vec::new();
-        let (mut letters, mut shares) = (Vec::new(), Vec::new());
-        for (number, recipient) in &attempt.recipients {
-            match shared.letter(&attempt.message, *number, recipient).await {
-                Ok((letter, share)) => {
-                    letters.push(letter);
-                    shares.push(share);
-                }
-                Err(outcome) => outcomes.push((*number, outcome)),
-            }
-        }
-        let health =
-            if letters.is_empty() { Health::Up } else { shared.publish(letters, &mut outcomes).await };
-        drop(shares);
-        tracing::debug!(destination = %shared.name, decided = outcomes.len(), ?health, "An attempt ended.");
-        Report { outcomes, health }
+        self.0.deliver(attempt).await
     }
 
     /// The broker's host.
@@ -103,52 +71,22 @@ impl Mqtt {
 
     /// Takes leave of the broker.
     pub async fn close(&self) {
-        if let Some(connection) = self.0.kept.take() {
+        if let Some(connection) = self.0.connection.take() {
             connection.close().await;
         }
     }
 }
 
-impl Shared {
-    async fn letter(
-        &self,
-        message: &Spooled,
-        number: RecipientNumber,
-        recipient: &Recipient,
-    ) -> Result<(Letter, Share), Outcome> {
+impl Publish for Queue<settings::Mqtt, Connection<MqttPublisher>> {
+    type Letter = Letter;
+
+    fn lay_out(&self, event: &Event, recipient: &Recipient) -> Result<Letter, Outcome> {
         let topic = TopicName::new(recipient.to.as_str()).map_err(|fault| Outcome::Failed {
             status: EnhancedStatus::new(5, 1, 3),
             text: format!("the topic {fault}"),
         })?;
-        let limit = self.settings.limits.message_size;
-        let event = render(message, recipient, &self.identity, limit).await;
-        let event = event.map_err(|error| Outcome::Delayed {
-            status: EnhancedStatus::new(4, 3, 0),
-            text: format!("cannot read the message: {error}"),
-            retry_after: None,
-        })?;
-        let (content_type, properties, payload) = self.laid_out(&event);
-        match limit {
-            Some(limit) if u64::try_from(payload.len()).is_ok_and(|size| size > limit) => {
-                Err(Outcome::Failed {
-                    status: EnhancedStatus::new(5, 3, 4),
-                    text: format!(
-                        "the event has {} octets, more than `limits.message_size` of {limit}",
-                        payload.len()
-                    ),
-                })
-            }
-            _ => {
-                let content_type = MqttString::lossy(content_type);
-                let letter = Letter { number, topic, content_type, user_properties: properties, payload };
-                Ok((letter, event.into_share()))
-            }
-        }
-    }
-
-    fn laid_out(&self, event: &Event) -> (&'static str, Vec<(MqttString, MqttString)>, Bytes) {
         let property = |name: &str, value: &str| (MqttString::lossy(name), MqttString::lossy(value));
-        match self.settings.event {
+        let (content_type, user_properties, payload) = match self.settings.event {
             EventMode::Structured => {
                 (STRUCTURED_MEDIA_TYPE, vec![property("id", event.id())], event.structured())
             }
@@ -158,20 +96,28 @@ impl Shared {
                 let properties = attributes.map(|(name, value)| property(name, &value)).collect();
                 (DATA_MEDIA_TYPE, properties, event.data())
             }
-        }
+        };
+        Ok(Letter { topic, content_type: MqttString::lossy(content_type), user_properties, payload })
     }
 
-    async fn publish(&self, letters: Vec<Letter>, outcomes: &mut Vec<(RecipientNumber, Outcome)>) -> Health {
-        let open = || connection::open(&self.endpoint, &self.settings);
-        let connection = match self.kept.connection(Connection::is_alive, open).await {
+    fn octets(letter: &Letter) -> usize {
+        letter.payload.len()
+    }
+
+    async fn publish(
+        &self,
+        letters: Vec<(RecipientNumber, Letter)>,
+        outcomes: &mut Vec<(RecipientNumber, Outcome)>,
+    ) -> Health {
+        let open = connection::open(&self.endpoint, &self.settings);
+        let connection = match self.connection.open(Connection::is_alive, open).await {
             Ok(connection) => connection,
             Err(health) => return health,
         };
         let deadline = Instant::now() + self.endpoint.timeout;
         let all = letters.len().saturating_add(outcomes.len());
         let mut awaited: Vec<(RecipientNumber, oneshot::Receiver<Fate>)> = Vec::with_capacity(letters.len());
-        for letter in letters {
-            let number = letter.number;
+        for (number, letter) in letters {
             if let Ok(Some(fate)) = timeout_at(deadline, connection.publish(letter)).await {
                 awaited.push((number, fate));
             }
@@ -186,11 +132,11 @@ impl Shared {
             }
         }
         if let Some(ending) = connection.status().ending {
-            self.kept.discard(&connection);
+            self.connection.discard(&connection);
             return verdict::health(&self.endpoint, &self.settings, &ending);
         }
         if health == Health::Up && outcomes.len() < all {
-            self.kept.discard(&connection);
+            self.connection.discard(&connection);
             return words::silent(&self.endpoint.to_string(), "an acknowledgement", self.endpoint.timeout);
         }
         health

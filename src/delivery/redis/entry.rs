@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::delivery::outcome::Outcome;
 use crate::message::event::Event;
-use crate::message::recipient::EnhancedStatus;
 
 /// An entry: fields and values, for one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,19 +28,5 @@ impl Entry {
         fields.push(("data", event.data()));
         let octets = fields.iter().map(|(_, value)| value.len()).sum();
         Self { stream: stream.to_owned(), fields, octets }
-    }
-
-    /// Whether the limit permits it.
-    pub(super) fn fits(&self, limit: Option<u64>) -> bool {
-        limit.is_none_or(|limit| u64::try_from(self.octets).is_ok_and(|octets| octets <= limit))
-    }
-}
-
-/// An entry over the limit can never go.
-pub(super) fn too_large(entry: &Entry, limit: Option<u64>) -> Outcome {
-    let limit = limit.unwrap_or_default();
-    Outcome::Failed {
-        status: EnhancedStatus::new(5, 3, 4),
-        text: format!("the event has {} octets, more than `limits.message_size` of {limit}", entry.octets),
     }
 }

@@ -17,31 +17,21 @@ mod verdict;
 
 use std::sync::Arc;
 
-use super::broker::{Endpoint, Kept, words};
-use super::event::{Share, render};
+use super::broker::queue::{Publish, Queue};
+use super::broker::words;
 use super::outcome::{Attempt, Handoff, Health, Outcome, RecipientNumber, Report};
 use super::submission::SetupError;
 use crate::config::settings::{self, EventMode};
-use crate::message::event::EventIdentity;
+use crate::message::event::{Event, EventIdentity};
 use crate::message::id::DestinationName;
-use crate::message::mail::Spooled;
-use crate::message::recipient::{EnhancedStatus, Recipient};
+use crate::message::recipient::Recipient;
 use connection::{Answer, Connection};
-use entry::{Entry, too_large};
+use entry::Entry;
 use verdict::{Scope, Verdict};
 
 /// Streams of one server. Clones share its connection.
 #[derive(Debug, Clone)]
-pub struct Redis(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    name: DestinationName,
-    endpoint: Endpoint,
-    settings: settings::Redis,
-    identity: EventIdentity,
-    kept: Kept<Connection>,
-}
+pub struct Redis(Arc<Queue<settings::Redis, Connection>>);
 
 impl Redis {
     /// Connects to nothing. Reads the trusted roots, so call it at start.
@@ -53,33 +43,13 @@ impl Redis {
         settings: &settings::Redis,
         identity: EventIdentity,
     ) -> Result<Self, SetupError> {
-        Ok(Self(Arc::new(Shared {
-            name,
-            endpoint: Endpoint::new(&settings.broker, settings.limits.timeout)?,
-            settings: settings.clone(),
-            identity,
-            kept: Kept::new(),
-        })))
+        let queue = Queue::new(name, identity, &settings.broker, settings.limits, settings.clone())?;
+        Ok(Self(Arc::new(queue)))
     }
 
     /// Adds an entry for each recipient. Ends within the timeouts of connecting and of one answer.
     pub async fn deliver(&self, attempt: Attempt) -> Report {
-        let shared = &self.0;
-        let mut outcomes = Vec::new();
-        let (mut entries, mut shares) = (Vec::new(), Vec::new());
-        for (number, recipient) in &attempt.recipients {
-            match shared.entry(&attempt.message, recipient).await {
-                Ok((entry, share)) => {
-                    entries.push((*number, entry));
-                    shares.push(share);
-                }
-                Err(outcome) => outcomes.push((*number, outcome)),
-            }
-        }
-        let health = if entries.is_empty() { Health::Up } else { shared.add(&entries, &mut outcomes).await };
-        drop(shares);
-        tracing::debug!(destination = %shared.name, decided = outcomes.len(), ?health, "An attempt ended.");
-        Report { outcomes, health }
+        self.0.deliver(attempt).await
     }
 
     /// The server's host.
@@ -91,48 +61,47 @@ impl Redis {
     /// Gives the connection up.
     #[expect(clippy::unused_async, reason = "as other brokers, of which leave is taken")]
     pub async fn close(&self) {
-        drop(self.0.kept.take());
+        drop(self.0.connection.take());
     }
 }
 
-impl Shared {
-    async fn entry(&self, message: &Spooled, recipient: &Recipient) -> Result<(Entry, Share), Outcome> {
-        let limit = self.settings.limits.message_size;
-        let event = render(message, recipient, &self.identity, limit).await;
-        let event = event.map_err(|error| Outcome::Delayed {
-            status: EnhancedStatus::new(4, 3, 0),
-            text: format!("cannot read the message: {error}"),
-            retry_after: None,
-        })?;
+impl Publish for Queue<settings::Redis, Connection> {
+    type Letter = Entry;
+
+    fn lay_out(&self, event: &Event, recipient: &Recipient) -> Result<Entry, Outcome> {
         let stream = if recipient.to.is_empty() { &self.settings.stream } else { &recipient.to };
-        let entry = match self.settings.event {
-            EventMode::Structured => Entry::structured(stream, &event),
-            EventMode::Binary => Entry::binary(stream, &event),
-        };
-        if entry.fits(limit) { Ok((entry, event.into_share())) } else { Err(too_large(&entry, limit)) }
+        Ok(match self.settings.event {
+            EventMode::Structured => Entry::structured(stream, event),
+            EventMode::Binary => Entry::binary(stream, event),
+        })
     }
 
-    async fn add(
+    fn octets(entry: &Entry) -> usize {
+        entry.octets
+    }
+
+    async fn publish(
         &self,
-        entries: &[(RecipientNumber, Entry)],
+        entries: Vec<(RecipientNumber, Entry)>,
         outcomes: &mut Vec<(RecipientNumber, Outcome)>,
     ) -> Health {
-        let open = || Connection::open(&self.endpoint, &self.settings);
-        let connection = match self.kept.connection(Connection::is_alive, open).await {
+        let open = Connection::open(&self.endpoint, &self.settings);
+        let connection = match self.connection.open(Connection::is_alive, open).await {
             Ok(connection) => connection,
             Err(health) => return health,
         };
-        let answers = connection.add(&self.endpoint, &self.settings, entries).await;
-        let health = match answers {
-            Ok(answers) => self.judge(entries, answers, outcomes),
+        let health = match connection.add(&self.endpoint, &self.settings, &entries).await {
+            Ok(answers) => self.judge(&entries, answers, outcomes),
             Err(health) => health,
         };
         if health != Health::Up {
-            self.kept.discard(&connection);
+            self.connection.discard(&connection);
         }
         health
     }
+}
 
+impl Queue<settings::Redis, Connection> {
     fn judge(
         &self,
         entries: &[(RecipientNumber, Entry)],
