@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::reports::Reporter;
 use super::transport::Transport;
-use crate::spool::{Expired, Fate, FateReport, Lateness, Overdue, Settled, Spool, SpoolError, Swept};
+use crate::spool::{
+    Expired, Fate, FateReport, Lateness, Overdue, Settled, Spool, SpoolError, Swept, given_up,
+};
 use crate::telemetry::metrics::{DeliveryResult, Metrics};
 
 /// What a sweep works with.
@@ -125,10 +127,7 @@ impl Sweep {
 fn settled(copy: &Overdue, at: Timestamp) -> Settled {
     let fate = match copy.lateness {
         Lateness::Late => Fate::LateTold,
-        Lateness::Expired => {
-            let last = copy.text.as_ref().map(|text| format!("; the last attempt met: {text}"));
-            Fate::Expired { text: format!("expired{}", last.unwrap_or_default()) }
-        }
+        Lateness::Expired => Fate::Expired { text: given_up(copy.text.as_deref()) },
     };
     Settled { id: copy.id, number: copy.number, fate, at }
 }

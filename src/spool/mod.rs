@@ -81,6 +81,7 @@ pub use self::operator::{Copy, Exported, Figures, Filter, Pause, Shown, SpoolSta
 use self::shared::Shared;
 #[cfg(feature = "nats")]
 pub use self::shared::{GroupPlan, Part};
+pub(crate) use self::sweeping::given_up;
 use crate::message::id::{DestinationName, QueueId};
 use crate::message::mail::{Class, Message, Spooled};
 use crate::message::recipient::RecipientNumber;

@@ -25,23 +25,25 @@ impl Transaction<'_> {
 
     fn expire(&mut self, now: Timestamp) -> rusqlite::Result<Vec<Expired>> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT message, number, destination, attempts FROM recipient INDEXED BY recipient_expiry
+            "SELECT message, number, destination, attempts, text FROM recipient INDEXED BY recipient_expiry
              WHERE state = 'queued' AND expires_at <= ?1 AND report_failure = 0 ORDER BY expires_at LIMIT ?2",
         )?;
         let expired = statement
             .query_map(params![micros(now), Swept::BATCH], |row| {
-                Ok(Expired {
+                let expired = Expired {
                     id: rows::id(row, 0)?,
                     number: RecipientNumber(row.get(1)?),
                     destination: rows::name(row, 2)?,
                     attempts: row.get(3)?,
-                })
+                };
+                Ok((expired, row.get::<_, Option<String>>(4)?))
             })?
             .collect::<rusqlite::Result<Vec<_>>>()?;
-        for Expired { id, number, destination, .. } in &expired {
-            self.fail((*id, *number), SpoolState::Queued, destination, (EXPIRED, EXPIRED_TEXT), now, 0)?;
+        for (Expired { id, number, destination, .. }, last) in &expired {
+            let text = given_up(last.as_deref());
+            self.fail((*id, *number), SpoolState::Queued, destination, (EXPIRED, &text), now, 0)?;
         }
-        Ok(expired)
+        Ok(expired.into_iter().map(|(expired, _)| expired).collect())
     }
 
     fn forget(&mut self, settled_before: Timestamp) -> rusqlite::Result<u64> {
@@ -62,6 +64,16 @@ impl Transaction<'_> {
     }
 }
 
+/// The text of a copy that expired, with what its last attempt met.
+pub(crate) fn given_up(last: Option<&str>) -> String {
+    match last {
+        // It expired before, and the operator gave it more time.
+        Some(last) if last.starts_with(EXPIRED_TEXT) => last.to_owned(),
+        Some(last) => format!("{EXPIRED_TEXT}; the last attempt met: {last}"),
+        None => EXPIRED_TEXT.to_owned(),
+    }
+}
+
 /// RFC 3463 §3.5: delivery time expired.
 pub(super) const EXPIRED: EnhancedStatus = EnhancedStatus::new(4, 4, 7);
-pub(super) const EXPIRED_TEXT: &str = "expired";
+const EXPIRED_TEXT: &str = "expired";

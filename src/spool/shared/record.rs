@@ -13,7 +13,7 @@ use crate::message::recipient::{EnhancedStatus, Recipient, RecipientNumber};
 use crate::spool::copy::{Expired, Fate, Lateness, Overdue, Settled};
 use crate::spool::operator::Copy;
 use crate::spool::rows::{Prepared, later};
-use crate::spool::sweeping::{EXPIRED, EXPIRED_TEXT};
+use crate::spool::sweeping::{EXPIRED, given_up};
 use crate::telemetry::metrics::SpoolState;
 
 /// All of a message that changes: small, because all gateways of the group keep all of these in memory.
@@ -271,7 +271,7 @@ impl Record {
         let mut expired = Vec::new();
         for copy in self.copies.iter_mut().filter(quiet) {
             copy.state = SpoolState::Failed;
-            copy.met(EXPIRED, EXPIRED_TEXT.to_owned(), now);
+            copy.met(EXPIRED, given_up(copy.text.as_deref()), now);
             let destination = copy.recipient.via.clone();
             expired.push(Expired { id, number: copy.number, destination, attempts: copy.attempts });
         }
