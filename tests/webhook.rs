@@ -228,6 +228,56 @@ async fn a_message_that_a_filter_refuses_each_time_holds_up_nothing_else() {
     shut_down(&scheduler).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::disallowed_methods, reason = "the time of a message runs out")]
+async fn a_message_that_breaks_the_service_each_time_pays_and_at_last_fails_while_others_pass_it() {
+    for (answer, said) in [
+        (json!({ "status": 502, "body": "it crashed" }), "answers 502 Bad Gateway: it crashed"),
+        (json!({ "how": "silently" }), "closed the connection before its answer was whole"),
+        (json!({ "how": "never" }), "leaves us waiting for its answer, past the timeout"),
+    ] {
+        let service = require!(WebService::start());
+        service.answer_each_with("alarm 40\"", &answer);
+        let world = QueueWorld::new(&hook(&service, "").replace("timeout: 2s", "timeout: 1s"));
+        world.accept("hook", "ups", 200).await;
+        let scheduler = world.start();
+        eventually("all others are taken", async || world.delivered("hook") == 199).await;
+        // Only while others are taken it is known that the service works.
+        let more = std::cell::Cell::new(0);
+        let poison = || async { world.one("hook", SpoolState::Queued, |copy| copy.text.is_some()).await };
+        eventually("it pays", async || {
+            let other = support::queue_world::message("hook", "ups", &format!("more {}", more.get()));
+            assert!(world.spool.accept_all(vec![other]).await.iter().all(Result::is_ok));
+            more.set(more.get() + 1);
+            world.copies("hook").await.iter().any(|copy| copy.attempts >= 2)
+        })
+        .await;
+        let others = 199 + more.get();
+        eventually("those came through too", async || world.delivered("hook") == others).await;
+        let told = poison().await.text.unwrap();
+        assert!(told.contains(said) && told.contains("others are taken"), "{told}");
+
+        let before = in_state(&scheduler, "hook", DestinationState::Up).await;
+        let attempts = poison().await.attempts;
+        let late =
+            (0..200).map(|number| support::queue_world::message("hook", "ups", &format!("late {number}")));
+        assert!(world.spool.accept_all(late.collect()).await.iter().all(Result::is_ok));
+        eventually("all that came late are taken", async || world.delivered("hook") == others + 200).await;
+        world.one("hook", SpoolState::Queued, |copy| copy.attempts > attempts + 1).await;
+        let after = in_state(&scheduler, "hook", DestinationState::Up).await;
+        assert_eq!(before.since, after.since, "it was up all the time");
+        let of_others = |request: &&Value| !request["body"].as_str().unwrap().contains("alarm 40\"");
+        let came = service.seen().iter().filter(of_others).count();
+        assert_eq!(u64::try_from(came), Ok(others + 200), "nothing came twice");
+        shut_down(&scheduler).await;
+
+        let later = jiff::Timestamp::now() + Duration::from_secs(2 * 3600);
+        assert_eq!(world.spool.sweep(later).await.unwrap().expired.len(), 1);
+        let failed = world.one("hook", SpoolState::Failed, |_| true).await;
+        assert!(failed.text.as_ref().unwrap().contains(said), "{failed:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_without_end_that_says_yes_is_a_yes() {
     let service = require!(WebService::start());

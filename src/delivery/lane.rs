@@ -2,10 +2,12 @@
 //!
 //! It sleeps until something concerns it: the spool has something due, an attempt ended, a commit ended, a probe or a
 //! token is due, the operator asks. Each time it sends what may go, and never more than the transport's limits allow.
-//! An attempt runs in a task of its own, so a defect in one costs one attempt. Where the transport likes many at once,
+//! An attempt that finds the destination in trouble costs its message nothing, unless the message itself is what breaks
+//! it. An attempt runs in a task of its own, so a defect in one costs one attempt. Where the transport likes many at once,
 //! those that begin together are read from the spool in one go, and the lane hears of them together.
 #![expect(clippy::disallowed_methods, reason = "this is the edge where deciding code is told the time")]
 
+mod aftermath;
 mod attempt;
 mod ledger;
 mod tell;
@@ -15,23 +17,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::outcome::{Health, Outcome, Report};
 use super::reports::Reporter;
 use super::transport::{Limits, Transport};
 use super::view::{DestinationView, LastReply, Views, label};
 use crate::message::id::DestinationName;
-use crate::message::recipient::EnhancedStatus;
-use crate::policy::availability::{Availability, Errand, Finding, Pace, Permit, State};
+use crate::policy::availability::{Availability, Errand, Pace, Permit, State};
 use crate::policy::rate::TokenBucket;
 use crate::policy::retry::Retry;
-use crate::spool::{Due, Fate, Reach, Settled, Spool, SpoolError};
-use crate::telemetry::metrics::{DeliveryResult, Metrics};
-use attempt::{Attempted, Ended, Tools};
+use crate::policy::suspects::{Passage, Suspects};
+use crate::spool::{Due, Reach, Spool, SpoolError};
+use crate::telemetry::metrics::Metrics;
+use attempt::{Ended, Tools};
 use ledger::Ledger;
 use window::{Extent, Window, copies};
 
@@ -62,6 +63,7 @@ pub(super) struct Lane {
     /// No token before this.
     next_token: Option<Instant>,
     window: Window,
+    suspects: Suspects,
     /// When to look into the spool although nothing was heard of it.
     next_look: Option<Instant>,
     /// The spool could not be read; not before this again.
@@ -83,8 +85,15 @@ pub(super) struct Lane {
 #[derive(Debug)]
 struct Sent {
     errand: Errand,
-    /// The copies of each.
-    attempts: Vec<Vec<Due>>,
+    attempts: Vec<Going>,
+}
+
+/// An attempt under way.
+#[derive(Debug)]
+struct Going {
+    passage: Passage,
+    /// Of one message.
+    copies: Vec<Due>,
 }
 
 /// Whether the spool can be asked at all.
@@ -108,11 +117,13 @@ impl Lane {
         };
         parts.views.set(&parts.name, view.clone());
         parts.metrics.set_destination_state(&parts.name, state);
+        let window = Window::new(parts.limits.concurrency);
         Self {
             availability: Availability::new(parts.pace),
             bucket: parts.limits.rate.map(|rate| TokenBucket::new(rate, Instant::now())),
             next_token: None,
-            window: Window::new(parts.limits.concurrency),
+            suspects: Suspects::new(window.size() / 2),
+            window,
             next_look: None,
             spool_rests: None,
             spool_told_at: None,
@@ -184,10 +195,7 @@ impl Lane {
             if closed || busy || rests(self.next_token) || rests(self.spool_rests) {
                 return;
             }
-            if self.window.wants_rows(now) {
-                self.look(now).await;
-            }
-            let attempts = self.gather(errand, room, now);
+            let attempts = self.choose(errand, room, now).await;
             if attempts.is_empty() {
                 return;
             }
@@ -195,20 +203,47 @@ impl Lane {
         }
     }
 
-    /// Takes what begins together: at most `room` attempts, and as many as the rate allows.
-    fn gather(&mut self, errand: Errand, room: usize, now: Instant) -> Vec<Vec<Due>> {
-        let (skip, most) = match errand {
-            Errand::Deliver => (0, room.min(self.parts.limits.together)),
-            // Another message each time: one that breaks the next hop must not keep the others.
-            Errand::Probe => (self.availability.failures(), 1),
+    /// Takes what begins together, with a look into the spool where that may help.
+    async fn choose(&mut self, errand: Errand, room: usize, now: Instant) -> Vec<Going> {
+        let wants_rows = match errand {
+            Errand::Deliver => self.window.wants_rows(now),
+            Errand::Probe => self.window.is_stale(),
+        };
+        if wants_rows {
+            self.look(now).await;
+            return self.gather(errand, room, now);
+        }
+        let attempts = self.gather(errand, room, now);
+        let no_token = self.next_token.is_some_and(|until| now < until);
+        if !attempts.is_empty() || no_token || !self.window.is_stale() {
+            return attempts;
+        }
+        // What is here waits for its turn; what came since may pass it.
+        self.look(now).await;
+        self.gather(errand, room, now)
+    }
+
+    /// At most `room` attempts, and as many as the rate allows.
+    fn gather(&mut self, errand: Errand, room: usize, now: Instant) -> Vec<Going> {
+        let most = match errand {
+            Errand::Deliver => room.min(self.parts.limits.together),
+            Errand::Probe => 1,
         };
         let mut attempts = Vec::new();
-        while attempts.len() < most && !self.window.is_empty() {
+        while attempts.len() < most {
+            let messages = self.window.messages();
+            let place = match errand {
+                Errand::Deliver => self.suspects.next(messages, now),
+                Errand::Probe => self.suspects.probe(messages, now),
+            };
+            let Some(place) = place else { break };
             if let Some(Err(wait)) = self.bucket.as_mut().map(|bucket| bucket.take(now)) {
                 self.next_token = now.checked_add(wait);
                 break;
             }
-            attempts.push(self.window.take(skip, self.parts.limits.recipients));
+            let copies = self.window.take(place, self.parts.limits.recipients);
+            let Some(first) = copies.first() else { break };
+            attempts.push(Going { passage: self.suspects.begin(first.id, now), copies });
         }
         attempts
     }
@@ -231,17 +266,18 @@ impl Lane {
         }
     }
 
-    fn send(&mut self, errand: Errand, attempts: Vec<Vec<Due>>) {
+    fn send(&mut self, errand: Errand, attempts: Vec<Going>) {
         if errand == Errand::Probe {
             self.availability.probe_started();
         }
-        for rows in &attempts {
-            self.ledger.begin(copies(rows));
+        for going in &attempts {
+            self.ledger.begin(copies(&going.copies));
         }
         let Parts { spool, transport, reporter, .. } = &self.parts;
         let tools =
             Tools { spool: spool.clone(), transport: transport.clone(), reporter: Arc::clone(reporter) };
-        let task = self.running.spawn(attempt::all(tools, attempts.clone()));
+        let rows = attempts.iter().map(|going| going.copies.clone()).collect();
+        let task = self.running.spawn(attempt::all(tools, rows));
         self.in_flight = self.in_flight.saturating_add(attempts.len());
         self.sent.insert(task.id(), Sent { errand, attempts });
     }
@@ -267,112 +303,6 @@ impl Lane {
                 });
             }
             Err(error) => self.spool_failed(now, &error),
-        }
-    }
-
-    /// Ends these attempts and those that have ended besides.
-    fn end_all(&mut self, first: Result<(Id, Vec<Ended>), JoinError>) {
-        self.end(first);
-        while let Some(ended) = self.running.try_join_next_with_id() {
-            self.end(ended);
-        }
-    }
-
-    fn end(&mut self, ended: Result<(Id, Vec<Ended>), JoinError>) {
-        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
-        let Some(Sent { errand, attempts }) = self.sent.remove(&id) else { return };
-        self.in_flight = self.in_flight.saturating_sub(attempts.len());
-        let mut ends = ended.map(|(_, ends)| ends).unwrap_or_default().into_iter();
-        let now = Instant::now();
-        for rows in attempts {
-            let finding = self.end_one(&rows, ends.next().unwrap_or(Ended::BrokeOff), now);
-            if let Some(event) = self.availability.handle_finding(now, errand, finding) {
-                tell::event(&self.parts.name, &event);
-            }
-        }
-    }
-
-    fn end_one(&mut self, rows: &[Due], ended: Ended, now: Instant) -> Finding {
-        match ended {
-            Ended::Reported(attempted) => {
-                let Attempted { report, told } = *attempted;
-                let finding = self.reported(rows, report);
-                self.ledger.report(told);
-                return finding;
-            }
-            Ended::Gone => self.release(rows),
-            Ended::Unreadable(error) => {
-                self.release(rows);
-                self.window.expire();
-                self.spool_failed(now, &error);
-            }
-            Ended::BrokeOff => self.broke_off(rows),
-        }
-        Finding::Nothing
-    }
-
-    fn reported(&mut self, rows: &[Due], report: Report) -> Finding {
-        let mut outcomes: HashMap<_, _> = report.outcomes.into_iter().collect();
-        for row in rows {
-            match outcomes.remove(&row.number) {
-                Some(outcome) => self.settle(row, outcome),
-                // An answer that leaves someone out must not be asked for in a circle.
-                None if report.health == Health::Up => self.settle(row, delayed(LEFT_OUT)),
-                None => {
-                    self.release(std::slice::from_ref(row));
-                    self.window.expire();
-                }
-            }
-        }
-        match report.health {
-            Health::Up => Finding::Answered,
-            Health::Down { reason } => Finding::Unreachable { reason },
-            Health::OperatorFault { reason } => Finding::OperatorFault { reason },
-            Health::Throttled { retry_after, reason } => Finding::Wait { asked: retry_after, reason },
-        }
-    }
-
-    fn settle(&mut self, row: &Due, outcome: Outcome) {
-        let Parts { name, metrics, retry, .. } = &self.parts;
-        let at = Timestamp::now();
-        let (Outcome::Delivered { text, .. } | Outcome::Delayed { text, .. } | Outcome::Failed { text, .. }) =
-            &outcome;
-        let said = Arc::from(text.as_str());
-        let (fate, result) = match outcome {
-            Outcome::Delivered { text, .. } => {
-                tell::delivered(name, row, &text);
-                self.last_delivery = Some(at);
-                (Fate::Delivered, DeliveryResult::Delivered)
-            }
-            Outcome::Delayed { status, text, retry_after } => {
-                let wait = retry.delay(row.attempts.saturating_add(1), retry_after);
-                let due = at.checked_add(SignedDuration::try_from(wait).unwrap_or_default()).unwrap_or(at);
-                tell::delayed(name, row, status, &text, due);
-                (Fate::Deferred { due, status, text }, DeliveryResult::Delayed)
-            }
-            Outcome::Failed { status, text } => {
-                tell::failed(name, row, status, &text);
-                (Fate::Failed { status, text }, DeliveryResult::Failed)
-            }
-        };
-        metrics.delivery(name, result);
-        self.last_reply = Some(LastReply { at, result, text: said });
-        self.ledger.settle(Settled { id: row.id, number: row.number, fate, at });
-    }
-
-    fn release(&mut self, rows: &[Due]) {
-        for row in rows {
-            self.ledger.release(&(row.id, row.number));
-        }
-        self.parts.spool.put_back(copies(rows).collect());
-    }
-
-    /// The task of an attempt panicked.
-    fn broke_off(&mut self, rows: &[Due]) {
-        self.parts.metrics.panicked();
-        tell::broke_off(&self.parts.name, rows);
-        for row in rows {
-            self.settle(row, delayed(BROKE_OFF));
         }
     }
 
@@ -478,11 +408,6 @@ impl Lane {
     }
 }
 
-fn delayed(text: &str) -> Outcome {
-    // RFC 3463 §3.4: other or undefined mail system status.
-    Outcome::Delayed { status: EnhancedStatus::new(4, 3, 0), text: text.to_owned(), retry_after: None }
-}
-
 fn later(now: Instant, wait: Duration) -> Instant {
     now.checked_add(wait).unwrap_or(now)
 }
@@ -493,9 +418,6 @@ async fn sleep_until(at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
-
-const BROKE_OFF: &str = "the delivery ended by a defect in this program";
-const LEFT_OUT: &str = "the transport reported no outcome";
 
 /// The spool's clock is the wall's: it is asked again after this even when nothing seems due sooner.
 const LONGEST_LOOK: Duration = Duration::from_secs(60);

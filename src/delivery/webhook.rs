@@ -10,7 +10,6 @@
 
 mod answer;
 mod hidden;
-mod refusals;
 mod request;
 
 use std::sync::Arc;
@@ -27,7 +26,6 @@ use crate::message::recipient::{EnhancedStatus, Recipient};
 use crate::net::http::{Client, Limits, Options};
 use crate::net::tls::TlsSetupError;
 use hidden::Hidden;
-use refusals::Refusals;
 use request::Form;
 
 /// A service that takes messages as HTTP requests. Clones share its connections.
@@ -39,7 +37,6 @@ struct Shared {
     client: Client,
     form: Form,
     hidden: Hidden,
-    refusals: Refusals,
     limits: QueueLimits,
     identity: EventIdentity,
 }
@@ -92,7 +89,7 @@ impl Webhook {
             limits: Limits { connections: limits.in_flight, timeout: limits.timeout, body: MOST_ANSWER },
         })?;
         let (form, hidden) = (Form::new(settings, timezone)?, Hidden::of(settings));
-        Ok(Self(Arc::new(Shared { client, form, hidden, refusals: Refusals::default(), limits, identity })))
+        Ok(Self(Arc::new(Shared { client, form, hidden, limits, identity })))
     }
 
     /// Sends one copy of a message.
@@ -141,29 +138,9 @@ impl Shared {
             return Verdict::failed(EnhancedStatus::new(5, 3, 4), text);
         }
         match self.client.send(&request).await {
-            Ok(response) => {
-                let verdict = answer::verdict(self.form.at(), &response, &self.hidden, Timestamp::now());
-                self.of_one_or_all(verdict, event.id())
-            }
+            Ok(response) => answer::verdict(self.form.at(), &response, &self.hidden, Timestamp::now()),
             Err(fault) => answer::fault(&fault),
         }
-    }
-}
-
-impl Shared {
-    /// A refusal that seems to concern everything concerns the message alone where it is the only one to meet it.
-    fn of_one_or_all(&self, verdict: Verdict, id: &str) -> Verdict {
-        match verdict {
-            Verdict::Message(Outcome::Delivered { .. }) => self.refusals.taken(id),
-            Verdict::Destination(Health::OperatorFault { ref reason }) if self.refusals.refused(id) => {
-                // RFC 3463 §3.8: delivery not authorized.
-                let status = EnhancedStatus::new(4, 7, 1);
-                let text = format!("{reason}; others are taken, so it may be what is in this message");
-                return Verdict::Message(Outcome::Delayed { status, text, retry_after: None });
-            }
-            Verdict::Message(_) | Verdict::Destination(_) => {}
-        }
-        verdict
     }
 }
 

@@ -2,7 +2,12 @@
 //!
 //! What a connection tells of the destination concerns every message for it, so it is decided here once, and no
 //! message pays for it with an attempt of its own. While a destination has trouble, one attempt at a time goes out as
-//! a probe; after the first that succeeds, everything due goes at once.
+//! a probe; after the first that succeeds, everything due goes at once. Answers to attempts that were on their way when
+//! the trouble began end nothing: they may be of before.
+//!
+//! Where the destination has just answered others, one attempt that fails is no trouble to speak of yet: the first probe
+//! goes at once, and only if that fails too is the operator told and the next one waited for. Whether it is one message
+//! that breaks the destination decides [`super::suspects`].
 //!
 //! ```text
 //!            unreachable              operator fault               wait
@@ -158,6 +163,7 @@ pub struct Availability {
     pace: Pace,
     paused: bool,
     trouble: Option<Trouble>,
+    answered_at: Option<Instant>,
 }
 
 /// A state that is neither up nor paused.
@@ -172,13 +178,23 @@ struct Trouble {
     probe_at: Instant,
     probing: bool,
     remind_at: Instant,
+    certainty: Certainty,
+}
+
+/// How much there is to a trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Certainty {
+    /// One attempt failed, and others were answered just before.
+    Doubtful,
+    /// The operator was told.
+    Told,
 }
 
 impl Availability {
     /// A destination that is taken to work until an attempt shows otherwise.
     #[must_use]
     pub const fn new(pace: Pace) -> Self {
-        Self { pace, paused: false, trouble: None }
+        Self { pace, paused: false, trouble: None, answered_at: None }
     }
 
     /// Its state now.
@@ -195,12 +211,6 @@ impl Availability {
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         self.trouble.as_ref().map(|trouble| trouble.reason.as_str())
-    }
-
-    /// How many probes failed since the trouble began, for the choice of what to probe with.
-    #[must_use]
-    pub fn failures(&self) -> u32 {
-        self.trouble.as_ref().map_or(0, |trouble| trouble.failures)
     }
 
     /// Whether an attempt may go out at `now`.
@@ -223,8 +233,8 @@ impl Availability {
 
     /// An attempt ended.
     ///
-    /// Those that were on their way when the trouble began say little: they neither lengthen the wait, nor end more
-    /// than a `Down`. A server that has just refused our password still serves the connection opened before.
+    /// Those that were on their way when the trouble began say little: they neither lengthen the wait nor end anything. A
+    /// server that has just refused our password, or goes down, still serves a connection opened before.
     pub fn handle_finding(&mut self, now: Instant, errand: Errand, finding: Finding) -> Option<Event> {
         match finding {
             Finding::Nothing => {
@@ -291,13 +301,13 @@ impl Availability {
     }
 
     fn answered(&mut self, now: Instant, errand: Errand) -> Option<Event> {
-        let trouble = self.trouble.as_ref()?;
-        if errand == Errand::Deliver && trouble.state != State::Down {
+        self.answered_at = Some(now);
+        if errand == Errand::Deliver {
             return None;
         }
+        let trouble = self.trouble.take()?;
         let after = now.saturating_duration_since(trouble.since);
-        self.trouble = None;
-        Some(Event::CameBack { after })
+        (trouble.certainty == Certainty::Told).then_some(Event::CameBack { after })
     }
 
     fn worsen(
@@ -310,29 +320,36 @@ impl Availability {
     ) -> Option<Event> {
         if let Some(trouble) = self.trouble.as_mut().filter(|trouble| trouble.state == state) {
             trouble.reason = reason;
-            if errand == Errand::Probe {
-                trouble.failures = trouble.failures.saturating_add(1);
-                trouble.probing = false;
-                trouble.probe_at = later(now, self.pace.wait(state, trouble.failures, asked));
-            }
-            return None;
+            return (errand == Errand::Probe).then(|| trouble.probe_failed(now, &self.pace, asked)).flatten();
         }
         // A probe under way keeps its place: it was sent on another trouble and will report by itself.
         let probing = errand == Errand::Deliver && self.trouble.as_ref().is_some_and(|old| old.probing);
         let since = self.trouble.as_ref().map_or(now, |old| old.since);
-        let probe_in = self.pace.wait(state, 1, asked);
+        let doubtful = self.trouble.is_none() && state != State::Throttled && self.has_just_answered(now);
+        let (certainty, failures, probe_in) = if doubtful {
+            (Certainty::Doubtful, 0, Duration::ZERO)
+        } else {
+            (Certainty::Told, 1, self.pace.wait(state, 1, asked))
+        };
+        let probe_at = later(now, probe_in);
         let trouble = Trouble {
             state,
             reason: reason.clone(),
             since,
-            failures: 1,
-            probe_at: later(now, probe_in),
+            failures,
+            probe_at,
             probing,
             remind_at: now,
+            certainty,
         };
         let remind_at = self.reminds(&trouble).map_or(now, |every| later(now, every));
         self.trouble = Some(Trouble { remind_at, ..trouble });
-        Some(Event::Began { state, reason, probe_in })
+        (!doubtful).then_some(Event::Began { state, reason, probe_in })
+    }
+
+    /// Within the time that a first probe would wait for.
+    fn has_just_answered(&self, now: Instant) -> bool {
+        self.answered_at.is_some_and(|at| now.saturating_duration_since(at) < self.pace.down.first)
     }
 
     /// A probe that brought no answer of any kind is sent again after the same wait.
@@ -342,6 +359,21 @@ impl Availability {
             trouble.probing = false;
             trouble.probe_at = later(now, pace.wait(trouble.state, trouble.failures, None));
         }
+    }
+}
+
+impl Trouble {
+    fn probe_failed(&mut self, now: Instant, pace: &Pace, asked: Option<Duration>) -> Option<Event> {
+        self.failures = self.failures.saturating_add(1);
+        self.probing = false;
+        let probe_in = pace.wait(self.state, self.failures, asked);
+        self.probe_at = later(now, probe_in);
+        let told = std::mem::replace(&mut self.certainty, Certainty::Told);
+        (told == Certainty::Doubtful).then(|| Event::Began {
+            state: self.state,
+            reason: self.reason.clone(),
+            probe_in,
+        })
     }
 }
 
@@ -364,210 +396,4 @@ fn later(now: Instant, wait: Duration) -> Instant {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A destination on virtual time.
-    struct World {
-        now: Instant,
-        machine: Availability,
-    }
-
-    impl World {
-        fn new() -> Self {
-            #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
-            let now = Instant::now();
-            Self { now, machine: Availability::new(Pace::default()) }
-        }
-
-        fn pass(&mut self, seconds: u64) -> Option<Event> {
-            self.now += Duration::from_secs(seconds);
-            self.machine.handle_timeout(self.now)
-        }
-
-        fn permit(&self) -> Permit {
-            self.machine.permit(self.now)
-        }
-
-        fn delivery(&mut self, finding: Finding) -> Option<Event> {
-            self.machine.handle_finding(self.now, Errand::Deliver, finding)
-        }
-
-        /// Sends the probe that must be allowed now.
-        fn probe(&mut self, finding: Finding) -> Option<Event> {
-            assert_eq!(self.permit(), Permit::Probe);
-            self.machine.probe_started();
-            assert_eq!(self.permit(), Permit::None, "one probe at a time");
-            self.machine.handle_finding(self.now, Errand::Probe, finding)
-        }
-
-        /// Seconds until the next probe.
-        fn wait(&mut self) -> u64 {
-            let start = self.now;
-            while self.permit() == Permit::None {
-                self.now = self.machine.poll_timeout(self.now).expect("a probe is planned");
-                self.machine.handle_timeout(self.now);
-            }
-            (self.now - start).as_secs()
-        }
-    }
-
-    fn down() -> Finding {
-        Finding::Unreachable { reason: "connection refused".to_owned() }
-    }
-
-    fn fault() -> Finding {
-        Finding::OperatorFault { reason: "535 5.7.8 password refused".to_owned() }
-    }
-
-    fn throttle(asked: Option<u64>) -> Finding {
-        Finding::Wait { asked: asked.map(Duration::from_secs), reason: "432 4.3.2".to_owned() }
-    }
-
-    #[test]
-    fn a_destination_is_up_until_an_attempt_shows_otherwise() {
-        let world = World::new();
-        assert_eq!((world.machine.state(), world.permit()), (State::Up, Permit::All));
-        assert_eq!(world.machine.poll_timeout(world.now), None);
-    }
-
-    #[test]
-    fn probes_of_a_destination_that_is_down_double_up_to_a_minute() {
-        let mut world = World::new();
-        assert!(matches!(world.delivery(down()), Some(Event::Began { state: State::Down, .. })));
-        let waits: Vec<u64> = (0..9)
-            .map(|_| {
-                let waited = world.wait();
-                assert_eq!(world.probe(down()), None, "told once");
-                waited
-            })
-            .collect();
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-    }
-
-    #[test]
-    fn after_the_first_answer_everything_may_go() {
-        let mut world = World::new();
-        world.delivery(down());
-        world.pass(90);
-        assert_eq!(world.probe(Finding::Answered), Some(Event::CameBack { after: Duration::from_secs(90) }));
-        assert_eq!((world.machine.state(), world.permit()), (State::Up, Permit::All));
-        // And the next trouble begins with the short wait again.
-        world.delivery(down());
-        assert_eq!(world.wait(), 1);
-    }
-
-    #[test]
-    fn attempts_that_were_on_their_way_do_not_lengthen_the_wait() {
-        let mut world = World::new();
-        for _ in 0..10 {
-            world.delivery(down());
-        }
-        assert_eq!(world.wait(), 1);
-        assert_eq!(world.machine.failures(), 1);
-    }
-
-    #[test]
-    fn an_attempt_on_its_way_that_succeeds_ends_a_down_but_no_operator_fault() {
-        let mut world = World::new();
-        world.delivery(down());
-        assert!(matches!(world.delivery(Finding::Answered), Some(Event::CameBack { .. })));
-        world.delivery(fault());
-        assert_eq!(world.delivery(Finding::Answered), None);
-        assert_eq!(world.machine.state(), State::OperatorFault);
-    }
-
-    #[test]
-    fn an_operator_fault_is_probed_slowly_and_told_again_every_four_hours() {
-        let mut world = World::new();
-        assert!(matches!(world.delivery(fault()), Some(Event::Began { state: State::OperatorFault, .. })));
-        assert_eq!(world.pass(4 * 3600 - 1), None);
-        let Some(Event::Persists { state, since, reason, .. }) = world.pass(1) else { panic!("silent") };
-        assert_eq!((state, since.as_secs()), (State::OperatorFault, 4 * 3600));
-        assert!(reason.contains("535"));
-        assert_eq!(world.pass(1), None, "not twice");
-        let mut world = World::new();
-        world.delivery(fault());
-        assert_eq!(world.wait(), 300);
-    }
-
-    #[test]
-    fn the_operator_who_mended_it_need_not_wait() {
-        let mut world = World::new();
-        world.delivery(fault());
-        assert_eq!(world.permit(), Permit::None);
-        world.machine.retry_now(world.now);
-        assert!(matches!(world.probe(Finding::Answered), Some(Event::CameBack { .. })));
-    }
-
-    #[test]
-    fn a_wait_that_the_next_hop_asks_for_is_kept_within_reason() {
-        for (asked, waited) in [(Some(300), 300), (Some(86_400), 3600), (None, 60)] {
-            let mut world = World::new();
-            world.delivery(throttle(asked));
-            assert_eq!(world.machine.state(), State::Throttled);
-            assert_eq!(world.wait(), waited);
-            assert_eq!(world.permit(), Permit::Probe, "one attempt, not a burst");
-        }
-    }
-
-    #[test]
-    fn a_throttle_that_does_not_end_is_asked_ever_more_seldom() {
-        let mut world = World::new();
-        world.delivery(throttle(None));
-        let waits: Vec<u64> = (0..7)
-            .map(|_| {
-                let waited = world.wait();
-                world.probe(throttle(None));
-                waited
-            })
-            .collect();
-        assert_eq!(waits, [60, 120, 240, 480, 960, 1800, 1800]);
-    }
-
-    #[test]
-    fn paused_means_nothing_goes_and_resuming_probes_what_was_wrong() {
-        let mut world = World::new();
-        world.machine.pause();
-        assert_eq!((world.machine.state(), world.permit()), (State::Paused, Permit::None));
-        world.machine.resume(world.now);
-        assert_eq!(world.permit(), Permit::All);
-        world.delivery(fault());
-        world.machine.pause();
-        world.pass(3600);
-        assert_eq!(world.permit(), Permit::None);
-        world.machine.resume(world.now);
-        assert_eq!(world.permit(), Permit::Probe);
-    }
-
-    #[test]
-    fn a_change_of_trouble_is_told_and_counts_from_the_last_time_it_worked() {
-        let mut world = World::new();
-        world.delivery(down());
-        world.pass(10);
-        assert!(matches!(world.probe(fault()), Some(Event::Began { state: State::OperatorFault, .. })));
-        world.pass(300);
-        assert_eq!(world.probe(Finding::Answered), Some(Event::CameBack { after: Duration::from_secs(310) }));
-    }
-
-    #[test]
-    fn a_probe_that_broke_off_is_sent_again() {
-        let mut world = World::new();
-        world.delivery(down());
-        world.wait();
-        assert_eq!(world.probe(Finding::Nothing), None);
-        assert_eq!(world.machine.state(), State::Down);
-        assert_eq!(world.wait(), 1);
-    }
-
-    #[test]
-    fn a_destination_that_stays_down_is_told_every_hour() {
-        let mut world = World::new();
-        world.delivery(down());
-        let mut told = 0;
-        for _ in 0..6 * 60 {
-            told += usize::from(world.pass(30).is_some());
-        }
-        assert_eq!(told, 3);
-    }
-}
+mod tests;

@@ -39,6 +39,7 @@ pub mod retry;
 pub mod route;
 pub mod source_rate;
 pub mod spelling;
+pub mod suspects;
 pub mod tarpit;
 pub mod template;
 pub mod webhook;

@@ -13,7 +13,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 config = json.loads(sys.argv[1])
-seen, answers, changed = [], [], threading.Condition()
+seen, answers, poisons, changed = [], [], {}, threading.Condition()
 
 
 def is_signed(headers, body):
@@ -36,7 +36,8 @@ class Service(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         with changed:
-            answer = answers.pop(0) if answers else {}
+            poison = next((poison for poison in poisons if poison.encode() in body), None)
+            answer = poisons[poison] if poison else answers.pop(0) if answers else {}
             seen.append({
                 "method": self.command,
                 "path": self.path,
@@ -126,5 +127,6 @@ for line in sys.stdin:
     with changed:
         if "answers" in order:
             answers[:] = order["answers"]
+        poisons.update(order.get("poisons", {}))
         changed.wait_for(lambda: len(seen) >= order.get("until", 0), timeout=30)
         print(json.dumps(seen), flush=True)

@@ -94,6 +94,11 @@ impl WebService {
         self.order(&json!({ "answers": answers }));
     }
 
+    /// How each request is answered that has this text in its body, as often as it comes.
+    pub(crate) fn answer_each_with(&self, text: &str, answer: &Value) {
+        self.order(&json!({ "poisons": { text: answer } }));
+    }
+
     /// What came so far.
     pub(crate) fn seen(&self) -> Vec<Value> {
         self.seen_at_least(0)

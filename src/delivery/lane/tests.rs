@@ -1,11 +1,14 @@
 use jiff::tz::TimeZone;
 
+use super::attempt::Attempted;
 use super::*;
 use crate::config::settings;
 use crate::delivery::maildir::Maildir;
+use crate::delivery::outcome::{Handoff, Health, Outcome, Report};
 use crate::message::compose::Identity;
 use crate::message::mail::{Body, Content, Message, Priority};
-use crate::message::recipient::Recipient;
+use crate::message::recipient::{Recipient, RecipientNumber};
+use crate::policy::suspects::Blame;
 use crate::spool::{Limits as SpoolLimits, NoticeFailures};
 
 async fn lane(scratch: &std::path::Path) -> (Lane, Spool, Arc<Metrics>) {
@@ -22,20 +25,7 @@ async fn lane(scratch: &std::path::Path) -> (Lane, Spool, Arc<Metrics>) {
     std::fs::create_dir(&folder).unwrap();
     let spool = Spool::open(&folder, limits, Duration::from_secs(3600), Arc::clone(&metrics)).unwrap();
     let name = DestinationName::new("inbox").unwrap();
-    let mail = Message {
-        body: Body::Mail {
-            reverse_path: None,
-            content: Content::Inline(b"Subject: x\r\n\r\n".as_slice().into()),
-            submitted: Box::default(),
-        },
-        accepted_at: Timestamp::now(),
-        expire: None,
-        priority: Priority::Normal,
-        rule: None,
-        group: None,
-        recipients: vec![Recipient::new(name.clone(), "")],
-    };
-    spool.accept(mail).await.unwrap();
+    spool.accept(mail(&name)).await.unwrap();
     let settings = settings::Maildir { path: scratch.join("inbox"), max_size: None, keep: None };
     let identity = Identity::new(None, "", None, TimeZone::UTC);
     let maildir = Maildir::new(name.clone(), &settings, identity, Arc::clone(&metrics));
@@ -55,22 +45,54 @@ async fn lane(scratch: &std::path::Path) -> (Lane, Spool, Arc<Metrics>) {
     (lane, spool, metrics)
 }
 
+fn mail(via: &DestinationName) -> Message {
+    Message {
+        body: Body::Mail {
+            reverse_path: None,
+            content: Content::Inline(b"Subject: x\r\n\r\n".as_slice().into()),
+            submitted: Box::default(),
+        },
+        accepted_at: Timestamp::now(),
+        expire: None,
+        priority: Priority::Normal,
+        rule: None,
+        group: None,
+        recipients: vec![Recipient::new(via.clone(), "")],
+    }
+}
+
 /// Sends what is due, but in place of the attempt `task` runs.
 async fn send_instead(lane: &mut Lane, errand: Errand, task: impl Future<Output = Ended> + Send + 'static) {
     lane.window.expire();
     lane.look(Instant::now()).await;
-    let rows = lane.window.take(0, 1);
-    assert_eq!(rows.len(), 1);
-    lane.ledger.begin(copies(&rows));
+    let attempts = lane.gather(errand, 1, Instant::now());
+    assert_eq!(attempts.len(), 1);
+    lane.ledger.begin(copies(&attempts[0].copies));
     let task = lane.running.spawn(async move { vec![task.await] });
     lane.in_flight = 1;
-    lane.sent.insert(task.id(), Sent { errand, attempts: vec![rows] });
+    lane.sent.insert(task.id(), Sent { errand, attempts });
     let ended = lane.running.join_next_with_id().await.unwrap();
     lane.end(ended);
 }
 
 async fn reported(report: Report) -> Ended {
     Ended::Reported(Box::new(Attempted { report, told: Vec::new() }))
+}
+
+const fn breaks() -> Report {
+    Report { outcomes: Vec::new(), health: Health::Down { reason: String::new() } }
+}
+
+fn delivers() -> Report {
+    let outcome = Outcome::Delivered { text: String::new(), handoff: Handoff::Silent };
+    Report { outcomes: vec![(RecipientNumber(0), outcome)], health: Health::Up }
+}
+
+/// What each copy has paid so far, in the order of acceptance.
+async fn paid(lane: &Lane) -> Vec<u32> {
+    let far = Timestamp::MAX;
+    let copies = lane.parts.spool.due(&lane.parts.name, far, 10, lane.ledger.open()).await.unwrap();
+    copies.iter().map(|copy| copy.attempts).collect()
 }
 
 async fn commit(lane: &mut Lane) {
@@ -172,4 +194,60 @@ async fn a_spool_whose_reader_ended_is_said_and_nothing_more_is_sent() {
     lane.send_due().await;
     assert_eq!(lane.spool, Access::Closed);
     assert!(lane.spool_told_at.is_some() && lane.running.is_empty());
+}
+
+#[tokio::test]
+async fn a_message_that_breaks_what_takes_others_pays_and_the_destination_stays_up() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut lane, spool, _) = lane(scratch.path()).await;
+    send_instead(&mut lane, Errand::Deliver, reported(breaks())).await;
+    assert_eq!((lane.availability.state(), paid(&lane).await), (State::Down, vec![0]));
+    spool.accept(mail(&lane.parts.name)).await.unwrap();
+    // The probe is the other one, though the first was accepted before.
+    send_instead(&mut lane, Errand::Probe, reported(delivers())).await;
+    commit(&mut lane).await;
+    assert_eq!((lane.availability.state(), paid(&lane).await), (State::Up, vec![0]));
+    for attempts in 1..=3 {
+        send_instead(&mut lane, Errand::Deliver, reported(breaks())).await;
+        commit(&mut lane).await;
+        assert_eq!((lane.availability.state(), paid(&lane).await), (State::Up, vec![attempts]));
+    }
+    let said = lane.last_reply.as_ref().map(|reply| reply.text.to_string()).unwrap_or_default();
+    assert!(said.contains("others are taken"), "{said}");
+}
+
+#[tokio::test]
+async fn while_nothing_is_taken_nobody_pays() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut lane, spool, _) = lane(scratch.path()).await;
+    spool.accept(mail(&lane.parts.name)).await.unwrap();
+    send_instead(&mut lane, Errand::Deliver, reported(breaks())).await;
+    for _ in 0..20 {
+        send_instead(&mut lane, Errand::Probe, reported(breaks())).await;
+    }
+    assert!(lane.ledger.is_settled());
+    assert_eq!((lane.availability.state(), paid(&lane).await), (State::Down, vec![0, 0]));
+}
+
+#[tokio::test]
+async fn suspects_that_wait_for_their_turn_do_not_hide_what_comes_after_them() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (mut lane, spool, _) = lane(scratch.path()).await;
+    spool.accept(mail(&lane.parts.name)).await.unwrap();
+    lane.look(Instant::now()).await;
+    let mut both = lane.gather(Errand::Deliver, 1, Instant::now());
+    both.extend(lane.gather(Errand::Deliver, 1, Instant::now()));
+    assert_eq!(both.len(), 2);
+    for going in both {
+        assert_eq!(lane.suspects.broke(going.passage, Errand::Deliver, Instant::now()), Blame::Destination);
+    }
+    lane.look(Instant::now()).await;
+    let one = lane.choose(Errand::Deliver, 2, Instant::now()).await;
+    assert_eq!(one.len(), 1);
+    assert!(lane.choose(Errand::Deliver, 2, Instant::now()).await.is_empty(), "the other waits");
+    let third = spool.accept(mail(&lane.parts.name)).await.unwrap();
+    lane.ledger.begin(copies(&one[0].copies));
+    lane.told_of_due().await;
+    let next = lane.choose(Errand::Deliver, 2, Instant::now()).await;
+    assert_eq!(next.iter().map(|going| going.copies[0].id).collect::<Vec<_>>(), [third]);
 }

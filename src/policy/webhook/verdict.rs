@@ -13,8 +13,8 @@
 //! | 413, 414, 431 | this message never: too large |
 //! | other 4xx | this message never |
 //!
-//! What is the operator's may still be about one message, where a filter before the service refuses what is in it:
-//! whoever asks sees that others are taken.
+//! What is the operator's, or down, may still be about one message, where a filter before the service refuses what is in
+//! it or the service breaks over it: whether others are taken meanwhile decides [`crate::policy::suspects`].
 
 use std::time::Duration;
 
