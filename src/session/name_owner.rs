@@ -92,7 +92,18 @@ pub struct NameOwner {
     servers: Vec<Server>,
     outputs: VecDeque<Output>,
     rates: Rates,
+    defence: Defence,
     leaving: Option<Leaving>,
+}
+
+/// What happens when another host claims a name of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Defence {
+    /// It is refused, as an owner must (RFC 1002 §5.1.1.5).
+    #[default]
+    Refuse,
+    /// It has the name: whoever is to own it after us must not find it defended.
+    Yield,
 }
 
 /// Each kind of answer has bounds of its own, so that a flood of one does not silence the others: whoever silences
@@ -140,8 +151,14 @@ impl NameOwner {
             servers,
             outputs: VecDeque::new(),
             rates,
+            defence: Defence::Refuse,
             leaving: None,
         }
+    }
+
+    /// How names are defended from now on.
+    pub const fn defend(&mut self, defence: Defence) {
+        self.defence = defence;
     }
 
     /// What it is called.

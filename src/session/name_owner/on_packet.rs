@@ -9,7 +9,7 @@ use super::identity::{Link, Membership, OwnName};
 use super::on_link::OnLink;
 use super::registration::Registration;
 use super::verdict::{Ignored, Verdict};
-use super::{Datagram, Heard, NameOwner, answer};
+use super::{Datagram, Defence, Heard, NameOwner, answer};
 use crate::policy::answer_rate::AnswerRate;
 use crate::wire::name_service::{
     Flags, Kind, NameFlags, NbAddress, Packet, Question, Rcode, RecordData, RecordType, ResourceRecord,
@@ -146,6 +146,9 @@ impl NameOwner {
         }
         if own.membership == Membership::Group && claim.flags.contains(NameFlags::GROUP) {
             return Verdict::Ignored(Ignored::NotOurs);
+        }
+        if self.defence == Defence::Yield {
+            return Verdict::Yielded;
         }
         let verdict =
             self.answer(now, came, Verdict::Objection, |_| answer::objection(came.packet, question, claim));
@@ -298,9 +301,11 @@ impl NameOwner {
         match verdict {
             Verdict::NodeStatus => &mut self.rates.node_statuses,
             Verdict::Objection => &mut self.rates.objections,
-            Verdict::Positive | Verdict::Negative | Verdict::Taken | Verdict::Ignored(_) => {
-                &mut self.rates.answers
-            }
+            Verdict::Positive
+            | Verdict::Negative
+            | Verdict::Yielded
+            | Verdict::Taken
+            | Verdict::Ignored(_) => &mut self.rates.answers,
         }
     }
 }

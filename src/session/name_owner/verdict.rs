@@ -11,6 +11,8 @@ pub enum Verdict {
     NodeStatus,
     /// A host wanted a name of ours and was refused.
     Objection,
+    /// A host wants a name of ours that nothing defends any more: it is the other's, and all names are to be let go of.
+    Yielded,
     /// It answers what we asked, or nothing is to be said to it.
     Taken,
     /// Nothing came of it.
@@ -44,11 +46,12 @@ pub enum Ignored {
 
 impl Verdict {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Positive,
         Self::Negative,
         Self::NodeStatus,
         Self::Objection,
+        Self::Yielded,
         Self::Taken,
         Self::Ignored(Ignored::NotOurs),
         Self::Ignored(Ignored::Own),
@@ -70,6 +73,7 @@ impl Verdict {
             Self::Negative => "negative",
             Self::NodeStatus => "node_status",
             Self::Objection => "objection",
+            Self::Yielded => "yielded",
             Self::Taken => "taken",
             Self::Ignored(Ignored::NotOurs) => "not_ours",
             Self::Ignored(Ignored::Own) => "own",

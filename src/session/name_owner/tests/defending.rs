@@ -30,6 +30,21 @@ fn whoever_registers_takes_or_refreshes_a_name_of_ours_is_refused() {
 }
 
 #[test]
+fn one_that_nothing_else_vouches_for_any_more_answers_for_its_names_and_yields_them_without_a_word() {
+    let mut lab = Lab::settled();
+    lab.owner.defend(Defence::Yield);
+    assert_eq!(lab.broadcast(66, &query(name("ALERTS", 3), 0x0110)), Verdict::Positive);
+    lab.payloads.clear();
+    assert_eq!(
+        lab.broadcast(66, &claim(name("OTHER", 3), 0x2910, 0, 66)),
+        Verdict::Ignored(Ignored::NotOurs)
+    );
+    assert_eq!(lab.broadcast(66, &claim(name("ALERTS", 3), 0x2910, 0, 66)), Verdict::Yielded);
+    lab.owner.defend(Defence::Refuse);
+    assert_eq!(lab.broadcast(66, &claim(name("ALERTS", 3), 0x2910, 0, 66)), Verdict::Objection);
+}
+
+#[test]
 fn the_workgroup_has_many_members_but_no_single_owner() {
     let mut lab = Lab::settled();
     let group = name("PLANT", 0);
