@@ -19,7 +19,7 @@ use crate::listen::smtp::TarpitView;
 use crate::message::id::ListenerName;
 use crate::message::mail::Class;
 use crate::policy::mailslot_switch::{Passing, Stage};
-use crate::spool::{Figures, Spool};
+use crate::spool::{Figures, GroupStanding, Spool};
 use crate::switch::{Depending, Order, RecordError, SwitchStatus, Switches};
 use crate::telemetry::metrics::messenger::SessionMessageOutcome;
 use crate::telemetry::metrics::smtp::MessageOutcome;
@@ -101,9 +101,16 @@ impl Glance {
                 refuses.map(|error| error.to_string()),
                 refuses_mail.map(|error| error.to_string()),
             ),
+            group: self.group().await,
             destinations: destinations(&self.destinations),
             credentials: self.credentials.ending(Timestamp::now()),
         }
+    }
+
+    /// How the gateways stand that share its spool, where they do.
+    pub async fn group(&self) -> Option<GroupStanding> {
+        // An error says that the spool is closed, which the rest tells.
+        self.spool.group().await.ok().flatten()
     }
 
     /// The tar pit at a glance.

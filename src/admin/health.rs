@@ -18,6 +18,7 @@ use super::page::{self, Facts};
 use super::readiness::Stage;
 use crate::message::id::ListenerName;
 use crate::message::mail::Class;
+use crate::spool::GroupStanding;
 
 /// The routes.
 pub fn routes(glance: Glance) -> Router {
@@ -55,6 +56,9 @@ struct Ready {
     stage: Stage,
     /// `accepting`, or why it accepts no alarm: a limit, a full disk or a fault.
     spool: String,
+    /// How the gateways stand that share its spool; absent where they do not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<GroupStanding>,
     destinations: Vec<DestinationStatus>,
     smtp: Vec<Listening>,
 }
@@ -83,7 +87,8 @@ async fn readyz(State(glance): State<Glance>) -> Response {
     let smtp = glance.about.smtp.iter().map(listening).collect();
     let destinations =
         destinations(&glance.destinations).into_iter().map(DestinationStatus::without_words).collect();
-    (status, Json(Ready { stage, spool, destinations, smtp })).into_response()
+    let group = glance.group().await;
+    (status, Json(Ready { stage, spool, group, destinations, smtp })).into_response()
 }
 
 const INDEX: &str = "mailslotd\n\n/         in a browser: the gateway at a glance\n/metrics  for Prometheus\n/healthz  200 while the \

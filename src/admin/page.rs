@@ -3,6 +3,7 @@
 //! It has no script, no form and no resource from anywhere, and its Content-Security-Policy forbids them all. To show
 //! more, write a section and name it in `SECTIONS`.
 
+mod group;
 mod html;
 mod netbios;
 mod queue;
@@ -36,7 +37,7 @@ pub struct Facts<'a> {
 
 /// What stands below the headline, in this order.
 const SECTIONS: &[fn(&Facts<'_>, &mut Html)] =
-    &[queue::spool, queue::destinations, netbios::netbios, listeners, tarpit::tarpit];
+    &[queue::spool, group::group, queue::destinations, netbios::netbios, listeners, tarpit::tarpit];
 
 /// The page as an answer to a browser.
 #[must_use]

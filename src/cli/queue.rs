@@ -169,16 +169,22 @@ async fn list(access: &Access, mut query: ListQuery, global: &Global) -> Result<
         wanted = wanted.saturating_sub(page.len());
         copies.extend(page);
     }
+    let unseen = access.unseen().await?;
     if global.json {
         answer_json(&copies);
-    } else {
-        if copies.is_empty() {
-            answer(if filtered { "Nothing in the queue matches." } else { "The queue is empty." });
-        } else {
-            table::list(&copies, &access.troubles().await?);
-        }
+    } else if !copies.is_empty() {
+        table::list(&copies, &access.troubles().await?);
+    } else if unseen.is_none() {
+        answer(if filtered { "Nothing in the queue matches." } else { "The queue is empty." });
     }
-    Ok(Exit::Done)
+    // It is no part of the list, and says that there is more.
+    match unseen {
+        Some(unseen) => {
+            note(unseen);
+            Ok(Exit::TryLater)
+        }
+        None => Ok(Exit::Done),
+    }
 }
 
 async fn show(access: &Access, id: QueueId, global: &Global) -> Result<Exit, Failure> {

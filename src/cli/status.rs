@@ -1,5 +1,7 @@
 //! `mailslotd status`: how the running gateway stands.
 
+mod group;
+
 use clap::Args as ClapArgs;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -74,6 +76,7 @@ fn lines(status: &Status, now: Timestamp) -> Vec<String> {
         hears(status),
         spool(&status.spool, now),
     ];
+    lines.extend(status.group.iter().flat_map(|standing| group::lines(standing, now)));
     lines.extend(status.mailslots.iter().filter_map(|switch| switched(switch, now)));
     lines.extend(status.credentials.iter().map(|credential| ends(credential, now)));
     if let Some(heard_lately) = &status.heard_lately {
@@ -232,6 +235,15 @@ mod tests {
                 "messages": 1, "bytes": 4096, "oldest_waiting": "2026-02-03T04:30:00Z",
                 "copies": [{ "destination": "smarthost", "state": "queued", "copies": 1 }],
             },
+            "group": {
+                "gateway": "gw1-0f", "servers": "nats1:4222, nats2:4222", "contact": "open",
+                "since": "2026-02-03T05:00:06Z", "lead": "ours", "leader": "gw1-0f",
+                "gateways": [
+                    { "name": "gw1-0f", "seen_at": "2026-02-03T05:05:05Z" },
+                    { "name": "gw2-1e", "seen_at": "2026-02-03T05:05:03Z" },
+                ],
+                "replicas": { "wanted": 3, "current": 2 }, "local": { "messages": 0, "bytes": 0 },
+            },
             "credentials": [
                 { "kind": "client_secret", "name": "smarthost", "end": "2026-02-05T05:05:06Z" },
                 { "kind": "server_certificate", "name": "mx", "end": "2026-02-01T00:00:00Z" },
@@ -250,6 +262,8 @@ mod tests {
                 "Hears UDP 138 on 192.0.2.1:138, UDP 137 on 192.0.2.1:137, TCP 139 on 192.0.2.1:139 (1 connection, \
                  7 messages accepted); monitors and the page on http://127.0.0.1:9138/",
                 "Spool: 1 message, 4.0 KiB; 1 copy waits, the oldest for 35 min, 0 failed, 0 held, 0 corrupt",
+                "Group: NATS (nats1:4222, nats2:4222) answers, for 5 min; 2 of 3 replicas are up to date",
+                "Group: 2 gateways live: gw1-0f (this one, leads, seen 1 s ago), gw2-1e (seen 3 s ago)",
                 "Messages that are heard pass for another 7 d; see `mailslotd mailslots status`",
                 "Ends on 2026-02-05, in 2 d: the client secret of smarthost",
                 "Over since 2026-02-01: the certificate of mx; make another and put it in its place",

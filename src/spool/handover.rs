@@ -44,10 +44,15 @@ pub(super) struct CopyRow {
 }
 
 impl Local {
-    /// The oldest messages, at most `limit`; they stay until they are deleted. Corrupt ones are left out: they are the
-    /// operator's.
-    pub(super) async fn handover(&self, limit: u32) -> Result<Vec<Handover>, SpoolError> {
-        let mut found = self.ask(move |connection| oldest(connection, limit)).await?;
+    /// The oldest messages behind `after`, at most `limit`; they stay until they are deleted. Corrupt ones are left out:
+    /// they are the operator's.
+    pub(super) async fn handover(
+        &self,
+        after: Option<QueueId>,
+        limit: u32,
+    ) -> Result<Vec<Handover>, SpoolError> {
+        let after = after.map_or(0, QueueId::as_row);
+        let mut found = self.ask(move |connection| oldest(connection, after, limit)).await?;
         for handover in &mut found {
             handover.path = handover.row.file.as_deref().map(|name| self.content_path(name));
         }
@@ -60,13 +65,14 @@ impl Local {
     }
 }
 
-fn oldest(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<Handover>> {
+fn oldest(connection: &Connection, after: i64, limit: u32) -> rusqlite::Result<Vec<Handover>> {
     let mut statement = connection.prepare_cached(
         "SELECT id, class, bytes FROM message AS m
-         WHERE NOT EXISTS (SELECT 1 FROM recipient WHERE message = m.id AND state = 'corrupt') ORDER BY id LIMIT ?1",
+         WHERE id > ?1 AND NOT EXISTS (SELECT 1 FROM recipient WHERE message = m.id AND state = 'corrupt')
+         ORDER BY id LIMIT ?2",
     )?;
     let heads = statement
-        .query_map([limit], |row| {
+        .query_map(params![after, limit], |row| {
             let bytes = u64::try_from(row.get::<_, i64>(2)?).unwrap_or_default();
             Ok((rows::id(row, 0)?, rows::class(row, 1)?, bytes))
         })?

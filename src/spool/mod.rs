@@ -52,6 +52,7 @@ mod salvage;
 mod schema;
 #[cfg(feature = "nats")]
 mod shared;
+mod standing;
 mod subscribers;
 mod sweeping;
 mod tally;
@@ -76,11 +77,12 @@ pub use self::local::Fetched;
 use self::local::Local;
 #[cfg(feature = "nats")]
 use self::local::Purpose;
-pub use self::operator::{Copy, Exported, Figures, Filter, Pause, Shown, SpoolState, Which};
+pub use self::operator::{Copy, Exported, Figures, Filter, Pause, Place, Shown, SpoolState, Which};
 #[cfg(feature = "nats")]
 use self::shared::Shared;
 #[cfg(feature = "nats")]
 pub use self::shared::{GroupPlan, Part};
+pub use self::standing::{Contact, GatewaySign, GroupStanding, Lead, LocalWait, Replicas};
 pub(crate) use self::sweeping::given_up;
 use crate::message::id::{DestinationName, QueueId};
 use crate::message::mail::{Class, Message, Spooled};
@@ -100,15 +102,6 @@ enum Store {
     /// In JetStream, with the local one for when that does not answer.
     #[cfg(feature = "nats")]
     Shared(Shared),
-}
-
-/// Whether this gateway does what only one of a group does: names on UDP 137, and the sweeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lead {
-    /// It does.
-    Ours,
-    /// Another does, or nobody yet.
-    Another,
 }
 
 /// Who else may change a spool.
@@ -320,6 +313,15 @@ impl Spool {
         }
     }
 
+    /// As [`Self::opened`], but returns too when the servers do not answer at the next try.
+    pub async fn tried(&self) {
+        match &self.0 {
+            Store::Local(_) => {}
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.tried().await,
+        }
+    }
+
     /// Whether others may change this spool too.
     #[must_use]
     pub const fn reach(&self) -> Reach {
@@ -414,7 +416,8 @@ impl Spool {
 
 /// For the operator. Each action is durable when it returns; counts are of copies.
 impl Spool {
-    /// The copies that match, in order of acceptance.
+    /// The copies that match, in order of acceptance. Of a group whose servers do not answer, as [`Self::group`] then says,
+    /// those alone that wait in this gateway's own spool.
     ///
     /// # Errors
     /// [`SpoolError::Io`] when the database cannot be read; [`SpoolError::Closed`].
@@ -525,6 +528,18 @@ impl Spool {
         }
     }
 
+    /// How the group of gateways stands that share this spool; `None` where it is this machine's.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn group(&self) -> Result<Option<GroupStanding>, SpoolError> {
+        match &self.0 {
+            Store::Local(_) => Ok(None),
+            #[cfg(feature = "nats")]
+            Store::Shared(shared) => shared.standing().await.map(Some),
+        }
+    }
+
     /// Each destination that has queued copies, and how many; by name.
     ///
     /// # Errors
@@ -533,7 +548,7 @@ impl Spool {
         match &self.0 {
             Store::Local(local) => local.waiting().await,
             #[cfg(feature = "nats")]
-            Store::Shared(shared) => Ok(shared.waiting()),
+            Store::Shared(shared) => shared.waiting().await,
         }
     }
 
@@ -545,7 +560,7 @@ impl Spool {
         match &self.0 {
             Store::Local(local) => local.figures().await,
             #[cfg(feature = "nats")]
-            Store::Shared(shared) => Ok(shared.figures()),
+            Store::Shared(shared) => shared.figures().await,
         }
     }
 

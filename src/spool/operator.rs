@@ -38,6 +38,18 @@ pub enum Which {
     All,
 }
 
+/// Where a message lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// In the spool that deliveries go out from: this machine's, or that of its group.
+    #[default]
+    Spool,
+    /// In the local spool of a gateway of a group, which took it while that of the group did not answer. It goes there by
+    /// itself, and nothing is delivered from here.
+    Local,
+}
+
 /// One copy as an operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copy {
@@ -84,10 +96,13 @@ pub struct Copy {
     /// What its sender wants reported.
     #[serde(default, skip_serializing_if = "is_default")]
     pub dsn: RecipientDsn,
+    /// Where its message lies.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub place: Place,
 }
 
-fn is_default(dsn: &RecipientDsn) -> bool {
-    *dsn == RecipientDsn::default()
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// One message with all that is left of its copies; delivered ones are gone.
@@ -132,6 +147,28 @@ pub struct Figures {
     pub oldest_waiting: Option<Timestamp>,
     /// Copies by destination and state, none without any.
     pub copies: Vec<(DestinationName, SpoolState, u64)>,
+}
+
+#[cfg(feature = "nats")]
+impl Figures {
+    /// With those of another store, whose messages are others.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.messages = self.messages.saturating_add(other.messages);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.oldest_waiting = match (self.oldest_waiting, other.oldest_waiting) {
+            (Some(one), Some(another)) => Some(one.min(another)),
+            (one, another) => one.or(another),
+        };
+        for (destination, state, count) in other.copies {
+            let mut here = self.copies.iter_mut();
+            let same = here.find(|(name, each, _)| *name == destination && *each == state);
+            match same {
+                Some((.., copies)) => *copies = copies.saturating_add(count),
+                None => self.copies.push((destination, state, count)),
+            }
+        }
+        self
+    }
 }
 
 /// For the operator.

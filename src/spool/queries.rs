@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::copy::{Due, Lateness, Overdue, Swept};
-use super::operator::{Copy, Figures, Filter, Pause, Shown};
+use super::operator::{Copy, Figures, Filter, Pause, Place, Shown};
 use super::rows;
 use crate::message::id::{DestinationName, QueueId, RuleName};
 use crate::message::mail::Priority;
@@ -333,6 +333,7 @@ fn copy(row: &Row<'_>) -> rusqlite::Result<Copy> {
         accepted_at: rows::time(row, 15)?,
         bytes: u64::try_from(row.get::<_, i64>(16)?).unwrap_or_default(),
         dsn: rows::dsn(row, 17, 18)?,
+        place: Place::Spool,
     })
 }
 

@@ -4,6 +4,7 @@ mod credentials;
 mod datagrams;
 mod declare;
 mod deliveries;
+mod group;
 mod lookups;
 pub mod messenger;
 mod names;
@@ -23,11 +24,12 @@ pub use credentials::CredentialKind;
 pub use datagrams::{DropReason, Withheld};
 use declare::Declare;
 pub use deliveries::{DeliveryResult, DestinationState};
+pub use group::{GroupLead, GroupState};
 pub use lookups::{DirectoryAnswer, DnsblOutcome, SourceKind};
 pub use names::{ConflictWith, NameState};
 pub use pickup::PickupOutcome;
 pub use reports::{ReportKind, ReportOutcome};
-pub use spool::{GroupState, SpoolState};
+pub use spool::SpoolState;
 
 macro_rules! metrics {
     ($($field:ident: $kind:ident, $name:literal, [$($label:literal),*], $help:literal;)*) => {
@@ -106,6 +108,14 @@ metrics! {
         "Messages that were counted into an earlier one of their group.";
     spool_group: IntGaugeVec, "mailslotd_spool_group", ["state"],
         "1 for the state that the spool of the group is in, 0 for the others; none where there is no group.";
+    spool_group_silent_since: IntGauge, "mailslotd_spool_group_silent_since_seconds", [],
+        "Since when the servers of the group's spool do not answer, in seconds since 1970; 0 while they do.";
+    spool_group_lead: IntGaugeVec, "mailslotd_spool_group_lead", ["state"],
+        "1 for what is true of this gateway, 0 for the others: the lead of the group, with its names on UDP 137, is `ours`, `another` gateway's, or `lapsed` because no server hears that it is ours.";
+    spool_group_gateways: IntGauge, "mailslotd_spool_group_gateways", [],
+        "Gateways of the group that lived when its servers last answered, this one included.";
+    spool_group_replicas: IntGaugeVec, "mailslotd_spool_group_replicas", ["state"],
+        "Servers that the spool of the group is to lie on (`wanted`), and those that had all of it when they last answered (`current`).";
     spool_fallback: IntGauge, "mailslotd_spool_fallback_messages", [],
         "Messages that the local spool took while that of the group did not answer, and that are not there yet.";
     deliveries: IntCounterVec, "mailslotd_deliveries_total", ["destination", "outcome"],

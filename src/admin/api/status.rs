@@ -9,7 +9,7 @@ use crate::admin::readiness::Stage;
 use crate::credentials::Credential;
 use crate::delivery::view::{self, DestinationView, Views};
 use crate::message::id::{DestinationName, ListenerName};
-use crate::spool::{Figures, SpoolState};
+use crate::spool::{Figures, GroupStanding, SpoolState};
 use crate::switch::{Depending, SwitchStatus};
 
 /// The gateway at a glance.
@@ -44,6 +44,9 @@ pub struct Status {
     pub heard_lately: Option<Depending>,
     /// What it keeps.
     pub spool: SpoolStatus,
+    /// How the gateways stand that share its spool; absent where they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupStanding>,
     /// Its destinations.
     pub destinations: Vec<DestinationStatus>,
     /// Secrets and certificates that end within 30 days, or have ended.

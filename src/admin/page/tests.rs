@@ -47,6 +47,7 @@ fn status() -> Status {
             oldest_waiting: Some(at(-300)),
             copies: serde_json::from_value(copies).unwrap(),
         },
+        group: None,
         destinations: vec![destination("inbox", "up"), destination("smarthost", "operator_fault")],
         credentials: Vec::new(),
     }

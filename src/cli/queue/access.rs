@@ -10,11 +10,12 @@ use crate::admin::api::{Acted, Before, ListQuery, PauseRequest, Status, nothing_
 use crate::admin::client::{Client, ClientError};
 use crate::app::{Opening, open_spool};
 use crate::cli::exit::Exit;
+use crate::cli::table::plain;
 use crate::cli::user_name;
 use crate::config::settings::Settings;
 use crate::message::id::{DestinationName, QueueId};
 use crate::message::recipient::RecipientNumber;
-use crate::spool::{Copy, Filter, Pause, Shown, Spool, SpoolError, Which};
+use crate::spool::{Contact, Copy, Filter, Pause, Shown, Spool, SpoolError, Which};
 use crate::telemetry::metrics::Metrics;
 
 /// How the queue is reached.
@@ -69,11 +70,8 @@ impl Access {
         }
         let names = settings.destinations.iter().map(|destination| destination.name.clone()).collect();
         let spool = open_spool(settings, Arc::new(Metrics::new()), Opening::ToLook)?;
-        if tokio::time::timeout(TO_OPEN, spool.opened()).await.is_err() {
-            spool.close().await;
-            let what = "its servers do not answer; what the log of a gateway says of them is why".to_owned();
-            return Err(SpoolError::Group { op: "read", what }.into());
-        }
+        // While the servers of a group do not answer, there is what waits for them.
+        tokio::time::timeout(TO_OPEN, spool.tried()).await.unwrap_or_default();
         Ok(Self::Stopped(spool, names))
     }
 
@@ -96,6 +94,24 @@ impl Access {
                 Ok(spool.list(filter).await?)
             }
         }
+    }
+
+    /// What a list of the queue leaves out, in a sentence.
+    pub(super) async fn unseen(&self) -> Result<Option<String>, Failure> {
+        let group = match self {
+            Self::Running(client) => client.get::<Status>("/api/v1/status").await?.group,
+            Self::Stopped(spool, _) => spool.group().await?,
+        };
+        Ok(group.and_then(|group| match group.contact {
+            Contact::Open => None,
+            Contact::Silent(why) => Some(format!(
+                "What lies in the spool of the group cannot be seen, as NATS ({}) has not answered since {}: {}. This is \
+                 what waits for it in the own spool of this gateway.",
+                group.servers,
+                group.since.strftime("%Y-%m-%d %H:%M:%SZ"),
+                plain(&why)
+            )),
+        }))
     }
 
     /// Why each destination that does not deliver does not, as far as it is known.
@@ -221,4 +237,4 @@ fn encode(query: &ListQuery) -> String {
 }
 
 /// For the servers of a shared spool to answer.
-const TO_OPEN: Duration = Duration::from_secs(15);
+const TO_OPEN: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use crate::admin::words::spoils;
 use crate::cli::output::answer;
 use crate::cli::table::{columns, columns_of, plain};
 use crate::message::id::DestinationName;
-use crate::spool::{Copy, Shown, SpoolState};
+use crate::spool::{Copy, Place, Shown, SpoolState};
 
 /// The heading and a line for each copy, columns aligned.
 fn rows(copies: &[Copy], now: Timestamp) -> Vec<String> {
@@ -54,7 +54,19 @@ pub(super) fn show(shown: &Shown, troubles: &BTreeMap<DestinationName, String>) 
     for copy in &shown.copies {
         answer(format_args!("{} copy {} to {}", copy.id, copy.number.0, to(copy)));
         answer(format_args!("  state     {}", copy.state.as_str()));
-        answer(format_args!("  accepted  {}   given up {}", copy.accepted_at, copy.expires_at));
+        match copy.state {
+            SpoolState::Queued | SpoolState::Held => {
+                answer(format_args!("  accepted  {}   given up {}", copy.accepted_at, copy.expires_at));
+            }
+            SpoolState::Failed | SpoolState::Corrupt => {
+                answer(format_args!("  accepted  {}", copy.accepted_at))
+            }
+        }
+        if copy.place == Place::Local {
+            answer(
+                "  lies      in this gateway's own spool, and goes into that of its group when NATS answers",
+            );
+        }
         if let Some(rule) = &copy.rule {
             answer(format_args!("  rule      {rule}"));
         }
@@ -125,6 +137,10 @@ fn next(copy: &Copy, now: Timestamp) -> String {
         .map(|text| format!("{} {}", copy.status.as_deref().unwrap_or_default(), plain(text)));
     let due =
         copy.due.map(|due| if due <= now { "due now".to_owned() } else { format!("in {}", apart(now, due)) });
+    let due = match copy.place {
+        Place::Spool => due,
+        Place::Local => Some(LOCAL.to_owned()),
+    };
     let words: Vec<String> = [due, last].into_iter().flatten().collect();
     words.join("; ")
 }
@@ -140,6 +156,8 @@ fn apart(from: Timestamp, to: Timestamp) -> String {
     }
 }
 
+/// What keeps a copy in the local spool of a gateway of a group.
+const LOCAL: &str = "local, waits for NATS";
 /// Columns of TO, so that a short queue looks like a long one.
 const LEAST_TO: usize = 24;
 const MOST_TO: usize = 60;
@@ -173,7 +191,15 @@ mod tests {
             expires_at: at(3600),
             bytes: 1,
             dsn: RecipientDsn::default(),
+            place: Place::Spool,
         }
+    }
+
+    #[test]
+    fn what_waits_for_the_spool_of_the_group_says_so_in_place_of_a_time() {
+        let local = Copy { place: Place::Local, ..copy("ops@example.com", "wait") };
+        let row = rows(&[local], Timestamp::from_second(60).unwrap()).remove(1);
+        assert!(row.ends_with("  local, waits for NATS; 4.7.0 wait"), "{row}");
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! Emptying the local spool into the stream, once it answers again.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
 
-use super::Shared;
 use super::accept::NotPublished;
 use super::carried::{Carried, Text};
 use super::commit::now;
@@ -19,68 +18,77 @@ use super::link::{SHORTEST_WINDOW, Session};
 use super::record::{Kept, OnFailure, Record, State};
 use super::stream::Published;
 use super::subject;
+use super::{Part, Shared};
 use crate::message::id::QueueId;
 use crate::message::recipient::Recipient;
+use crate::spool::content;
 use crate::spool::error::SpoolError;
 use crate::spool::handover::Handover;
+use crate::spool::local::Unverified;
 use crate::spool::rows::{self, StoredBody};
+use crate::spool::transaction::UNREADABLE;
 use crate::telemetry::log::Recurring;
 
 impl Shared {
     /// Empties the local spool whenever it has something. What keeps it from that, such as a stream that is full, must
     /// not keep the rest from being delivered: it is tried again, and whether the connection works others find out.
     pub(super) async fn empty_fallback(&self) -> Infallible {
+        if self.0.plan.part == Part::Visitor {
+            return std::future::pending().await;
+        }
         let mut ticks = tokio::time::interval(EVERY);
         let mut told = Recurring::new(TELL_EVERY);
         loop {
             ticks.tick().await;
             let Some(session) = self.session() else { continue };
-            match self.empty(&session).await {
-                Ok(0) => {}
-                Ok(messages) => {
-                    tracing::info!(messages, "What the local spool took meanwhile is in the shared one now.");
-                }
-                Err(error) => {
-                    if let Some(count) = told.happened(1, now()) {
-                        tracing::error!(
-                            count,
-                            "Messages of the local spool cannot go into the shared one: {error}"
-                        );
-                    }
-                }
+            let mut round = Round::default();
+            let ended = self.empty(&session, &mut round).await;
+            if round.emptied > 0 {
+                let messages = round.emptied;
+                tracing::info!(messages, "What the local spool took meanwhile is in the shared one now.");
             }
+            let stopped = ended.err().map(|stopped| stopped.to_string());
+            let stuck = round.stuck.values().next().cloned();
+            if let Some(why) = stopped.or(stuck)
+                && let Some(count) = told.happened(1, now())
+            {
+                tracing::error!(count, "Messages of the local spool cannot go into the shared one: {why}");
+            }
+            self.state().stuck = round.stuck;
         }
     }
 
-    async fn empty(&self, session: &Arc<Session>) -> Result<u64, Stopped> {
-        let mut emptied: u64 = 0;
+    /// Hands over all that can be, from the oldest on. One that cannot keeps none behind it.
+    async fn empty(&self, session: &Session, round: &mut Round) -> Result<(), Stopped> {
+        let mut after = None;
         loop {
-            let page = self.0.local.handover(PAGE).await?;
+            let closed = self.0.handing.close().await;
+            let page = self.0.local.handover(after, PAGE).await?;
             self.0.metrics.set_spool_fallback(self.0.local.messages().await?);
-            if page.is_empty() {
-                return Ok(emptied);
-            }
-            let handed = join_all(page.into_iter().map(|message| self.hand_over(session, message))).await;
-            let (mut left, before) = (None, emptied);
-            for id in handed {
-                match id {
-                    Err(Stopped::Spool(SpoolError::Corrupt { id })) => {
-                        // Read for delivery, it is set aside and said.
-                        drop(self.0.local.load(id).await);
-                    }
-                    Ok(Handed::Over(id)) => {
+            let Some(last) = page.last().map(|message| message.id) else { return Ok(()) };
+            after = Some(last);
+            let _under_way = closed.begin(page.iter().map(|message| message.id));
+            let handed = page.into_iter().map(|message| async {
+                let id = message.id;
+                (id, self.hand_over(session, message).await)
+            });
+            let mut fault = None;
+            for (id, handed) in join_all(handed).await {
+                match handed {
+                    Ok(Handed::Over) => {
                         self.0.local.delete(id).await?;
-                        emptied = emptied.saturating_add(1);
+                        round.emptied = round.emptied.saturating_add(1);
                     }
                     Ok(Handed::Later) => {}
-                    Err(stopped) => left = Some(stopped),
+                    Ok(Handed::Corrupt(why)) => drop(self.0.local.set_aside(id, why).await),
+                    Err(Stopped::Spool(error)) => {
+                        round.stuck.insert(id, error.to_string());
+                    }
+                    Err(stopped) => fault = Some(stopped),
                 }
             }
-            if let Some(stopped) = left {
-                return Err(stopped);
-            }
-            if emptied == before {
-                return Ok(emptied);
+            if let Some(fault) = fault {
+                return Err(fault);
             }
         }
     }
@@ -89,7 +97,16 @@ impl Shared {
     async fn hand_over(&self, session: &Session, message: Handover) -> Result<Handed, Stopped> {
         let local = message.id;
         let window = self.0.plan.dedup_window.max(SHORTEST_WINDOW);
-        let (carried, path, origin) = carried_of(message)?;
+        let Some(Ready { carried, file, origin }) = ready(message) else {
+            return Ok(Handed::Corrupt(UNREADABLE.to_owned()));
+        };
+        if let Some(File { path, length, sha256 }) = &file {
+            match content::verify(path, *length, sha256.clone()).await {
+                Ok(()) => {}
+                Err(Unverified::Corrupt(why)) => return Ok(Handed::Corrupt(why)),
+                Err(Unverified::Unreadable(error)) => return Err(error.into()),
+            }
+        }
         let key = carried.record.key;
         let mut questions: u32 = 0;
         loop {
@@ -97,9 +114,9 @@ impl Shared {
             let asked = now();
             if self.is_there(session, &carried.record, origin, window).await? {
                 tracing::debug!(%local, %key, "Another gateway has published this message already.");
-                return Ok(Handed::Over(local));
+                return Ok(self.is_over(local, carried.id));
             }
-            if let Some(path) = &path {
+            if let Some(File { path, .. }) = &file {
                 let mut file = tokio::fs::File::open(path)
                     .await
                     .map_err(|error| SpoolError::file("read", path, error))?;
@@ -111,9 +128,9 @@ impl Shared {
                 continue;
             }
             return match self.publish_carried(session, &carried).await {
-                Ok(Published::New) => Ok(Handed::Over(local)),
+                Ok(Published::New) => Ok(self.is_over(local, carried.id)),
                 Ok(Published::Repeat) if self.is_there(session, &carried.record, origin, window).await? => {
-                    Ok(Handed::Over(local))
+                    Ok(self.is_over(local, carried.id))
                 }
                 // A device said the same again, later, and the stream cannot tell the two apart so soon.
                 Ok(Published::Repeat) => Ok(Handed::Later),
@@ -121,6 +138,12 @@ impl Shared {
                 Err(NotPublished::Never(error)) => Err(error.into()),
             };
         }
+    }
+
+    fn is_over(&self, local: QueueId, id: QueueId) -> Handed {
+        tracing::debug!(%local, %id, "A message of the local spool is the group's now.");
+        self.state().handed_over(local, id);
+        Handed::Over
     }
 
     /// Whether the group has a message, or had it.
@@ -163,12 +186,22 @@ enum Origin {
 }
 
 /// What became of a message that was to be handed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Handed {
-    /// The group has it, under a number of its own; this is the local one.
-    Over(QueueId),
+    /// The group has it.
+    Over,
     /// It stays a moment longer.
     Later,
+    /// It is not what was accepted, and is the operator's.
+    Corrupt(String),
+}
+
+/// What one look into the local spool came to.
+#[derive(Debug, Default)]
+struct Round {
+    emptied: u64,
+    /// What the group's spool does not take, and why not.
+    stuck: HashMap<QueueId, String>,
 }
 
 /// Why the local spool is not empty.
@@ -180,12 +213,31 @@ enum Stopped {
     Spool(#[from] SpoolError),
 }
 
-/// A message of the local spool as the stream carries it, under the key that it had when it was first offered.
-fn carried_of(message: Handover) -> Result<(Carried, Option<PathBuf>, Origin), SpoolError> {
-    let corrupt = SpoolError::Corrupt { id: message.id };
+/// A message of the local spool that can go.
+struct Ready {
+    carried: Carried,
+    file: Option<File>,
+    origin: Origin,
+}
+
+/// Content beside the database.
+struct File {
+    path: PathBuf,
+    length: u64,
+    sha256: Option<String>,
+}
+
+/// A message of the local spool as the stream carries it, under the key that it had when it was first offered; `None`
+/// where it differs from its checksum.
+fn ready(message: Handover) -> Option<Ready> {
     let content = message.row.content.clone();
-    let decoded =
-        rows::decode(&message.row.body, content.as_deref(), &message.row.checksum).ok_or(corrupt)?;
+    let decoded = rows::decode(&message.row.body, content.as_deref(), &message.row.checksum)?;
+    let file = match &decoded {
+        StoredBody::Mail { length, sha256, .. } => {
+            message.path.map(|path| File { path, length: *length, sha256: sha256.clone() })
+        }
+        StoredBody::Notice(_) => None,
+    };
     let heard = match &decoded {
         StoredBody::Notice(gathered) => Heard::of_gathered(gathered),
         StoredBody::Mail { .. } => None,
@@ -213,7 +265,7 @@ fn carried_of(message: Handover) -> Result<(Carried, Option<PathBuf>, Origin), S
         class: message.class,
         rule: message.row.rule.clone(),
         bytes: message.bytes,
-        content: if message.path.is_some() { Kept::Object } else { Kept::Inline },
+        content: if file.is_some() { Kept::Object } else { Kept::Inline },
         group: None,
         copies: copies.collect(),
         lease: None,
@@ -222,7 +274,7 @@ fn carried_of(message: Handover) -> Result<(Carried, Option<PathBuf>, Origin), S
     let id = key.queue_id(record.accepted_at);
     let text = Text { body: message.row.body, content: content.map(Into::into) };
     let origin = if heard.is_some() { Origin::Datagram } else { Origin::Ours };
-    Ok((Carried { id, record, group: None, text }, message.path, origin))
+    Some(Ready { carried: Carried { id, record, group: None, text }, file, origin })
 }
 
 /// Between two lines in the log about messages that stay there.

@@ -6,7 +6,7 @@
 //! | stream `MAILSLOTD_SPOOL` | Accepted messages that nobody has carried on: work-queue retention, one subject and one durable consumer for each destination, and one for messages to several. Acceptance is its acknowledgement. |
 //! | bucket `MAILSLOTD_QUEUE` | Messages that wait: `copies.<id>` the fates of their copies, which all gateways watch; `message.<id>` body and content; pauses, groups, what the operator was told. |
 //! | bucket `MAILSLOTD_IDS` | Key of a message → when it was heard. Written before a message leaves the stream. |
-//! | bucket `MAILSLOTD_GROUP` | `member.<gateway>` while it lives, `leader`: its messages go by themselves after a few seconds. |
+//! | bucket `MAILSLOTD_GROUP` | `member.<gateway>` while it lives, `leader` (`election.rs`): its messages go by themselves after a few seconds. |
 //! | Object Store `MAILSLOTD_CONTENT` | Content above 64 KiB, under the message's key. |
 //!
 //! # A message's way
@@ -24,9 +24,11 @@ mod accept;
 mod bucket;
 mod carried;
 mod commit;
+mod election;
 mod fallback;
 mod fault;
 mod group;
+mod handing;
 mod ids;
 mod index;
 mod key;
@@ -38,14 +40,17 @@ mod objects;
 mod operator;
 mod pull;
 mod record;
+mod seen;
 mod settle;
 mod share;
+mod standing;
 mod state;
 mod stream;
 mod subject;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 mod watch;
 
 use std::collections::HashSet;
@@ -59,6 +64,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::fault::Fault;
+use self::handing::Handing;
 use self::link::Session;
 use self::pull::Puller;
 use self::record::GatewayId;
@@ -116,6 +122,7 @@ struct Inner {
     session: channel::Sender<Option<Arc<Session>>>,
     lead: channel::Sender<Lead>,
     subscribers: Subscribers,
+    handing: Handing,
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -144,6 +151,7 @@ impl Shared {
             session: channel::Sender::new(None),
             lead: channel::Sender::new(Lead::Another),
             subscribers: Subscribers::default(),
+            handing: Handing::default(),
             metrics,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -216,6 +224,15 @@ impl Shared {
         let mut sessions = self.0.session.subscribe();
         // An error says that the spool is closed: nobody is kept waiting.
         drop(sessions.wait_for(Option::is_some).await);
+    }
+
+    /// See [`super::Spool::tried`].
+    pub(super) async fn tried(&self) {
+        let mut sessions = self.0.session.subscribe();
+        if sessions.borrow_and_update().is_none() {
+            // As above; whatever comes next is the end of a try.
+            drop(sessions.changed().await);
+        }
     }
 
     /// See [`super::Spool::part`].

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::PullConsumer;
 use futures_util::StreamExt as _;
+use jiff::Timestamp;
 
 use super::Shared;
 use super::carried::Carried;
@@ -15,6 +16,7 @@ use super::link::Session;
 use super::record::Record;
 use super::state::{Hand, InBucket};
 use super::subject::Lane;
+use super::unreadable::Unread;
 use crate::message::id::QueueId;
 use crate::spool::rows::later;
 use crate::telemetry::metrics::SpoolState;
@@ -111,6 +113,10 @@ impl Shared {
                         "A message of the shared spool cannot be read and stays there (`nats stream get`): {unreadable}"
                     );
                 }
+                let at = Timestamp::from_second(info.published.unix_timestamp()).unwrap_or_default();
+                let subject = message.subject.as_str();
+                let (_, unread) = Unread::in_stream(subject, &message.payload, sequence, at, &unreadable);
+                self.state().note_unread(subject, unread);
                 session.tell(&reply, "-NAK {\"delay\": 300000000000}").await;
                 return Ok(());
             }

@@ -11,7 +11,7 @@ use crate::message::id::{DestinationName, QueueId, RuleName};
 use crate::message::mail::{Class, Priority};
 use crate::message::recipient::{EnhancedStatus, Recipient, RecipientNumber};
 use crate::spool::copy::{Expired, Fate, Lateness, Overdue, Settled};
-use crate::spool::operator::Copy;
+use crate::spool::operator::{Copy, Place};
 use crate::spool::rows::{Prepared, later};
 use crate::spool::sweeping::{EXPIRED, given_up};
 use crate::telemetry::metrics::SpoolState;
@@ -335,6 +335,7 @@ impl Record {
             expires_at: copy.expires_at,
             bytes: self.bytes,
             dsn: copy.recipient.dsn.clone(),
+            place: Place::Spool,
         })
     }
 

@@ -1,9 +1,10 @@
 //! What this gateway knows of the group's spool and does in it, behind one lock that nobody holds while it waits.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use super::carried::Text;
@@ -13,11 +14,13 @@ use super::link::{ACK_WAIT, LEASE};
 use super::record::GatewayId;
 use super::share;
 use super::subject::Lane;
+use super::unreadable::Unread;
 use crate::message::id::{DestinationName, QueueId};
 use crate::message::mail::Content;
 use crate::message::recipient::RecipientNumber;
 use crate::spool::content::Draft;
 use crate::spool::copy::Due;
+use crate::spool::standing::Contact;
 use crate::telemetry::metrics::SpoolState;
 
 #[derive(Debug)]
@@ -34,18 +37,42 @@ pub(super) struct State {
     /// Copies in the stream, by lane, as of the last look.
     pub(super) pending: HashMap<Lane, u64>,
     living: BTreeSet<GatewayId>,
+    /// The last sign of life of each of them.
+    pub(super) signs: BTreeMap<GatewayId, Sign>,
+    /// Who led when that was last seen.
+    pub(super) leader: Option<GatewayId>,
+    /// The revision of the lead's lease, while it is this gateway's.
+    pub(super) lease: Option<u64>,
+    /// Whether the servers answer, and since when that is so.
+    pub(super) contact: (Contact, Timestamp),
+    /// Servers that had all of the stream when they were last asked.
+    pub(super) current_replicas: Option<usize>,
     /// When this gateway last wrote that it lives, and when it first did.
     lived: Option<(Instant, Instant)>,
     /// Nothing is offered to the stream before this.
     rests_until: Option<Instant>,
     /// Messages of the queue bucket whose fates this version cannot read.
-    pub(super) unreadable: HashSet<QueueId>,
+    pub(super) unreadable: HashMap<QueueId, Unread>,
+    /// Messages of the stream that it cannot read, by sequence, as far as it came across them.
+    pub(super) unread: BTreeMap<u64, (Option<Lane>, Unread)>,
+    /// Messages of the local spool that the group's does not take, and why not.
+    pub(super) stuck: HashMap<QueueId, String>,
+    /// Numbers that messages had in the local spool, and those that they have in the group's.
+    handed_over: VecDeque<(QueueId, QueueId)>,
     /// Keys that were removed, with the revision of the mark that stands in their place.
     graves: Vec<(String, u64)>,
     /// What the metrics show.
     pub(super) shown: HashSet<(DestinationName, SpoolState)>,
     /// Bytes in the stream, as of the last look.
     pub(super) stream_bytes: u64,
+}
+
+/// A sign of life of a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sign {
+    revision: u64,
+    /// When it was first seen.
+    pub(super) seen_at: Timestamp,
 }
 
 /// A message that was pulled.
@@ -97,9 +124,17 @@ impl State {
             lanes: HashMap::new(),
             pending: HashMap::new(),
             living: BTreeSet::from([me.clone()]),
+            signs: BTreeMap::new(),
+            leader: None,
+            lease: None,
+            contact: (Contact::Silent("there was no connection yet".to_owned()), crate::spool::local::now()),
+            current_replicas: None,
             lived: None,
             rests_until: None,
-            unreadable: HashSet::new(),
+            unreadable: HashMap::new(),
+            unread: BTreeMap::new(),
+            stuck: HashMap::new(),
+            handed_over: VecDeque::new(),
             graves: Vec::new(),
             shown: HashSet::new(),
             stream_bytes: 0,
@@ -177,12 +212,20 @@ impl State {
         part
     }
 
-    /// This gateway wrote that it lives at `now`, and these are all that do; the lanes to wake.
+    /// This gateway wrote that it lives at `now`, and these are all that do, with the revision of the last sign of it; the
+    /// lanes to wake.
     pub(super) fn set_living(
         &mut self,
-        living: BTreeSet<GatewayId>,
+        living: BTreeMap<GatewayId, u64>,
         now: Instant,
     ) -> BTreeSet<DestinationName> {
+        let seen_at = crate::spool::local::now();
+        let sign = |(gateway, revision): (&GatewayId, &u64)| {
+            let before = self.signs.get(gateway).filter(|sign| sign.revision == *revision);
+            (gateway.clone(), before.copied().unwrap_or(Sign { revision: *revision, seen_at }))
+        };
+        self.signs = living.iter().map(sign).collect();
+        let living: BTreeSet<GatewayId> = living.into_keys().collect();
         let first = match self.lived {
             Some((last, first)) if now.saturating_duration_since(last) < LEASE => first,
             Some(_) | None => now,
@@ -264,6 +307,38 @@ impl State {
         u64::try_from(self.hands.keys().filter(of_lane).count()).unwrap_or(u64::MAX)
     }
 
+    /// How many bytes of the stream are in hand, about.
+    pub(super) fn bytes_in_hand(&self) -> u64 {
+        self.hands.keys().filter_map(|id| self.index.of(*id)).map(|known| known.record.bytes).sum()
+    }
+
+    /// A message of the stream cannot be read.
+    pub(super) fn note_unread(&mut self, subject: &str, unread: Unread) {
+        if self.unread.len() < MOST_UNREAD {
+            self.unread.insert(unread.revision, (Lane::of_subject(subject), unread));
+        }
+    }
+
+    /// How many messages of a lane are known to be unreadable.
+    pub(super) fn unread_of(&self, lane: &Lane) -> u64 {
+        let count = self.unread.values().filter(|(each, _)| each.as_ref() == Some(lane)).count();
+        u64::try_from(count).unwrap_or(u64::MAX)
+    }
+
+    /// A message of the local spool is the group's now.
+    pub(super) fn handed_over(&mut self, local: QueueId, id: QueueId) {
+        if self.handed_over.len() >= MOST_HANDED_OVER {
+            self.handed_over.pop_front();
+        }
+        self.handed_over.push_back((local, id));
+    }
+
+    /// The number that a message has now, which an operator may know by the one that it had in the local spool.
+    pub(super) fn known_as(&self, id: QueueId) -> QueueId {
+        let found = self.handed_over.iter().rev().find(|(local, _)| *local == id);
+        found.map_or(id, |(_, id)| *id)
+    }
+
     /// No lane has anything of this message.
     pub(super) fn put_back_all(&mut self, id: QueueId) {
         self.handed.retain(|(each, _), _| *each != id);
@@ -288,6 +363,10 @@ impl State {
     }
 }
 
+/// Unreadable messages of the stream that are counted as such; the rest counts as waiting.
+const MOST_UNREAD: usize = 1000;
+/// Messages that were handed over whose local numbers are remembered.
+const MOST_HANDED_OVER: usize = 4096;
 /// Marks of removed keys that are remembered; others are found after the next connection.
 const MOST_GRAVES: usize = 100_000;
 /// After it first wrote that it lives: then all others have looked who does.

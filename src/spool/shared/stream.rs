@@ -114,11 +114,6 @@ impl Session {
         }
         Ok(found)
     }
-
-    /// Bytes in the stream.
-    pub(super) async fn bytes(&self) -> Result<u64, Fault> {
-        Ok(self.stream.get_info().await.map_err(Fault::lost)?.state.bytes)
-    }
 }
 
 fn is_missing(kind: &RawMessageErrorKind) -> bool {

@@ -49,7 +49,16 @@ impl Lane {
 
     /// The lane of such a consumer.
     pub(super) fn of_consumer(name: &str) -> Option<Self> {
-        match name.strip_prefix("to-")? {
+        Self::of_token(name.strip_prefix("to-")?)
+    }
+
+    /// The lane of such a subject.
+    pub(super) fn of_subject(subject: &str) -> Option<Self> {
+        Self::of_token(subject.strip_prefix("mailslotd.spool.")?.split('.').next()?)
+    }
+
+    fn of_token(token: &str) -> Option<Self> {
+        match token {
             SEVERAL => Some(Self::Several),
             token => DestinationName::new(&token.replace('=', ".")).ok().map(Self::One),
         }
@@ -64,6 +73,11 @@ impl fmt::Display for Lane {
             Self::Several => f.write_str(SEVERAL),
         }
     }
+}
+
+/// The number of the message that has such a subject.
+pub(super) fn id_of(subject: &str) -> Option<QueueId> {
+    subject.strip_prefix("mailslotd.spool.")?.split('.').nth(2)?.parse().ok()
 }
 
 /// The one message with this number, if it is there.
@@ -143,7 +157,9 @@ mod tests {
         let subject = lane.subject(3, QueueId::from_row(7).unwrap(), key);
         assert_eq!(subject, format!("mailslotd.spool.smart=host.3.0000000000007.{key}"));
         assert_eq!(subject.split('.').count(), by_id(QueueId::from_row(7).unwrap()).split('.').count());
+        assert_eq!(id_of(&subject), QueueId::from_row(7));
         for lane in [lane, Lane::Several] {
+            assert_eq!(Lane::of_subject(&lane.filter()), Some(lane.clone()));
             assert_eq!(Lane::of_consumer(&lane.consumer()), Some(lane));
         }
     }

@@ -23,7 +23,7 @@ use crate::spool::rows::later;
 impl Shared {
     /// See [`crate::spool::Spool::overdue`]; nothing while another gateway leads.
     pub(in crate::spool) fn overdue(&self, now: Timestamp) -> Vec<Overdue> {
-        if *self.0.lead.borrow() == Lead::Another || self.session().is_none() || !self.lives() {
+        if *self.0.lead.borrow() != Lead::Ours || self.session().is_none() || !self.lives() {
             return Vec::new();
         }
         self.state().index.overdue(now, usize::try_from(Swept::BATCH).unwrap_or(usize::MAX))

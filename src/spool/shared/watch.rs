@@ -17,6 +17,7 @@ use super::link::Session;
 use super::pull::Puller;
 use super::record::Record;
 use super::subject::{Entry, Lane};
+use super::unreadable::Unread;
 use super::{Part, Shared};
 use crate::message::id::QueueId;
 use crate::spool::operator::Pause;
@@ -27,19 +28,20 @@ pub(super) async fn keep_connected(shared: Shared) {
     if shared.0.plan.part == Part::Gateway {
         shared.spawn(Puller::of(shared.clone(), Lane::Several).run());
         shared.spawn(shared.clone().sweep_on());
+        shared.spawn(shared.clone().lead_on());
+        shared.spawn(shared.clone().show_figures());
     }
     let mut told = Told::default();
     loop {
         let fault = match shared.connect().await {
             Ok(session) => {
                 told.connected(&shared);
-                let fault = shared.serve(session).await;
-                shared.0.session.send_replace(None);
-                fault
+                shared.serve(session).await
             }
             Err(fault) => fault,
         };
         told.failed(&shared, &fault);
+        shared.0.session.send_replace(None);
         tokio::time::sleep(AGAIN).await;
     }
 }
@@ -64,10 +66,12 @@ impl Told {
             );
         }
         shared.0.metrics.set_spool_group(GroupState::Open);
+        shared.answered();
     }
 
     fn failed(&mut self, shared: &Shared, fault: &Fault) {
         shared.0.metrics.set_spool_group(GroupState::Unreachable);
+        shared.silent(&Fault::lost(fault));
         let recent = self.failed_at.is_some_and(|at| now().saturating_duration_since(at) < TELL_EVERY);
         if !recent {
             self.failed_at = Some(now());
@@ -156,6 +160,7 @@ impl Shared {
         match (Entry::parse(key), value) {
             (Some(Entry::Copies(id)), Some(value)) => match serde_json::from_slice::<Record>(value) {
                 Ok(record) => {
+                    self.state().unreadable.remove(&id);
                     // What is in hand is dealt with by its next change, which finds out.
                     if !self.state().note_in_bucket(id, record.key) {
                         self.set(id, Known { record, standing: Standing::Queue { revision } });
@@ -163,7 +168,8 @@ impl Shared {
                 }
                 Err(error) => {
                     tracing::error!(%id, %error, "What became of a message cannot be read; it is left alone.");
-                    self.state().unreadable.insert(id);
+                    let unread = Unread::in_bucket(id, value, revision, &error);
+                    self.state().unreadable.insert(id, unread);
                 }
             },
             (Some(Entry::Copies(id)), None) => {
@@ -188,6 +194,7 @@ impl Shared {
     fn loaded(&self, loading: Loading) {
         {
             let mut state = self.state();
+            state.unreadable.retain(|id, _| loading.seen.contains(id));
             let queue = |known: &Known| matches!(known.standing, Standing::Queue { .. });
             let all = state.index.all().filter(|(_, known)| queue(known)).map(|(id, _)| id);
             let gone: Vec<_> = all.filter(|id| !loading.seen.contains(id)).collect();

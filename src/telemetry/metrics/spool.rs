@@ -33,29 +33,6 @@ impl SpoolState {
     }
 }
 
-/// The state of the spool that several gateways share, as `mailslotd_spool_group` shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum GroupState {
-    /// It takes and gives messages.
-    Open,
-    /// Its servers do not answer; the local spool takes messages.
-    Unreachable,
-}
-
-impl GroupState {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Open, Self::Unreachable];
-
-    /// The label.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Unreachable => "unreachable",
-        }
-    }
-}
-
 impl Metrics {
     /// Bytes between socket and spool.
     pub fn set_backlog_bytes(&self, bytes: usize) {
@@ -70,18 +47,6 @@ impl Metrics {
     /// Bytes of all messages in the spool.
     pub fn set_spool_bytes(&self, bytes: u64) {
         self.declared.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-    }
-
-    /// The spool of the group is in this state.
-    pub fn set_spool_group(&self, state: GroupState) {
-        for each in GroupState::ALL {
-            self.declared.spool_group.with_label_values(&[each.as_str()]).set((each == state).into());
-        }
-    }
-
-    /// So many messages wait in the local spool for the group's.
-    pub fn set_spool_fallback(&self, messages: u64) {
-        self.declared.spool_fallback.set(i64::try_from(messages).unwrap_or(i64::MAX));
     }
 
     /// Whether the spool accepts messages of a class.
