@@ -77,6 +77,11 @@ pub async fn render(
     }
 }
 
+/// A share for a content of so many octets that is held whole, and in base64, on another way than as an event.
+pub(super) async fn share(octets: u64) -> Share {
+    Share(MEMORY.share(octets).await)
+}
+
 /// Memory that long events have together.
 struct Memory {
     kibibytes: Semaphore,
@@ -137,12 +142,12 @@ impl Read {
 }
 
 /// Kibibytes that no event has, and as many as there are.
-#[cfg(all(test, any(feature = "amqp", feature = "mqtt", feature = "redis")))]
+#[cfg(test)]
 pub(super) fn unclaimed() -> (usize, usize) {
     (MEMORY.kibibytes.available_permits(), MEMORY.most as usize)
 }
 
-/// Of all destinations together: 256 MiB.
+/// Of all destinations together, and mail on its way through Graph: 256 MiB.
 static MEMORY: Memory = Memory::of(256 << 10);
 
 /// Octets of a content that the spool keeps in memory anyway; as many of those as destinations take at once are no matter.

@@ -14,7 +14,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use jiff::Timestamp;
+use zeroize::Zeroizing;
 
+use super::event::{self, Share};
 use super::oauth::{TokenFault, TokenSource};
 use super::outcome::{Attempt, Health, Outcome, RecipientNumber, Report};
 use super::submission::content::{Outgoing, Reader};
@@ -119,6 +121,11 @@ impl Graph {
         self.0.client.tend();
     }
 
+    /// Waits for requests for tokens that nobody may wait for any more.
+    pub async fn settled(&self) {
+        self.0.tokens.settled().await;
+    }
+
     /// Ends all connections; no attempt may be under way.
     pub fn close(&self) {
         self.0.client.close();
@@ -129,13 +136,14 @@ impl Shared {
     async fn deliver(&self, attempt: &Attempt, group: &[(RecipientNumber, Mailbox)]) -> Verdict {
         let mailboxes: Vec<Mailbox> = group.iter().map(|(_, mailbox)| mailbox.clone()).collect();
         match self.mime(attempt, &mailboxes).await {
-            Ok(mime) => self.send(mime).await,
+            // The share of memory goes back when the mail is gone.
+            Ok((mime, _share)) => self.send(mime).await,
             Err(verdict) => verdict,
         }
     }
 
-    /// The mail in base64.
-    async fn mime(&self, attempt: &Attempt, mailboxes: &[Mailbox]) -> Result<Bytes, Verdict> {
+    /// The mail in base64. Long ones wait until those before them are sent, as long events do.
+    async fn mime(&self, attempt: &Attempt, mailboxes: &[Mailbox]) -> Result<(Bytes, Share), Verdict> {
         let message = &attempt.message;
         let addresses: Vec<&str> = mailboxes.iter().map(Mailbox::as_str).collect();
         let subject = attempt.recipients.first().and_then(|(_, recipient)| recipient.subject.as_deref());
@@ -149,11 +157,12 @@ impl Shared {
             }
         };
         self.check_size(mail.length())?;
+        let share = event::share(mail.length()).await;
         let whole = read(&mail).await.map_err(|error| unreadable(&error))?;
         let (header, body) = whole.split_at_checked(header_length(&whole)).unwrap_or((&whole, &[]));
         let mut mime = name_recipients(header, mailboxes);
         mime.extend_from_slice(body);
-        Ok(STANDARD.encode(mime).into())
+        Ok((STANDARD.encode(mime).into(), share))
     }
 
     fn check_size(&self, length: u64) -> Result<(), Verdict> {
@@ -197,7 +206,7 @@ impl Shared {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         // A token is visible ASCII.
-        if let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {}", token.expose())) {
+        if let Ok(mut bearer) = HeaderValue::from_maybe_shared(bearer(token)) {
             bearer.set_sensitive(true);
             headers.insert(AUTHORIZATION, bearer);
         }
@@ -208,6 +217,16 @@ impl Shared {
     fn judge(&self, response: &Response) -> Verdict {
         answer::verdict(&self.at, &self.mailbox, response, Timestamp::now())
     }
+}
+
+/// The value of `Authorization` (RFC 6750 §2.1), wiped with the last of it; room for all of it, so that no copy is left
+/// behind when it grows.
+fn bearer(token: &AccessToken) -> Bytes {
+    const SCHEME: &str = "Bearer ";
+    let mut value = String::with_capacity(SCHEME.len().saturating_add(token.expose().len()));
+    value.push_str(SCHEME);
+    value.push_str(token.expose());
+    Bytes::from_owner(Zeroizing::new(value))
 }
 
 fn is_about_a_recipient(outcome: &Outcome) -> bool {
@@ -287,3 +306,6 @@ fn percent(text: &str) -> String {
 
 /// Octets of an answer that are read.
 const MOST_ANSWER: usize = 8 << 10;
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -8,33 +8,39 @@
     reason = "how old tokens are is measured here, and assertions carry the time"
 )]
 
+mod exchange;
 mod files;
 mod form;
 mod signing;
+mod turn;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use super::outcome::Health;
-use crate::config::settings::{Grant, OAuth, OutboundProxy};
+use crate::config::settings::{OAuth, OutboundProxy};
 use crate::message::id::DestinationName;
 use crate::net::http::{self, Client, HeaderMap, Method, Request, Response, header};
 use crate::net::tls::TlsSetupError;
 use crate::policy::reach::Reach;
 use crate::session::oauth::AccessToken;
 use crate::session::oauth::cache::{CachedToken, Freshness};
-use crate::session::oauth::refusal::{Refusal, Remedy};
+use crate::session::oauth::refusal::Refusal;
 use crate::session::oauth::response::{Granted, Head, parse};
 use crate::wire::url::HttpUrl;
-pub use files::{FileError, replace};
+pub use exchange::{Missed, Traced};
+pub use files::FileError;
 pub use form::{OwnedProof, client_proof};
 pub use signing::SigningError;
+use turn::Turn;
 
 /// Where the tokens of one destination come from. Clones share them.
 #[derive(Debug, Clone)]
@@ -47,26 +53,31 @@ struct Shared {
     client: Client,
     /// How many requests have ended: whoever waited while one did takes its result.
     ended: AtomicU64,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    /// Requests under way. They come to their end although nobody waits for them any more.
+    exchanges: TaskTracker,
 }
 
 #[derive(Debug, Default)]
 struct State {
     cached: Option<CachedToken>,
     /// A refresh token that the provider gave and no file has yet. It may be the only one that is still good.
-    unsaved: Option<Refresh>,
+    unsaved: Option<Rotated>,
     /// Why the last request brought none.
     fault: Option<TokenFault>,
     /// How far the provider's clock is ahead of ours.
     skew: SignedDuration,
 }
 
-/// A refresh token; shows nothing of it.
-struct Refresh(Zeroizing<String>);
+/// A refresh token that takes the place of another; shows nothing of either.
+struct Rotated {
+    spent: Zeroizing<String>,
+    next: Zeroizing<String>,
+}
 
-impl std::fmt::Debug for Refresh {
+impl std::fmt::Debug for Rotated {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Refresh")
+        f.write_str("Rotated")
     }
 }
 
@@ -119,28 +130,24 @@ impl TokenSource {
             settings: settings.clone(),
             client,
             ended: AtomicU64::new(0),
-            state: Mutex::new(State::default()),
+            state: Arc::default(),
+            exchanges: TaskTracker::new(),
         })))
     }
 
-    /// A token that is good now.
+    /// A token that is good now. A request for one that has begun is brought to its end even if nobody waits for this any
+    /// more: a refresh token that the provider has rotated must get into its file.
     ///
     /// # Errors
     /// [`TokenFault`].
     pub async fn token(&self) -> Result<AccessToken, TokenFault> {
         let seen = self.0.ended.load(Ordering::Acquire);
-        let mut state = self.0.state.lock().await;
-        self.0.save(&mut state).await?;
-        let (token, freshness) = match &state.cached {
-            Some(cached) => (Some(cached.token().clone()), cached.freshness(Instant::now())),
-            None => (None, Freshness::Ended),
-        };
-        match (token, freshness) {
-            (Some(token), Freshness::Fresh) => return Ok(token),
-            (Some(token), Freshness::Due) => return Ok(self.0.renew_early(&mut state, token).await),
-            (Some(_), Freshness::Ended) | (None, _) => {}
+        let mut state = Arc::clone(&self.0.state).lock_owned().await;
+        if let Some(token) = state.usable(Instant::now()) {
+            return Ok(token);
         }
-        self.0.settle(&mut state, seen).await
+        let shared = Arc::clone(&self.0);
+        self.to_its_end(async move { shared.current(&mut state, seen).await }).await
     }
 
     /// Another token than this one, which a server has just refused.
@@ -149,15 +156,9 @@ impl TokenSource {
     /// [`TokenFault`].
     pub async fn after_refusal(&self, refused: &AccessToken) -> Result<AccessToken, TokenFault> {
         let seen = self.0.ended.load(Ordering::Acquire);
-        let mut state = self.0.state.lock().await;
-        // What is in the file is spent while its successor is not there.
-        self.0.save(&mut state).await?;
-        match &state.cached {
-            // Another session had it refused before, and has renewed it.
-            Some(cached) if cached.token() != refused => return Ok(cached.token().clone()),
-            Some(_) | None => state.cached = None,
-        }
-        self.0.settle(&mut state, seen).await
+        let mut state = Arc::clone(&self.0.state).lock_owned().await;
+        let (shared, refused) = (Arc::clone(&self.0), refused.clone());
+        self.to_its_end(async move { shared.another(&mut state, &refused, seen).await }).await
     }
 
     /// Forgets the token, after a server refused the one that [`Self::after_refusal`] gave: the next attempt must not begin
@@ -166,25 +167,27 @@ impl TokenSource {
         self.0.state.lock().await.cached = None;
     }
 
-    /// The form that is sent, made anew, for whoever sends it on its own.
-    ///
-    /// # Errors
-    /// [`TokenFault`], for files that cannot be read, and keys that cannot sign.
-    pub async fn request(&self) -> Result<Request, TokenFault> {
-        let skew = self.0.state.lock().await.skew;
-        self.0.request(skew).await.map_err(|reason| self.0.operator(&reason))
+    /// Asks for a token on a fresh connection, whatever is there, and tells of every stage on the way. It comes to its end
+    /// as [`Self::token`] does.
+    pub async fn traced(&self) -> Traced {
+        let mut state = Arc::clone(&self.0.state).lock_owned().await;
+        let shared = Arc::clone(&self.0);
+        let traced = self.0.exchanges.spawn(async move { shared.traced(&mut state).await });
+        traced.await.unwrap_or_else(|_| Traced::never(self.0.broke_off()))
     }
 
-    /// What an answer to [`Self::request`] brings; a refresh token in it is kept.
-    ///
-    /// # Errors
-    /// [`TokenFault`].
-    pub async fn take(&self, response: &Response, asked_at: Instant) -> Result<Granted, TokenFault> {
-        let mut state = self.0.state.lock().await;
-        let granted = read(response).map_err(|refusal| self.0.refused(&state, refusal))?;
-        self.0.keep(&mut state, &granted, asked_at);
-        self.0.save(&mut state).await?;
-        Ok(granted)
+    /// Waits for requests that are under way although nobody may wait for their tokens any more. Bounded by their time
+    /// limits, which are long: wrap it in a shorter one.
+    pub async fn settled(&self) {
+        self.0.exchanges.close();
+        self.0.exchanges.wait().await;
+    }
+
+    async fn to_its_end(
+        &self,
+        exchange: impl Future<Output = Result<AccessToken, TokenFault>> + Send + 'static,
+    ) -> Result<AccessToken, TokenFault> {
+        self.0.exchanges.spawn(exchange).await.unwrap_or_else(|_| Err(self.0.broke_off()))
     }
 
     /// What sends its requests.
@@ -200,140 +203,33 @@ impl TokenSource {
     }
 }
 
-impl Shared {
-    /// A new token, or the result of the request that ended while this one waited for its turn.
-    async fn settle(&self, state: &mut State, seen: u64) -> Result<AccessToken, TokenFault> {
-        if self.ended.load(Ordering::Acquire) != seen
-            && let Some(fault) = &state.fault
-        {
-            return Err(fault.clone());
-        }
-        self.renew(state).await
-    }
-
-    /// A new token; while none can be had, the old one, which is still good, and the provider is left alone for a while.
-    async fn renew_early(&self, state: &mut State, token: AccessToken) -> AccessToken {
-        let renewed = self.renew(state).await;
-        if renewed.is_err()
-            && let Some(cached) = &mut state.cached
-        {
-            cached.postpone(Instant::now());
-        }
-        renewed.unwrap_or(token)
-    }
-
-    async fn renew(&self, state: &mut State) -> Result<AccessToken, TokenFault> {
-        let renewed = match self.ask(state).await {
-            Ok(granted) => self.save(state).await.map(|()| granted.token),
-            Err(fault) => Err(fault),
-        };
-        state.fault = renewed.as_ref().err().cloned();
-        self.ended.fetch_add(1, Ordering::Release);
-        match &renewed {
-            Ok(_) => tracing::debug!(destination = %self.name, "The provider gave a token."),
-            Err(fault) => {
-                tracing::debug!(destination = %self.name, reason = fault.reason(), "There is no token.");
-            }
-        }
-        renewed
-    }
-
-    async fn ask(&self, state: &mut State) -> Result<Granted, TokenFault> {
-        let before = state.skew;
-        match self.ask_once(state).await? {
-            Ok(granted) => Ok(granted),
-            // The answer said what time it is there: signed with that time it may do.
-            Err(refusal) if refusal.remedy == Remedy::Clock && is_news(before, state.skew) => {
-                self.ask_once(state).await?.map_err(|refusal| self.refused(state, refusal))
-            }
-            Err(refusal) => Err(self.refused(state, refusal)),
-        }
-    }
-
-    async fn ask_once(&self, state: &mut State) -> Result<Result<Granted, Refusal>, TokenFault> {
-        let request = self.request(state.skew).await.map_err(|reason| self.operator(&reason))?;
-        let asked_at = Instant::now();
-        let response = self.client.send(&request).await;
-        // The next one is due in an hour or so: no connection lasts that long.
-        self.client.close();
-        let response = response.map_err(|fault| self.unreachable(&fault))?;
-        state.skew = skew(&response);
-        let granted = read(&response);
-        if let Ok(granted) = &granted {
-            self.keep(state, granted, asked_at);
-        }
-        Ok(granted)
-    }
-
-    fn keep(&self, state: &mut State, granted: &Granted, asked_at: Instant) {
-        state.cached = Some(CachedToken::new(granted, asked_at));
-        if matches!(self.settings.grant, Grant::RefreshToken { .. })
-            && let Some(next) = &granted.refresh_token
-        {
-            state.unsaved = Some(Refresh(next.clone()));
-        }
-    }
-
-    /// Puts a new refresh token where the next start finds it, before anything is done with what came along with it.
-    async fn save(&self, state: &mut State) -> Result<(), TokenFault> {
-        let Grant::RefreshToken { file, .. } = &self.settings.grant else { return Ok(()) };
-        let Some(Refresh(next)) = &state.unsaved else { return Ok(()) };
-        let (path, line) = (file.clone(), next.clone());
-        let same = move || match files::one_line(&path) {
-            Ok(old) if *old == *line => Ok(()),
-            Ok(_) | Err(_) => replace(&path, &line),
-        };
-        blocking(same).await.map_err(|reason| self.operator(&reason))?;
-        state.unsaved = None;
-        Ok(())
-    }
-
-    async fn request(&self, skew: SignedDuration) -> Result<Request, String> {
-        let settings = self.settings.clone();
-        let form = blocking(move || form::of(&settings, provider_time(skew))).await?;
-        Ok(post(&self.settings.token_url, &form))
-    }
-
-    fn refused(&self, state: &State, refusal: Refusal) -> TokenFault {
-        let at = self.settings.token_url.authority();
-        let reason = match refusal.remedy {
-            Remedy::Clock => {
-                format!("no token from {at}: {}, {}", refusal, spell_skew(state.skew))
-            }
-            Remedy::Later | Remedy::Wait(_) | Remedy::Operator | Remedy::Pending | Remedy::SlowDown => {
-                format!("no token from {at}: {refusal}").replace("DESTINATION", self.name.as_str())
-            }
-        };
-        match refusal.remedy {
-            Remedy::Later => TokenFault::Down(reason),
-            Remedy::Wait(wait) => TokenFault::Wait(wait, reason),
-            Remedy::Operator | Remedy::Clock | Remedy::Pending | Remedy::SlowDown => {
-                TokenFault::Operator(reason)
-            }
-        }
-    }
-
-    fn unreachable(&self, fault: &http::Fault) -> TokenFault {
-        let reason = format!("no token: {fault}");
-        match fault.remedy() {
-            http::Remedy::Wait => TokenFault::Down(reason),
-            http::Remedy::Operator => TokenFault::Operator(reason),
-        }
-    }
-
-    fn operator(&self, reason: &str) -> TokenFault {
-        TokenFault::Operator(format!("no token for {}: {reason}", self.name))
+impl State {
+    /// The token, where nothing is to be done before it is used.
+    fn usable(&self, now: Instant) -> Option<AccessToken> {
+        let cached = self.cached.as_ref().filter(|_| self.unsaved.is_none())?;
+        (cached.freshness(now) == Freshness::Fresh).then(|| cached.token().clone())
     }
 }
 
-/// What an endpoint is sent, by POST.
+/// Puts the refresh token of a login where the service finds it, in the place of whatever was there. Whoever is spending that
+/// is waited for, but not for ever.
+///
+/// # Errors
+/// [`FileError::Unwritable`], in a sentence for the operator.
+pub async fn keep_login(path: &Path, refresh_token: Zeroizing<String>) -> Result<(), String> {
+    let _turn = Turn::of(path, PATIENCE).await.ok();
+    let path = path.to_owned();
+    blocking(move || files::replace(&path, &refresh_token)).await
+}
+
+/// What an endpoint is sent, by POST; the form is wiped with the last of it.
 #[must_use]
-pub fn post(url: &HttpUrl, form: &str) -> Request {
+pub fn post(url: &HttpUrl, form: Zeroizing<String>) -> Request {
     let mut headers = HeaderMap::new();
     let form_type = header::HeaderValue::from_static("application/x-www-form-urlencoded");
     headers.insert(header::CONTENT_TYPE, form_type);
     headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
-    Request { method: Method::POST, url: url.clone(), headers, body: Bytes::copy_from_slice(form.as_bytes()) }
+    Request { method: Method::POST, url: url.clone(), headers, body: Bytes::from_owner(form) }
 }
 
 /// What a token endpoint answered.
@@ -362,23 +258,6 @@ async fn blocking<T: Send + 'static, E: ToString + Send + 'static>(
     }
 }
 
-/// How far the clock of who answered is ahead of ours, where it says what time it is.
-fn skew(response: &Response) -> SignedDuration {
-    let date = response.headers.get(header::DATE).and_then(|value| value.to_str().ok());
-    let theirs = date.and_then(crate::wire::http_date::parse);
-    theirs.map(|theirs| theirs.duration_since(Timestamp::now())).unwrap_or_default()
-}
-
-/// Assertions carry the time, and a provider takes its own: a clock here that is clearly wrong is made up for.
-fn provider_time(skew: SignedDuration) -> Timestamp {
-    let now = Timestamp::now();
-    if skew.abs() > TOLERATED_SKEW { now.checked_add(skew).unwrap_or(now) } else { now }
-}
-
-fn is_news(before: SignedDuration, now: SignedDuration) -> bool {
-    now.saturating_sub(before).abs() > TOLERATED_SKEW
-}
-
 /// "this machine's clock is 312 s behind the provider's".
 #[must_use]
 pub fn spell_skew(skew: SignedDuration) -> String {
@@ -391,8 +270,8 @@ pub fn spell_skew(skew: SignedDuration) -> String {
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Octets of an answer; a token with all around it has at most a few thousand.
 const MAX_ANSWER: usize = 64 * 1024;
-/// The field `Date` has whole seconds, and is as old as the answer's way.
-const TOLERATED_SKEW: SignedDuration = SignedDuration::from_secs(30);
+/// Who spends a refresh token has it as long as a request takes, and a moment to write the next.
+const PATIENCE: Duration = Duration::from_secs(45);
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

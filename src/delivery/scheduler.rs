@@ -30,6 +30,7 @@ pub struct Scheduler(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     lanes: BTreeMap<DestinationName, Handle>,
+    transports: Vec<Transport>,
     views: Views,
     tasks: TaskTracker,
     sweep: AbortHandle,
@@ -112,12 +113,13 @@ impl Scheduler {
     pub fn launch(plan: Plan, spool: &Spool, metrics: &Arc<Metrics>) -> Self {
         let (tasks, views) = (TaskTracker::new(), Views::default());
         let (stop, broke) = (CancellationToken::new(), CancellationToken::new());
-        let transports = plan.destinations.iter().map(|(_, transport, _)| transport.clone()).collect();
+        let transports: Vec<_> =
+            plan.destinations.iter().map(|(_, transport, _)| transport.clone()).collect();
         let reporter = Arc::new(plan.reporter);
         let sweep = Sweep {
             spool: spool.clone(),
             metrics: Arc::clone(metrics),
-            transports,
+            transports: transports.clone(),
             reporter: Arc::clone(&reporter),
             every: plan.sweep,
         };
@@ -147,7 +149,7 @@ impl Scheduler {
             lanes.insert(name, Handle { poke, task });
         }
         tasks.close();
-        Self(Arc::new(Shared { lanes, views, tasks, sweep, stop, broke }))
+        Self(Arc::new(Shared { lanes, transports, views, tasks, sweep, stop, broke }))
     }
 
     /// The live state of the destinations.
@@ -185,32 +187,50 @@ impl Scheduler {
 
     /// Makes no new attempts, from its first poll on, and waits for those under way until `end`. Whether all ended; if
     /// not, the rest is broken off and the log says which: what was not recorded is delivered again, under the same
-    /// Message-ID.
+    /// Message-ID. A request for a token gets some seconds more, since a refresh token may come with its answer that no
+    /// other answer brings again.
     pub async fn shutdown(&self, end: Instant) -> bool {
         self.0.stop.cancel();
-        if timeout_at(end, self.0.tasks.wait()).await.is_ok() {
-            return true;
+        let ended = timeout_at(end, self.0.tasks.wait()).await.is_ok() || self.break_off();
+        if timeout_at(end + FOR_TOKENS, self.0.settled()).await.is_err() {
+            tracing::error!(
+                "A request for a token was not answered in time; should its destination refuse the refresh token from now \
+                 on, run `mailslotd oauth login`."
+            );
         }
-        let left: Vec<&str> = self
-            .0
-            .lanes
+        ended
+    }
+
+    /// Whether nothing was broken off but the sweep, which the next start makes again.
+    fn break_off(&self) -> bool {
+        let lanes = &self.0.lanes;
+        let left: Vec<&str> = lanes
             .iter()
             .filter(|(_, lane)| !lane.task.is_finished())
             .map(|(name, _)| name.as_str())
             .collect();
         self.0.sweep.abort();
         if left.is_empty() {
-            // Only the sweep was left, which the next start makes again.
             return true;
         }
         tracing::warn!(destinations = ?left, "Deliveries did not end in time and are broken off; they are repeated.");
-        for lane in self.0.lanes.values() {
+        for lane in lanes.values() {
             lane.task.abort();
         }
         false
     }
 }
 
+impl Shared {
+    async fn settled(&self) {
+        for transport in &self.transports {
+            transport.settled().await;
+        }
+    }
+}
+
+/// What a provider that is well takes at most; systemd waits longer for all.
+const FOR_TOKENS: Duration = Duration::from_secs(10);
 /// Between two looks for what has expired.
 const SWEEP: Duration = Duration::from_secs(60);
 

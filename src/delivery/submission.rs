@@ -37,7 +37,7 @@ use crate::wire::smtp::path::{Mailbox, PathError};
 use crate::wire::smtp::status::EnhancedStatus;
 use connection::{Carried, Connection};
 use content::Outgoing;
-use endpoint::Endpoint;
+use endpoint::{Endpoint, Login};
 use senders::{From, Senders};
 
 /// An SMTP next hop. Clones share its connections.
@@ -179,6 +179,13 @@ impl Submission {
             expired
         };
         self.quit(expired).await;
+    }
+
+    /// Waits for requests for tokens that nobody may wait for any more.
+    pub async fn settled(&self) {
+        if let Some(Login::Bearer { tokens, .. }) = &self.0.endpoint.login {
+            tokens.settled().await;
+        }
     }
 
     /// Ends all connections; no attempt may be under way.

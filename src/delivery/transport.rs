@@ -168,6 +168,18 @@ impl Transport {
         }
     }
 
+    /// Waits for what comes to its end although no attempt waits for it any more: requests for tokens. Their time limits
+    /// are long, so wrap it in one.
+    pub async fn settled(&self) {
+        match self {
+            Self::Submission(submission) => submission.settled().await,
+            Self::Graph(graph) => graph.settled().await,
+            Self::Maildir(_) | Self::Netbios(_) | Self::Webhook(_) | Self::Broker(_) => {}
+            #[cfg(feature = "nats")]
+            Self::Nats(_) => {}
+        }
+    }
+
     /// Ends what is open; no attempt may be under way.
     pub async fn close(&self) {
         match self {

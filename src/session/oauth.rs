@@ -15,6 +15,7 @@ pub mod response;
 
 use std::fmt;
 
+use serde::{Deserialize as _, Deserializer};
 use zeroize::Zeroizing;
 
 /// A token that a mail server or an API takes instead of a password (RFC 6750); wiped when dropped, never logged.
@@ -64,6 +65,11 @@ pub enum NotAToken {
     /// It has spaces, control characters or letters outside ASCII.
     #[error("it has characters that no token has (RFC 6750 §2.1)")]
     Letters,
+}
+
+/// A secret of an answer, which is wiped wherever the answer is given up.
+fn wiped<'de, D: Deserializer<'de>>(answer: D) -> Result<Option<Zeroizing<String>>, D::Error> {
+    Ok(Option::<String>::deserialize(answer)?.map(Zeroizing::new))
 }
 
 /// What a provider wrote, for a message to the operator: no control characters, cut.

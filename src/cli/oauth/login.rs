@@ -12,7 +12,7 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{answer, note};
 use crate::cli::table::plain;
 use crate::config::settings::{ClientProof, Grant, OAuth, Settings};
-use crate::delivery::oauth::{TokenSource, client_proof, head, post, read, replace};
+use crate::delivery::oauth::{TokenSource, client_proof, head, keep_login, post, read};
 use crate::message::id::DestinationName;
 use crate::session::oauth::device::{DeviceLogin, Invitation, Step};
 use crate::session::oauth::request::{TokenRequest, device_authorization};
@@ -55,7 +55,7 @@ async fn log_in(name: &DestinationName, oauth: &OAuth, settings: &Settings) -> R
     let asking = Asking { source, client_id, proof: proof.as_ref(), token_url: &oauth.token_url };
     let form = device_authorization(client_id, &oauth.scope);
     let response =
-        asking.source.client().send(&post(device_url, &form)).await.map_err(|fault| fault.to_string())?;
+        asking.source.client().send(&post(device_url, form)).await.map_err(|fault| fault.to_string())?;
     let invitation = Invitation::parse(head(&response), &response.body)
         .map_err(|refusal| refusal.to_string().replace("DESTINATION", name.as_str()))?;
     answer(format_args!(
@@ -68,7 +68,7 @@ async fn log_in(name: &DestinationName, oauth: &OAuth, settings: &Settings) -> R
     }
     answer("Log in there as the mailbox that sends. Waiting …");
     let refresh_token = asking.wait(&invitation).await?;
-    keep(file, &refresh_token)?;
+    keep(file, refresh_token).await?;
     Ok(file.clone())
 }
 
@@ -82,7 +82,7 @@ impl Asking<'_> {
             let device_code = &invitation.device_code;
             let request =
                 TokenRequest::DeviceCode { client_id: self.client_id, proof: proof.as_proof(), device_code };
-            let answer = self.source.client().send(&post(self.token_url, &request.form())).await;
+            let answer = self.source.client().send(&post(self.token_url, request.form())).await;
             let answer = answer.ok().map(|response| read(&response));
             match login.handle_answer(Instant::now(), answer) {
                 Step::Ask(at) => next = at,
@@ -98,8 +98,8 @@ impl Asking<'_> {
 }
 
 /// Keeps the token for the service: one that root writes belongs to whom its folder belongs.
-fn keep(file: &Path, refresh_token: &str) -> Result<(), String> {
-    replace(file, refresh_token).map_err(|error| error.to_string())?;
+async fn keep(file: &Path, refresh_token: Zeroizing<String>) -> Result<(), String> {
+    keep_login(file, refresh_token).await?;
     if nix::unistd::geteuid().is_root()
         && let Some(folder) = file.parent()
         && let Ok(owner) = std::fs::metadata(folder)

@@ -13,18 +13,18 @@ use super::steps::{Form, Steps, Stopped};
 use crate::admin::words::spell_between;
 use crate::cli::Global;
 use crate::cli::exit::Exit;
-use crate::cli::output::answer_json;
+use crate::cli::output::{answer_json, note};
 use crate::config::check::SecretOrigin;
 use crate::config::settings::{
     BearerCredentials, ClientProof, DestinationKind, Grant, Settings, Submission as SubmissionSettings,
 };
-use crate::delivery::oauth::{TokenSource, spell_skew};
+use crate::delivery::oauth::{Missed, TokenSource, Traced, spell_skew};
 use crate::delivery::outcome::Health;
 use crate::delivery::submission::Submission;
 use crate::message::compose::Identity;
 use crate::message::id::DestinationName;
 use crate::net::connect::{ConnectFault, connect};
-use crate::net::http::{self, Finding, Trace};
+use crate::net::http::{self, Finding};
 use crate::net::stream::Protection;
 use crate::policy::expiry::{Stage, day_of, end_of};
 use crate::session::oauth::AccessToken;
@@ -40,7 +40,14 @@ pub(super) async fn run(
     global: &Global,
 ) -> Exit {
     let mut steps = Steps::new(if global.json { Form::Json } else { Form::Lines });
-    let done = take(&mut steps, name, found, settings).await;
+    let mut asked = Asked::default();
+    let done = tokio::select! {
+        done = take(&mut steps, &mut asked, name, found, settings) => done,
+        _ = tokio::signal::ctrl_c() => {
+            asked.settled().await;
+            Err(steps.bad("interrupted", "the steps after this one were not taken"))
+        }
+    };
     if global.json {
         answer_json(&steps);
     }
@@ -50,8 +57,29 @@ pub(super) async fn run(
     }
 }
 
+/// Who has asked for tokens.
+#[derive(Default)]
+struct Asked {
+    source: Option<TokenSource>,
+    hop: Option<Submission>,
+}
+
+impl Asked {
+    /// Waits for answers: a provider may have rotated the refresh token, and the service would be left with a spent one.
+    async fn settled(&self) {
+        note("Interrupted; an answer of the provider that is under way is waited for.");
+        if let Some(source) = &self.source {
+            source.settled().await;
+        }
+        if let Some(hop) = &self.hop {
+            hop.settled().await;
+        }
+    }
+}
+
 async fn take(
     steps: &mut Steps,
+    asked: &mut Asked,
     name: &DestinationName,
     found: Found<'_>,
     settings: &Settings,
@@ -65,10 +93,10 @@ async fn take(
     secrets(steps, &oauth.grant)?;
     let source = TokenSource::new(name.clone(), oauth, settings.outbound_proxy.as_ref())
         .map_err(|error| steps.bad("token TLS", error.to_string()))?;
-    let granted = token(steps, &source).await?;
+    let granted = token(steps, asked.source.insert(source)).await?;
     claims(steps, &granted.token, &oauth.grant)?;
     if let (DestinationKind::Submission(submission), Some(bearer)) = (&destination.kind, bearer) {
-        login(steps, name, submission, bearer, settings).await?;
+        login(steps, asked, name, submission, bearer, settings).await?;
     }
     Ok(())
 }
@@ -159,15 +187,15 @@ fn ending(
 
 /// The request for a token, on a connection of its own.
 async fn token(steps: &mut Steps, source: &TokenSource) -> Result<Granted, Stopped> {
-    let request = source.request().await.map_err(|fault| steps.bad("request", fault.reason()))?;
-    let asked_at = Instant::now();
-    let Trace { steps: taken, result } = source.client().traced(&request).await;
+    let Traced { steps: taken, result } = source.traced().await;
     for step in &taken {
         shown(steps, &step.finding, step.took);
     }
-    let response = result.map_err(|fault| steps.bad(stage(&fault), fault.to_string()))?;
-    let granted =
-        source.take(&response, asked_at).await.map_err(|fault| steps.bad("token", fault.reason()))?;
+    let granted = result.map_err(|missed| match missed {
+        Missed::Request(fault) => steps.bad("request", fault.reason()),
+        Missed::Answer(fault) => steps.bad(stage(&fault), fault.to_string()),
+        Missed::Token(fault) => steps.bad("token", fault.reason()),
+    })?;
     let minutes = granted.lifetime.as_secs() / 60;
     steps.good("token", format!("the provider gave one, good for {minutes} min"));
     Ok(granted)
@@ -261,6 +289,7 @@ fn claims(steps: &mut Steps, token: &AccessToken, grant: &Grant) -> Result<(), S
 /// The login at the SMTP next hop.
 async fn login(
     steps: &mut Steps,
+    asked: &mut Asked,
     name: &DestinationName,
     submission: &SubmissionSettings,
     bearer: &BearerCredentials,
@@ -293,7 +322,7 @@ async fn login(
     );
     let hop = Submission::new(name.clone(), submission, identity, settings.outbound_proxy.as_ref())
         .map_err(|error| steps.bad("SMTP", error.to_string()))?;
-    match hop.try_login().await {
+    match asked.hop.insert(hop).try_login().await {
         Ok(welcome) => {
             if let Some(Protection { version, issuer }) = welcome.protection {
                 steps.good("SMTP TLS", format!("{version}; the certificate is from {issuer}"));

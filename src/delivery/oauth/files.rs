@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -39,6 +40,31 @@ pub enum FileError {
         /// Why.
         source: io::Error,
     },
+    /// Another process spends its token, and does not come to an end.
+    #[error(
+        "{} has been in use by another process for more than {} s: `mailslotd oauth test`, or another mailslotd with the same \
+         file; it is tried again by itself, and `lslocks` shows a process that hangs",
+        path.display(),
+        waited.as_secs()
+    )]
+    Busy {
+        /// The file.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// Its file system has no locks.
+    #[error(
+        "{} cannot be locked, so that nobody else spends its refresh token: {source}; keep it on a file system of this \
+         machine, for example below state_dir",
+        path.display()
+    )]
+    Unlockable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 /// A secret; that of a file as the file has it now.
@@ -65,12 +91,19 @@ pub(super) fn whole(path: &Path) -> Result<Zeroizing<String>, FileError> {
     fs::read_to_string(path).map(Zeroizing::new).map_err(unreadable)
 }
 
+/// Puts the successor of a token that was spent into its file. Another one that stands there by now is of a login since
+/// then, and newer: it stays.
+pub(super) fn succeed(path: &Path, spent: &str, next: &str) -> Result<(), FileError> {
+    match one_line(path) {
+        Ok(there) if *there != *spent => Ok(()),
+        Ok(_) | Err(_) => replace(path, next),
+    }
+}
+
 /// Puts `line` into the file, readable by its owner only; whoever looks finds the old line or the new one, power loss
 /// included.
-///
-/// # Errors
-/// [`FileError::Unwritable`]; the old line is still there.
-pub fn replace(path: &Path, line: &str) -> Result<(), FileError> {
+/// After [`FileError::Unwritable`] the old line is still there.
+pub(super) fn replace(path: &Path, line: &str) -> Result<(), FileError> {
     write(path, line).map_err(|source| FileError::Unwritable { path: path.to_owned(), source })
 }
 
@@ -112,6 +145,21 @@ mod tests {
         assert_eq!(&*one_line(&path).unwrap(), "new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left behind");
+    }
+
+    #[test]
+    fn a_successor_takes_the_place_of_its_own_token_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        fs::write(&path, "spent\n").unwrap();
+        succeed(&path, "spent", "next").unwrap();
+        assert_eq!(&*one_line(&path).unwrap(), "next");
+        replace(&path, "of a login").unwrap();
+        succeed(&path, "next", "after next").unwrap();
+        assert_eq!(&*one_line(&path).unwrap(), "of a login");
+        fs::remove_file(&path).unwrap();
+        succeed(&path, "next", "after next").unwrap();
+        assert_eq!(&*one_line(&path).unwrap(), "after next");
     }
 
     #[test]

@@ -74,20 +74,27 @@ fn proof_of(
     }
 }
 
-/// What is sent for a token; made of what the files say now.
-pub(super) fn of(settings: &OAuth, now: Timestamp) -> Result<Zeroizing<String>, String> {
+/// What is sent for a token.
+pub(super) struct Form {
+    /// `application/x-www-form-urlencoded`.
+    pub(super) text: Zeroizing<String>,
+    /// The refresh token in it.
+    pub(super) spends: Option<Zeroizing<String>>,
+}
+
+/// Made of what the files say now.
+pub(super) fn of(settings: &OAuth, now: Timestamp) -> Result<Form, String> {
     let OAuth { grant, token_url, scope, .. } = settings;
-    match grant {
+    let (text, spends) = match grant {
         Grant::ClientCredentials { client_id, proof } => {
             let proof = proof_of(Some(proof), client_id, token_url, now)?;
-            Ok(TokenRequest::ClientCredentials { client_id, proof: proof.as_proof(), scope }.form())
+            (TokenRequest::ClientCredentials { client_id, proof: proof.as_proof(), scope }.form(), None)
         }
         Grant::RefreshToken { client_id, proof, file } => {
             let proof = proof_of(proof.as_ref(), client_id, token_url, now)?;
-            let refresh_token = &files::one_line(file).map_err(|error| {
-                format!("{error}; `mailslotd oauth login` makes it, as the service's user")
-            })?;
-            Ok(TokenRequest::RefreshToken { client_id, proof: proof.as_proof(), refresh_token, scope }.form())
+            let spent = files::one_line(file).map_err(|error| without_login(&error))?;
+            let (proof, refresh_token) = (proof.as_proof(), spent.as_str());
+            (TokenRequest::RefreshToken { client_id, proof, refresh_token, scope }.form(), Some(spent))
         }
         Grant::JwtBearer { service_account, subject } => {
             let text = files::whole(service_account).map_err(|error| error.to_string())?;
@@ -96,7 +103,13 @@ pub(super) fn of(settings: &OAuth, now: Timestamp) -> Result<Zeroizing<String>, 
             let of = (&**scope, &*token_url.absolute());
             let assertion = signing::service_assertion(&account, subject.as_deref(), of, now)
                 .map_err(|error| error.to_string())?;
-            Ok(TokenRequest::JwtBearer { assertion: &assertion }.form())
+            (TokenRequest::JwtBearer { assertion: &assertion }.form(), None)
         }
-    }
+    };
+    Ok(Form { text, spends })
+}
+
+/// Why there is no refresh token, and what makes one.
+pub(super) fn without_login(error: &files::FileError) -> String {
+    format!("{error}; `mailslotd oauth login` makes it, as the service's user")
 }

@@ -65,7 +65,7 @@ pub(super) fn service_assertion(
     let named = || "the service account's file".to_owned();
     let key = PrivateKeyDer::from_pem_slice(account.private_key.as_bytes())
         .map_err(|error| SigningError::Key { key: named(), why: error.to_string() })?;
-    let key = rsa(&key, named)?;
+    let key = rsa(&Zeroizing::new(key), named)?;
     let assertion = ServiceAssertion {
         client_email: &account.client_email,
         key_id: account.private_key_id.as_deref(),
@@ -79,7 +79,7 @@ pub(super) fn service_assertion(
 fn key_of_file(path: &Path) -> Result<RsaKeyPair, SigningError> {
     let key = PrivateKeyDer::from_pem_file(path)
         .map_err(|source| SigningError::Unreadable { path: path.to_owned(), source })?;
-    rsa(&key, || path.display().to_string())
+    rsa(&Zeroizing::new(key), || path.display().to_string())
 }
 
 fn rsa(key: &PrivateKeyDer<'_>, named: impl Fn() -> String) -> Result<RsaKeyPair, SigningError> {
@@ -97,12 +97,12 @@ fn sign(
     algorithm: Algorithm,
     to_be_signed: &str,
 ) -> Result<Zeroizing<String>, SigningError> {
-    let mut signature = vec![0; key.public().modulus_len()];
+    let mut signature = Zeroizing::new(vec![0; key.public().modulus_len()]);
     let padding: &dyn ring::signature::RsaEncoding = match algorithm {
         Algorithm::Ps256 => &RSA_PSS_SHA256,
         Algorithm::Rs256 => &RSA_PKCS1_SHA256,
     };
     key.sign(padding, &SystemRandom::new(), to_be_signed.as_bytes(), &mut signature)
         .map_err(|_| SigningError::Random)?;
-    Ok(Zeroizing::new(signed(to_be_signed, &signature)))
+    Ok(signed(to_be_signed, &signature))
 }

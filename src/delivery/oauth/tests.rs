@@ -1,7 +1,10 @@
+pub(in crate::delivery) mod provider;
+
 use std::sync::atomic::AtomicUsize;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
 use ring::signature::{
     KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey,
 };
@@ -12,7 +15,8 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::config::check::SecretOrigin;
-use crate::config::settings::{Algorithm, BrokerTls, CertificateFiles, ClientProof, Secret};
+use crate::config::settings::{Algorithm, BrokerTls, CertificateFiles, ClientProof, Grant, Secret};
+use provider::{Manner, Rotating};
 
 /// A provider that gives these answers in turn, the last one for ever, and counts the requests.
 async fn provider(answers: Vec<(u16, &'static str, &'static str)>) -> (String, Arc<AtomicUsize>) {
@@ -55,6 +59,10 @@ fn by_secret() -> Grant {
         client_id: "id".to_owned(),
         proof: ClientProof::Secret { secret, expires: None },
     }
+}
+
+fn by_login(file: &Path) -> Grant {
+    Grant::RefreshToken { client_id: "id".to_owned(), proof: None, file: file.to_owned() }
 }
 
 const GOOD: (u16, &str, &str) =
@@ -157,6 +165,57 @@ async fn a_spent_refresh_token_is_not_sent_again_while_its_successor_cannot_be_k
 }
 
 #[tokio::test]
+async fn two_that_share_a_file_never_spend_the_same_refresh_token() {
+    let provider = Rotating::start(Manner::LooksForOthers).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("refresh");
+    std::fs::write(&file, "token-0\n").unwrap();
+    // As two processes: `flock` tells files that were opened apart, whoever opened them.
+    let service = source(&provider.url, by_login(&file));
+    let command = source(&provider.url, by_login(&file));
+    let (token, traced) = tokio::join!(service.token(), command.traced());
+    assert!(token.is_ok() && traced.result.is_ok(), "{token:?} {traced:?}");
+    assert_eq!((provider.seen(), provider.spent_again()), (2, 0));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "token-2\n");
+}
+
+#[tokio::test]
+async fn a_request_that_nobody_waits_for_any_more_has_its_refresh_token_kept() {
+    let provider = Rotating::start(Manner::Holds).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("refresh");
+    std::fs::write(&file, "token-0\n").unwrap();
+    let source = source(&provider.url, by_login(&file));
+    tokio::select! {
+        biased;
+        _ = source.token() => panic!("there is no answer yet"),
+        () = provider.asked() => {}
+    }
+    provider.let_go();
+    source.settled().await;
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "token-1\n");
+    assert_eq!(source.token().await.unwrap().expose(), "access-1", "what came along is used");
+    assert_eq!(provider.seen(), 1);
+}
+
+#[tokio::test]
+async fn a_login_while_a_token_could_not_be_kept_is_not_overwritten() {
+    let rotated = (200, "", r#"{"access_token":"one","refresh_token":"next","expires_in":3600}"#);
+    let (url, _) = provider(vec![rotated]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("refresh");
+    std::fs::write(&file, "first").unwrap();
+    let source = source(&url, by_login(&file));
+    let in_the_way = dir.path().join(format!("refresh.new{}", std::process::id()));
+    std::fs::create_dir(&in_the_way).unwrap();
+    source.token().await.unwrap_err();
+    std::fs::remove_dir(&in_the_way).unwrap();
+    keep_login(&file, Zeroizing::new("of a login".to_owned())).await.unwrap();
+    assert_eq!(source.token().await.unwrap().expose(), "one");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "of a login\n");
+}
+
+#[tokio::test]
 async fn a_secret_that_is_not_there_names_its_file() {
     let origin = SecretOrigin::File("/nonexistent/secret".into());
     let secret = Secret { text: Zeroizing::default(), origin };
@@ -191,7 +250,7 @@ fn an_assertion_is_signed_by_the_key_of_its_certificate_in_both_ways() {
 }
 
 /// A certificate with an RSA key of the tests' own.
-fn rsa_files(dir: &std::path::Path) -> CertificateFiles {
+fn rsa_files(dir: &Path) -> CertificateFiles {
     let files = CertificateFiles { certificate: dir.join("oauth.pem"), key_file: dir.join("oauth.key") };
     std::fs::write(&files.certificate, include_str!("../../../tests/fixtures/oauth/rsa.pem")).unwrap();
     std::fs::write(&files.key_file, include_str!("../../../tests/fixtures/oauth/rsa.key")).unwrap();

@@ -1,6 +1,7 @@
 mod operator;
 mod relayed;
 mod together;
+mod tokens;
 
 use std::collections::HashSet;
 

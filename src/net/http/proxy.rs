@@ -118,8 +118,11 @@ pub(super) async fn open_tunnel<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// The value of `Proxy-Authorization`.
 pub(super) fn basic(login: &ProxyLogin) -> Zeroizing<String> {
-    let pair = Zeroizing::new(format!("{}:{}", login.user, *login.password.text));
-    Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
+    let pair = Zeroizing::new([&*login.user, ":", &**login.password.text].concat());
+    let mut value = Zeroizing::new(String::with_capacity(pair.len().saturating_mul(2).saturating_add(16)));
+    value.push_str("Basic ");
+    STANDARD.encode_string(pair.as_bytes(), &mut value);
+    value
 }
 
 /// The schemes of these challenges: "Basic, NTLM".

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 use crate::wire::oauth::Algorithm;
 
@@ -106,10 +107,16 @@ impl ServiceAssertion<'_> {
     }
 }
 
-/// The JWT of what was signed and its signature.
+/// The JWT of what was signed and its signature: whoever has it is who it says while it is good.
 #[must_use]
-pub fn signed(to_be_signed: &str, signature: &[u8]) -> String {
-    format!("{to_be_signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+pub fn signed(to_be_signed: &str, signature: &[u8]) -> Zeroizing<String> {
+    // Room for all of it, so that no part is left behind when it grows; base64 makes four of three.
+    let room = to_be_signed.len().saturating_add(signature.len().saturating_mul(2)).saturating_add(8);
+    let mut jwt = Zeroizing::new(String::with_capacity(room));
+    jwt.push_str(to_be_signed);
+    jwt.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut jwt);
+    jwt
 }
 
 fn joined(header: &Header<'_>, claims: &Claims<'_>) -> String {
@@ -169,6 +176,6 @@ mod tests {
         assert_eq!(header, json!({ "alg": "RS256", "typ": "JWT", "kid": "k1" }));
         assert_eq!(claims["sub"], "alerts@corp.example");
         assert_eq!(claims["exp"], 1300);
-        assert_eq!(signed("a.b", &[0xFF, 0xEE]), "a.b._-4");
+        assert_eq!(*signed("a.b", &[0xFF, 0xEE]), "a.b._-4");
     }
 }

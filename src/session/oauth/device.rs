@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::refusal::{Refusal, Remedy};
 use super::response::{Granted, Head, parse};
-use super::shown;
+use super::{shown, wiped};
 
 /// What the person is told, and what the login is polled with (RFC 8628 §3.2).
 #[derive(Debug, Clone)]
@@ -26,14 +26,15 @@ pub struct Invitation {
 
 #[derive(Deserialize)]
 struct Body {
-    device_code: Option<String>,
+    #[serde(default, deserialize_with = "wiped")]
+    device_code: Option<Zeroizing<String>>,
     user_code: Option<String>,
     verification_uri: Option<String>,
     /// Google's name for it.
     verification_url: Option<String>,
     verification_uri_complete: Option<String>,
-    expires_in: Option<u64>,
-    interval: Option<u64>,
+    expires_in: Option<serde_json::Value>,
+    interval: Option<serde_json::Value>,
 }
 
 impl Invitation {
@@ -48,12 +49,12 @@ impl Invitation {
             && let Some(uri) = answer.verification_uri.or(answer.verification_url)
         {
             return Ok(Self {
-                device_code: Zeroizing::new(device_code),
+                device_code,
                 user_code: shown(&user_code, 40),
                 verification_uri: shown(&uri, 200),
                 complete_uri: answer.verification_uri_complete.map(|uri| shown(&uri, 300)),
-                lifetime: Duration::from_secs(answer.expires_in.unwrap_or(900).min(3600)),
-                interval: Duration::from_secs(answer.interval.unwrap_or(5).clamp(1, 60)),
+                lifetime: answer.expires_in.map_or(LIFETIME, |told| seconds(&told)).min(MAX_LIFETIME),
+                interval: answer.interval.map_or(INTERVAL, |told| seconds(&told)).clamp(LEAST_WAIT, MAX_WAIT),
             });
         }
         Err(match parse(head, body) {
@@ -106,6 +107,8 @@ impl DeviceLogin {
     }
 
     /// What an answer of the token endpoint means; `None`: it could not be asked this time.
+    ///
+    /// What a provider wants waited is kept to, up to [`MAX_WAIT`]: the person waits too.
     #[must_use]
     pub fn handle_answer(&mut self, now: Instant, answer: Option<Result<Granted, Refusal>>) -> Step {
         match answer {
@@ -114,7 +117,7 @@ impl DeviceLogin {
                 Remedy::Pending => {}
                 // RFC 8628 §3.5: five seconds more from here on.
                 Remedy::SlowDown => self.interval = self.interval.saturating_add(Duration::from_secs(5)),
-                Remedy::Wait(wait) => self.interval = self.interval.max(wait.unwrap_or(self.interval)),
+                Remedy::Wait(wait) => self.interval = self.interval.max(wait.unwrap_or_default()),
                 Remedy::Later => self.back_off(),
                 Remedy::Operator | Remedy::Clock => return Step::Over(refusal),
             },
@@ -128,15 +131,35 @@ impl DeviceLogin {
                 fix: "begin again".into(),
             });
         }
-        self.next = now.checked_add(self.interval).unwrap_or(now);
+        self.interval = self.interval.min(MAX_WAIT);
+        self.next = now.checked_add(self.interval).unwrap_or(self.end);
         Step::Ask(self.next)
     }
 
     /// RFC 8628 §3.5: a connection that fails is tried ever more slowly.
     fn back_off(&mut self) {
-        self.interval = self.interval.saturating_mul(2).min(Duration::from_secs(60));
+        let slower = self.interval.saturating_mul(2).min(Duration::from_secs(60));
+        self.interval = self.interval.max(slower);
     }
 }
+
+/// A number of seconds, whole or not, that some write as a text. One that says nothing is none at all.
+fn seconds(told: &serde_json::Value) -> Duration {
+    let number = told.as_f64().or_else(|| told.as_str().and_then(|text| text.parse().ok()));
+    let number = number.map(|number| number.clamp(0.0, MAX_LIFETIME.as_secs_f64()));
+    number.and_then(|number| Duration::try_from_secs_f64(number).ok()).unwrap_or_default()
+}
+
+/// The longest wait between two questions, whatever a provider wants.
+pub const MAX_WAIT: Duration = Duration::from_secs(5 * 60);
+/// RFC 8628 §3.2: what holds where the provider does not say.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// However often a provider lets itself be asked.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
+/// Where the provider does not say.
+const LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// Nobody types a code later.
+const MAX_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 #[cfg(test)]
 mod tests {
@@ -176,6 +199,40 @@ mod tests {
         }
         assert_eq!(waits, [5, 10, 10]);
         assert!(matches!(login.handle_answer(start + Duration::from_secs(61), None), Step::Over(_)));
+    }
+
+    #[test]
+    fn a_wait_that_is_never_over_is_cut_and_does_not_turn_into_none() {
+        #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
+        let start = Instant::now();
+        for seconds in [301, 1 << 40, u64::MAX] {
+            let mut login = DeviceLogin::new(&invitation(), start);
+            let busy = Head { status: 429, retry_after: Some(Duration::from_secs(seconds)) };
+            let answer = parse(busy, b"slow down");
+            assert_eq!(login.handle_answer(start, Some(answer)), Step::Ask(start + MAX_WAIT), "{seconds}");
+            assert_eq!(login.handle_answer(start, None), Step::Ask(start + MAX_WAIT), "backs off no lower");
+        }
+    }
+
+    #[test]
+    fn whatever_a_provider_says_of_times_the_code_is_shown_and_asked_for_in_time() {
+        let told = |times: &str| {
+            let body = format!(
+                r#"{{"device_code":"d","user_code":"A","verification_uri":"https://x.example"{times}}}"#
+            );
+            let Invitation { lifetime, interval, .. } = Invitation::parse(OK, body.as_bytes()).unwrap();
+            (lifetime.as_secs(), interval.as_secs())
+        };
+        for (times, expected) in [
+            ("", (900, 5)),
+            (r#","expires_in":"600","interval":"7""#, (600, 7)),
+            (r#","expires_in":600.0,"interval":7.5"#, (600, 7)),
+            (r#","expires_in":1e300,"interval":1e300"#, (3600, 300)),
+            (r#","expires_in":18446744073709551616,"interval":18446744073709551615"#, (3600, 300)),
+            (r#","expires_in":-1,"interval":-1"#, (0, 1)),
+        ] {
+            assert_eq!(told(times), expected, "{times}");
+        }
     }
 
     #[test]

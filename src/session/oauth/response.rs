@@ -7,7 +7,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::refusal::{Refusal, Remedy};
-use super::{AccessToken, shown};
+use super::{AccessToken, shown, wiped};
 
 /// A token and what came with it.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,10 +44,12 @@ pub struct Head {
 
 #[derive(Deserialize)]
 struct Body {
-    access_token: Option<String>,
+    #[serde(default, deserialize_with = "wiped")]
+    access_token: Option<Zeroizing<String>>,
     token_type: Option<String>,
     expires_in: Option<serde_json::Value>,
-    refresh_token: Option<String>,
+    #[serde(default, deserialize_with = "wiped")]
+    refresh_token: Option<Zeroizing<String>>,
     scope: Option<serde_json::Value>,
     error: Option<serde_json::Value>,
     error_description: Option<String>,
@@ -76,7 +78,7 @@ fn granted(answer: Body) -> Result<Granted, Refusal> {
         cause: "this is no answer of a token endpoint",
         fix: "check token_url".into(),
     };
-    let Some(token) = answer.access_token.map(Zeroizing::new) else {
+    let Some(token) = answer.access_token else {
         return Err(broken("an answer without access_token".to_owned()));
     };
     if answer.token_type.as_ref().is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
@@ -91,10 +93,7 @@ fn granted(answer: Body) -> Result<Granted, Refusal> {
     Ok(Granted {
         token,
         lifetime: lifetime.map_or(UNTOLD, |seconds| Duration::from_secs(seconds.min(MAX_LIFETIME))),
-        refresh_token: answer
-            .refresh_token
-            .map(Zeroizing::new)
-            .filter(|token| !token.is_empty() && token.len() <= MAX_REFRESH),
+        refresh_token: answer.refresh_token.filter(|token| !token.is_empty() && token.len() <= MAX_REFRESH),
         scope: answer.scope.and_then(|scope| words(&scope)).map(|scope| shown(&scope, 500)),
     })
 }

@@ -141,18 +141,19 @@ fn shown(text: &str) -> String {
 
 fn message(mechanism: BearerMechanism, identity: &BearerIdentity) -> Zeroizing<Vec<u8>> {
     let BearerIdentity { user, token, host, port, .. } = identity;
-    let token = token.expose();
-    Zeroizing::new(
-        match mechanism {
-            BearerMechanism::Xoauth2 => format!("user={user}\x01auth=Bearer {token}\x01\x01"),
-            BearerMechanism::OauthBearer => {
-                // RFC 5801 §4: a saslname.
-                let user = user.replace('=', "=3D").replace(',', "=2C");
-                format!("n,a={user},\x01host={host}\x01port={port}\x01auth=Bearer {token}\x01\x01")
-            }
+    let begin = match mechanism {
+        BearerMechanism::Xoauth2 => format!("user={user}\x01"),
+        BearerMechanism::OauthBearer => {
+            // RFC 5801 §4: a saslname.
+            let user = user.replace('=', "=3D").replace(',', "=2C");
+            format!("n,a={user},\x01host={host}\x01port={port}\x01")
         }
-        .into_bytes(),
-    )
+    };
+    let parts = [begin.as_bytes(), b"auth=Bearer ", token.expose().as_bytes(), b"\x01\x01"];
+    // Room for all of it, so that no copy of the token is left behind when it grows.
+    let mut message = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
+    parts.iter().for_each(|part| message.extend_from_slice(part));
+    message
 }
 
 /// `kvsep` (RFC 7628 §3.1).
