@@ -13,9 +13,10 @@ use crate::config::settings::{EventMode, StreamName};
 use crate::message::event::{Event, STRUCTURED_MEDIA_TYPE, header_value};
 
 /// An event laid out for NATS (CloudEvents NATS binding 1.0.3).
-pub(super) struct Publication {
+pub(super) struct Publication<'s> {
     headers: HeaderMap,
     payload: Bytes,
+    stream: &'s StreamName,
 }
 
 /// Octets beside a structured event of the same copy: headers, where attributes may take three octets for each of theirs.
@@ -26,8 +27,8 @@ pub(super) const fn beside(mode: EventMode) -> u64 {
     }
 }
 
-impl Publication {
-    pub(super) fn new(event: &Event, mode: EventMode, stream: &StreamName) -> Self {
+impl<'s> Publication<'s> {
+    pub(super) fn new(event: &Event, mode: EventMode, stream: &'s StreamName) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(NATS_MESSAGE_ID, HeaderValue::from(event.id()));
         headers.insert(NATS_EXPECTED_STREAM, HeaderValue::from(stream.as_str()));
@@ -43,7 +44,7 @@ impl Publication {
                 event.data()
             }
         };
-        Self { headers, payload }
+        Self { headers, payload, stream }
     }
 
     /// Publishes and waits for what the stream says.
@@ -65,6 +66,10 @@ impl Publication {
             denial = denials.denied(subject) => return Ok(verdict::denied(open, &denial)),
         };
         match answer {
+            // The stream itself would have refused what names another: somebody else has answered.
+            Ok(PublishAck { stream, .. }) if stream != self.stream.as_str() => {
+                Ok(verdict::acknowledged_elsewhere(open, &stream, self.stream, subject))
+            }
             Ok(PublishAck { stream, sequence, duplicate: false, .. }) => {
                 Ok(Verdict::Message(delivered(format!("{stream} has it as {sequence}"))))
             }

@@ -9,7 +9,7 @@ use async_nats::jetstream::{self, ErrorCode};
 
 use super::stream::StreamState;
 use super::{Open, Shared};
-use crate::config::settings::covers_subject;
+use crate::config::settings::{StreamName, covers_subject};
 use crate::delivery::outcome::{Health, Outcome};
 use crate::message::recipient::EnhancedStatus;
 use crate::net::nats::{Denial, shown};
@@ -76,6 +76,22 @@ pub(super) fn denied(open: &Open, denial: &Denial) -> Verdict {
             }
         }
     }
+}
+
+/// An acknowledgement names another stream than was written to.
+pub(super) fn acknowledged_elsewhere(
+    open: &Open,
+    stream: &str,
+    expected: &StreamName,
+    subject: &str,
+) -> Verdict {
+    Verdict::operator(format!(
+        "{} acknowledges in the name of the stream {} what is for {expected}, so nothing counts as delivered; see who answers \
+         on {}, and allow nobody but the stream to",
+        open.connection.named(),
+        shown(stream),
+        shown(subject)
+    ))
 }
 
 /// The stream, or the server, refused it in words; or the connection broke.

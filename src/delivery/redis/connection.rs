@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::bounded::{Allowance, Bounded};
 use super::entry::Entry;
 use super::verdict;
 use crate::config::settings;
@@ -17,6 +18,7 @@ use crate::delivery::outcome::{Health, RecipientNumber};
 /// A connection that was let in. Dropped, it is closed.
 pub(super) struct Connection {
     commands: MultiplexedConnection,
+    allowance: Allowance,
     /// Reads and writes until the connection ends.
     driver: AbortOnDropHandle<()>,
     /// How many WAITs have begun.
@@ -44,7 +46,8 @@ pub(super) enum Answer {
 impl Connection {
     /// Connects and says who we are.
     pub(super) async fn open(endpoint: &Endpoint, settings: &settings::Redis) -> Result<Self, Health> {
-        let stream = endpoint.open().await?;
+        let allowance = Allowance::new();
+        let stream = Bounded::new(endpoint.open().await?, allowance.clone());
         // Who we are is said below, where its refusal can be told from others.
         let nobody = RedisConnectionInfo::default().set_skip_set_lib_name();
         let patience = AsyncConnectionConfig::new().set_response_timeout(Some(endpoint.timeout));
@@ -52,9 +55,10 @@ impl Connection {
         let (commands, driver) = timeout(endpoint.timeout, greeting)
             .await
             .map_err(|_| words::silent(&endpoint.to_string(), "a greeting", endpoint.timeout))?
-            .map_err(|error| ended(endpoint, "a greeting", &error))?;
+            .map_err(|error| ended(endpoint, &allowance, "a greeting", &error))?;
         let connection = Self {
             commands,
+            allowance,
             driver: AbortOnDropHandle::new(tokio::spawn(driver)),
             begun: AtomicU64::new(0),
             waited: Mutex::new(Waited { number: 0, verdict: Ok(()) }),
@@ -156,9 +160,10 @@ impl Connection {
         waiting_for: &str,
     ) -> Result<Vec<Value>, Health> {
         let count = commands.len();
+        let _awaited = self.allowance.await_answers(count);
         // A clone is a handle on the same connection.
         let answers = self.commands.clone().send_packed_commands(commands, 0, count).await;
-        answers.map_err(|error| ended(endpoint, waiting_for, &error))
+        answers.map_err(|error| ended(endpoint, &self.allowance, waiting_for, &error))
     }
 }
 
@@ -183,10 +188,12 @@ impl Answer {
     }
 }
 
-fn ended(endpoint: &Endpoint, waiting_for: &str, error: &RedisError) -> Health {
+fn ended(endpoint: &Endpoint, allowance: &Allowance, waiting_for: &str, error: &RedisError) -> Health {
     let at = endpoint.to_string();
     if error.is_timeout() {
         words::silent(&at, waiting_for, endpoint.timeout)
+    } else if let Some(refusal) = allowance.tls_refusal() {
+        words::no_tls(&at, refusal)
     } else if error.is_io_error() {
         words::lost(&at, waiting_for, error)
     } else {

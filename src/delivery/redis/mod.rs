@@ -8,9 +8,12 @@
 //! too (WAIT). What an answer is worth in a power failure the server decides by `appendonly yes` and `appendfsync`:
 //! with `everysec`, its default, the last second may be lost; with `always`, nothing that was answered is.
 //!
+//! An answer has at most 8 KiB: a server that says more is none that is meant, and its connection is given up.
+//!
 //! A user of an ACL needs `+xadd`, `+ping`, `+select` with a database other than 0, `+wait` with `replicas`, and the
 //! stream as `~mailslot`.
 
+mod bounded;
 mod connection;
 mod entry;
 mod verdict;
