@@ -61,6 +61,9 @@ pub struct Copy {
     pub destination: DestinationName,
     /// The address in the destination's own terms.
     pub address: String,
+    /// The mailbox that RCPT named, of mail whose address here is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mailbox: Option<String>,
     /// Its state.
     pub state: SpoolState,
     /// When the next attempt is due; only while queued.

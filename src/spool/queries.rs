@@ -334,13 +334,15 @@ fn copy(row: &Row<'_>) -> rusqlite::Result<Copy> {
         bytes: u64::try_from(row.get::<_, i64>(16)?).unwrap_or_default(),
         dsn: rows::dsn(row, 17, 18)?,
         place: Place::Spool,
+        mailbox: row.get(19)?,
     })
 }
 
 /// The columns that [`copy`] reads.
 const COPIES: &str = "
 SELECT r.message, r.number, r.destination, r.address, r.state, r.due, r.expires_at, r.attempts, r.standby_of,
-       r.settled_at, r.status, r.text, m.priority, m.class, m.rule, m.accepted_at, m.bytes, r.notify, r.orcpt
+       r.settled_at, r.status, r.text, m.priority, m.class, m.rule, m.accepted_at, m.bytes, r.notify, r.orcpt,
+       r.mailbox
 FROM recipient AS r CROSS JOIN message AS m ON m.id = r.message";
 
 /// All ranks, the more urgent first: 2 × priority + class.

@@ -67,6 +67,9 @@ pub(super) fn show(shown: &Shown, troubles: &BTreeMap<DestinationName, String>) 
                 "  lies      in this gateway's own spool, and goes into that of its group when NATS answers",
             );
         }
+        if let Some(mailbox) = &copy.mailbox {
+            answer(format_args!("  mailbox   {}", plain(mailbox)));
+        }
         if let Some(rule) = &copy.rule {
             answer(format_args!("  rule      {rule}"));
         }
@@ -192,6 +195,7 @@ mod tests {
             bytes: 1,
             dsn: RecipientDsn::default(),
             place: Place::Spool,
+            mailbox: None,
         }
     }
 

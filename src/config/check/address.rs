@@ -2,11 +2,13 @@
 
 use super::super::problem::{Place, Problem};
 use super::super::raw::At;
+use super::super::settings::{DestinationKind, WebhookBody};
 use super::Checking;
 use crate::message::id::RuleName;
 use crate::policy::mapping::Context;
 use crate::policy::route::FolderName;
 use crate::policy::template::{AddressFault, AddressForm, AddressTemplate, Field, Origin, Template};
+use crate::policy::webhook::{Body, Preset, ntfy_topic};
 use crate::wire::smtp::path::Mailbox;
 
 impl Checking<'_> {
@@ -14,10 +16,11 @@ impl Checking<'_> {
     pub(super) fn address(
         &mut self,
         to: &At<Template>,
-        form: AddressForm,
+        kind: &DestinationKind,
         rule: &RuleName,
         context: &Context,
     ) {
+        let form = kind.address_form();
         match form {
             AddressForm::Mailbox => self.mailbox(to, rule, context),
             AddressForm::Folder => self.folder(to, rule, context),
@@ -29,14 +32,17 @@ impl Checking<'_> {
             | AddressForm::EventSubject => {
                 let template = AddressTemplate::new(to.value.clone(), form);
                 let constant = |field: Field| field.constant(rule, context).map(str::to_owned);
-                let fault = template.with_constants(constant).check().err();
-                self.address_fault(fault, to.value.as_str(), form, &to.place);
+                let template = template.with_constants(constant);
+                let fault = template.check().err();
+                self.address_fault(fault, to.value.as_str(), form, &to.place)
+                    .and_then(|()| self.topic(kind, (to.value.as_str(), &template.sample()), &to.place));
             }
         }
     }
 
     /// Notes what is wrong with an address that has no fields; `None` then.
-    pub(super) fn constant_address(&mut self, to: &At<String>, form: AddressForm) -> Option<()> {
+    pub(super) fn constant_address(&mut self, to: &At<String>, kind: &DestinationKind) -> Option<()> {
+        let form = kind.address_form();
         match form {
             AddressForm::Mailbox => match Mailbox::parse_ascii(&to.value) {
                 Ok(_) => Some(()),
@@ -52,7 +58,8 @@ impl Checking<'_> {
             | AddressForm::MqttTopic
             | AddressForm::RedisStream
             | AddressForm::EventSubject => {
-                self.address_fault(form.check(&to.value).err(), &to.value, form, &to.place)
+                self.address_fault(form.check(&to.value).err(), &to.value, form, &to.place)?;
+                self.topic(kind, (&to.value, &to.value), &to.place)
             }
         }
     }
@@ -68,6 +75,25 @@ impl Checking<'_> {
         let Some(fault) = fault else { return Some(()) };
         let cause = format!("{written:?} is no {}: it {fault}", form.as_str());
         self.problem(Problem::new(place, cause, fix(fault, form)));
+        None
+    }
+
+    /// Notes a topic that ntfy will never have, whatever stands in its fields, and whether there is none.
+    pub(super) fn topic(
+        &mut self,
+        kind: &DestinationKind,
+        (written, sample): (&str, &str),
+        place: &Place,
+    ) -> Option<()> {
+        let DestinationKind::Webhook(webhook) = kind else { return Some(()) };
+        let WebhookBody::Other(Body::Preset(Preset::Ntfy)) = webhook.body else { return Some(()) };
+        let Err(fault) = ntfy_topic(sample) else { return Some(()) };
+        let cause = if written == sample {
+            format!("{written:?} is no topic: {fault}")
+        } else {
+            format!("{written:?} makes what is no topic, such as {sample:?}: {fault}")
+        };
+        self.problem(Problem::new(place, cause, "write one, for example `ups-alarms`"));
         None
     }
 

@@ -26,6 +26,13 @@ pub(super) struct Destinations {
     pub(super) whole: Completeness,
 }
 
+impl Destinations {
+    /// Whether the one that is meant was written and could not be read: one complaint is enough.
+    pub(super) fn is_lost(&self, via: Option<&At<String>>) -> bool {
+        via.is_some_and(|via| self.lost.contains(&via.value))
+    }
+}
+
 /// What a destination is, as it was written.
 enum Written {
     Submission(Box<raw::Submission>),
@@ -99,6 +106,7 @@ impl Checking<'_> {
             if let [(first, _), (_, second), ..] = &*kinds {
                 let cause = format!("is {} already", first.article());
                 self.problem(Problem::subject(second, cause, "give each destination a name of its own"));
+                lost.push(name.to_string());
                 continue;
             }
             let kind = match kinds.pop().map(|(kind, _)| kind) {
@@ -140,14 +148,15 @@ impl Checking<'_> {
                 Some(Written::Amqp(amqp)) => DestinationKind::Amqp(Box::new(self.amqp(*amqp))),
                 Some(Written::Mqtt(mqtt)) => DestinationKind::Mqtt(Box::new(self.mqtt(*mqtt))),
                 Some(Written::Redis(redis)) => DestinationKind::Redis(Box::new(self.redis(*redis))),
+                None if is_whole && name.as_str() == INBOX => DestinationKind::Maildir(inbox(state_dir)),
                 None => {
-                    if is_whole && name.as_str() != INBOX {
+                    if is_whole {
                         let fix =
                             "add `submission:` with its host, `maildir:` with its path, or `netbios: {}`";
                         self.incomplete(&place, "does not say what it is", fix);
                     }
-                    // Rules may name it all the same; one complaint is enough.
-                    DestinationKind::Maildir(inbox(state_dir))
+                    lost.push(name.to_string());
+                    continue;
                 }
             };
             checked.push((Destination { name, kind }, Some(place)));

@@ -50,16 +50,17 @@ impl Checking<'_> {
         if via.is_none() {
             self.missing(&place, &lost, "via", "add the name of a destination, for example `via: inbox`");
         }
+        let is_lost = destinations.is_lost(via.as_ref());
         let destination = via.and_then(|via| self.destination(&via, destinations));
         let default = destination.and_then(|destination| destination.kind.default_address());
-        if to.is_none() && default.is_none() {
+        if to.is_none() && default.is_none() && !is_lost {
             let fix = address::missing(destination.map(|destination| destination.kind.address_form()));
             self.missing(&place, &lost, "to", fix);
         }
         let Destination { name, kind } = destination?;
         let to = match to {
             Some(to) => {
-                self.constant_address(&to, kind.address_form())?;
+                self.constant_address(&to, kind)?;
                 to.value
             }
             None => default?.to_owned(),

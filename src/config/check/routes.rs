@@ -105,6 +105,7 @@ impl Checking<'_> {
         };
         let template = AddressTemplate::new(to.value, form).with_constants(constant);
         self.address_fault(template.check().err(), template.as_str(), form, &to.place)?;
+        self.topic(&destination.kind, (template.as_str(), &template.sample()), &to.place)?;
         Some(template)
     }
 

@@ -206,9 +206,10 @@ impl Checking<'_> {
         if via.is_none() {
             self.missing(place, lost, "via", "add the name of a destination, for example `via: inbox`");
         }
+        let is_lost = frame.destinations.is_lost(via.as_ref());
         let destination = via.and_then(|via| self.destination(&via, frame.destinations));
         let default = destination.and_then(|destination| destination.kind.default_address());
-        if to.is_none() && default.is_none() {
+        if to.is_none() && default.is_none() && !is_lost {
             let fix = address::missing(destination.map(|destination| destination.kind.address_form()));
             self.missing(place, lost, "to", fix);
         }
@@ -216,7 +217,7 @@ impl Checking<'_> {
         let form = kind.address_form();
         let to = match to {
             Some(to) => {
-                self.address(&to, form, rule, frame.context);
+                self.address(&to, kind, rule, frame.context);
                 AddressTemplate::new(to.value, form)
             }
             None => AddressTemplate::constant(default?, form),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::policy::account::Permissions;
 use crate::policy::mapping::listed;
-use crate::policy::route::route_of;
+use crate::policy::route::{RouteTo, route_of};
 use crate::wire::smtp::path::{ForwardPath, Mailbox, ReversePath};
 
 /// What would be asked of a listener.
@@ -110,7 +110,7 @@ pub fn explain_relay(policy: &RelayPolicy, supposed: Supposed<'_>) -> RelayExpla
         of_domain(policy, forward_path, relay),
         of_authentication(supposed, relay),
         of_network(supposed, asking.trusted, relay),
-        of_route(policy, forward_path),
+        of_route(policy, reverse_path, forward_path),
     ];
     RelayExplanation { sender, relay, findings }
 }
@@ -267,7 +267,7 @@ fn of_network(supposed: Supposed<'_>, trusted: Option<&TrustedNetwork>, verdict:
     Finding { method: Method::Network, bearing, words, rules }
 }
 
-fn of_route(policy: &RelayPolicy, forward_path: &ForwardPath) -> Finding {
+fn of_route(policy: &RelayPolicy, reverse_path: &ReversePath, forward_path: &ForwardPath) -> Finding {
     let finding = |bearing, words, rules| Finding { method: Method::Route, bearing, words, rules };
     let recipient: &Mailbox = match forward_path {
         ForwardPath::Mailbox(mailbox) if !policy.is_own_postmaster(forward_path) => mailbox,
@@ -283,7 +283,20 @@ fn of_route(policy: &RelayPolicy, forward_path: &ForwardPath) -> Finding {
     let rules = policy.routes.iter().map(rule).collect();
     match taken {
         Some(route) => {
-            finding(Bearing::Agrees, format!("via {}, by the route for {}", route.via, route.domain), rules)
+            let way = format!("via {}, by the route for {}", route.via, route.domain);
+            let sender = match reverse_path {
+                ReversePath::Null => None,
+                ReversePath::Mailbox(sender) => Some(sender.as_str()),
+            };
+            let copy = route.copy(recipient, sender);
+            let words = match &route.to {
+                RouteTo::Recipient => way,
+                RouteTo::Folder(_) if copy.to.is_empty() => format!("{way}, into its inbox"),
+                RouteTo::Folder(_) => format!("{way}, into the folder {}", copy.to),
+                RouteTo::Address(_) if copy.to.is_empty() => way,
+                RouteTo::Address(_) => format!("{way}, to {}", copy.to),
+            };
+            finding(Bearing::Agrees, words, rules)
         }
         None => finding(Bearing::Refuses, format!("no route leads to {}", recipient.domain()), rules),
     }

@@ -273,14 +273,17 @@ impl<F: TemplateField> AddressTemplate<F> {
     /// # Errors
     /// [`AddressForm::check`].
     pub fn check(&self) -> Result<(), AddressFault> {
-        let mut address = String::new();
-        for part in &self.template.parts {
-            address.push_str(match part {
-                Part::Literal(text) => text,
-                Part::Field(_) => "x",
-            });
-        }
-        self.form.check(&address)
+        self.form.check(&self.sample())
+    }
+
+    /// What it makes, with `x` for every field: what is wrong with this is wrong with every address that it makes.
+    #[must_use]
+    pub fn sample(&self) -> String {
+        let of = |part: &Part<F>| match part {
+            Part::Literal(text) => text.to_string(),
+            Part::Field(_) => "x".to_owned(),
+        };
+        self.template.parts.iter().map(of).collect()
     }
 }
 

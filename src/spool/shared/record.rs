@@ -336,6 +336,7 @@ impl Record {
             bytes: self.bytes,
             dsn: copy.recipient.dsn.clone(),
             place: Place::Spool,
+            mailbox: copy.recipient.mailbox.clone(),
         })
     }
 

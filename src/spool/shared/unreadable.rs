@@ -98,6 +98,7 @@ impl Unread {
             bytes: self.bytes,
             dsn: RecipientDsn::default(),
             place: Place::Spool,
+            mailbox: None,
         })
     }
 }

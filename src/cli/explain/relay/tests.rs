@@ -17,6 +17,7 @@ use crate::policy::relay::{
 };
 use crate::policy::route::RouteTo;
 use crate::policy::tarpit::TarpitPolicy;
+use crate::policy::template::{AddressForm, AddressTemplate, Template};
 
 fn listener(name: &str, authentication: Authentication, trusted: Vec<TrustedNetwork>) -> SmtpListener {
     let name = ListenerName::new(name).unwrap();
@@ -138,6 +139,27 @@ fn a_stranger_reaches_an_accepted_domain_and_is_told_who_was_not_asked() {
             "  tar pit     refusals are held for 5s or more, counted for 203.0.113.0/24",
         ]
     );
+}
+
+#[test]
+fn the_route_to_a_queue_shows_the_address_that_the_mail_would_have_there() {
+    let mut smtp = smtp();
+    let template = Template::parse("mail.{local_part}.{sender}").unwrap();
+    let bus = Route {
+        domain: RouteDomain::Any,
+        via: DestinationName::new("bus").unwrap(),
+        to: RouteTo::Address(AddressTemplate::new(template, AddressForm::NatsSubject)),
+    };
+    Arc::make_mut(&mut smtp.relay).routes.insert(0, bus);
+    for (from, to, address) in [
+        ("a.b@corp.example", "x.*@corp.example", "mail.x%2E%2A.a%2Eb@corp%2Eexample"),
+        ("<>", "ops@corp.example", "mail.ops.%-"),
+    ] {
+        let lines = explained(&args("devices", "192.0.2.7", from, to), smtp.clone());
+        let lines = lines.unwrap().for_people(&Global::default());
+        let row = format!("  route       via bus, by the route for *, to {address}");
+        assert!(lines.contains(&row), "{row} in {lines:#?}");
+    }
 }
 
 #[test]
