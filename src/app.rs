@@ -30,6 +30,7 @@ use crate::admin::reload::{ReloadDoor, ReloadRequest};
 use crate::config::settings::Settings;
 use crate::credentials::{self, Credentials};
 use crate::delivery::netbios::LegacySide;
+use crate::delivery::reports::Reporter;
 use crate::delivery::scheduler::Scheduler;
 use crate::inventory::{HostRecorder, Inventory};
 use crate::listen::backlog::Backlog;
@@ -176,7 +177,11 @@ impl Gateway {
         let deliveries = scheduler.clone();
         let poke = move || deliveries.poke_all();
         servers.spawn(switches.clone().watch(inventory.clone(), poke, stop_servers.clone()));
-        servers.spawn(credentials::watch(&settings, credentials, Arc::clone(&metrics), stop_servers.clone()));
+        let mailing =
+            credentials::Mailing { reporter: Reporter::of(&settings, &metrics), spool: spool.clone() };
+        let watch =
+            credentials::watch(&settings, credentials, Arc::clone(&metrics), mailing, stop_servers.clone());
+        servers.spawn(watch);
         serve(&servers, &stop_servers, monitors, commands, glance, control);
         readiness.set(Stage::Ready);
         let sessions = messenger.as_ref().map(|messenger| tracing::field::display(messenger.address()));

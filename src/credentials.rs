@@ -1,8 +1,11 @@
-//! When secrets and certificates end: looked at once an hour, told by metric, log and status 30, 7 and 1 days before.
+//! When secrets and certificates end: looked at once an hour, told by metric, log, status and mail to the operator 30, 7 and
+//! 1 days before.
 //!
 //! Certificates say it themselves, in files that may be replaced at any time. Of a client secret only the operator knows,
 //! who writes it down as `client_secret_expires`.
 #![expect(clippy::disallowed_methods, reason = "the edge where ends are held against now")]
+
+mod told;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -18,9 +21,13 @@ use tokio_util::sync::CancellationToken;
 use crate::config::settings::{
     Auth, Broker, CertificateFiles, ClientProof, Destination, DestinationKind, OAuth, Settings,
 };
+use crate::delivery::reports::Reporter;
+use crate::message::compose::ending::Ending;
 use crate::policy::expiry::{Stage, day_of, end_of};
+use crate::spool::{Spool, SpoolError};
 use crate::telemetry::metrics::{CredentialKind, Metrics};
 use crate::wire::x509;
+use told::Told;
 
 /// Something that proves who we are, and when it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +45,31 @@ impl Credential {
     #[must_use]
     pub fn what(&self) -> String {
         format!("{} of {}", self.kind.words(), self.name)
+    }
+
+    /// What follows from its end, and what to do.
+    fn advice(&self) -> String {
+        let name = &self.name;
+        match self.kind {
+            CredentialKind::ServerCertificate => format!(
+                "From its end on, clients that look at certificates send nothing to the listener {name}. Have its authority make \
+                 another, and put it into the place of the old one."
+            ),
+            CredentialKind::ClientCertificate => format!(
+                "From its end on, {name} lets nobody in, and messages for it wait in the spool until they expire. Have its authority \
+                 make another, put it into the place of the old one, and start mailslotd again."
+            ),
+            CredentialKind::OauthCertificate => format!(
+                "From its end on, the provider gives no tokens, and messages for {name} wait in the spool until they expire. Make \
+                 another with its key, add the certificate to the application at the provider, put both into the place of the old \
+                 ones, and see whether `mailslotd oauth test {name}` goes well."
+            ),
+            CredentialKind::ClientSecret => format!(
+                "From its end on, the provider gives no tokens, and messages for {name} wait in the spool until they expire. Make \
+                 another at the provider, put it into the file of the old one, write its end as `client_secret_expires`, and see \
+                 whether `mailslotd oauth test {name}` goes well."
+            ),
+        }
     }
 }
 
@@ -88,38 +120,101 @@ impl Source {
     }
 }
 
+/// By what the operator is told.
+#[derive(Debug, Clone)]
+pub struct Mailing {
+    /// What makes the mail.
+    pub reporter: Reporter,
+    /// What takes it.
+    pub spool: Spool,
+}
+
 /// Looks at those of these settings once an hour until `stop`.
 pub fn watch(
     settings: &Settings,
     found: Credentials,
     metrics: Arc<Metrics>,
+    mailing: Mailing,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
-    look_hourly(Arc::new(sources(settings)), found, metrics, stop)
+    let watch = Watch {
+        sources: Arc::new(sources(settings)),
+        file: settings.state_dir.join(told::FILE),
+        found,
+        metrics,
+        mailing,
+        logged: HashMap::new(),
+    };
+    watch.run(stop)
 }
 
-async fn look_hourly(
+/// The looks, and what came of those before.
+struct Watch {
     sources: Arc<Vec<Source>>,
+    /// What the operator has been told.
+    file: PathBuf,
     found: Credentials,
     metrics: Arc<Metrics>,
-    stop: CancellationToken,
-) {
-    let mut told = HashMap::new();
-    loop {
-        let looked = Arc::clone(&sources);
-        let look = move || looked.iter().filter_map(Source::look).collect::<Vec<_>>();
-        if let Ok(mut all) = tokio::task::spawn_blocking(look).await {
-            all.sort_by_key(|credential| credential.end);
-            for credential in &all {
-                metrics.credential_ends(credential.kind, &credential.name, credential.end);
-                tell(credential, Timestamp::now(), &mut told);
+    mailing: Mailing,
+    logged: HashMap<(CredentialKind, String), Stage>,
+}
+
+impl Watch {
+    async fn run(mut self, stop: CancellationToken) {
+        loop {
+            self.look(Timestamp::now()).await;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(INTERVAL) => {}
             }
-            found.set(all);
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(INTERVAL) => {}
+    }
+
+    async fn look(&mut self, now: Timestamp) {
+        let (sources, file) = (Arc::clone(&self.sources), self.file.clone());
+        let look = move || (sources.iter().filter_map(Source::look).collect::<Vec<_>>(), Told::read(&file));
+        let Ok((mut all, told)) = tokio::task::spawn_blocking(look).await else { return };
+        all.sort_by_key(|credential| credential.end);
+        for credential in &all {
+            self.metrics.credential_ends(credential.kind, &credential.name, credential.end);
+            log(credential, now, &mut self.logged);
         }
+        self.mail(&all, told, now).await;
+        self.found.set(all);
+    }
+
+    /// Tells the operator of each stage once; what the spool does not take now is told at the next look.
+    async fn mail(&self, all: &[Credential], mut told: Told, now: Timestamp) {
+        let before = told.clone();
+        for credential in all {
+            let Some(stage) = told.due(credential, now) else { continue };
+            match self.mailing.tell(credential, stage, now).await {
+                Ok(()) => told.note(credential, stage),
+                Err(error) => tracing::warn!(what = credential.what(), "The operator is told later: {error}"),
+            }
+        }
+        if told == before {
+            return;
+        }
+        let file = self.file.clone();
+        let written = tokio::task::spawn_blocking(move || told.write(&file)).await;
+        if let Ok(Err(error)) = written {
+            let path = self.file.display();
+            tracing::warn!("{path} cannot be written: {error}; the operator is told of the same ends again.");
+        }
+    }
+}
+
+impl Mailing {
+    async fn tell(&self, credential: &Credential, stage: Stage, now: Timestamp) -> Result<(), SpoolError> {
+        let ending = Ending {
+            what: &credential.what(),
+            when: &stage.told(day_of(credential.end)),
+            advice: &credential.advice(),
+            at: now,
+            id: &format!("{}.{}.expiry", now.as_microsecond(), credential.kind.as_str()),
+        };
+        self.reporter.tell_of_end(&self.spool, &ending).await
     }
 }
 
@@ -172,15 +267,15 @@ fn of_oauth(name: &str, oauth: &OAuth) -> Option<Source> {
     }
 }
 
-/// Tells of each stage once; a renewed credential begins anew.
-fn tell(credential: &Credential, now: Timestamp, told: &mut HashMap<(CredentialKind, String), Stage>) {
+/// Logs each stage once; a renewed credential begins anew.
+fn log(credential: &Credential, now: Timestamp, logged: &mut HashMap<(CredentialKind, String), Stage>) {
     let key = (credential.kind, credential.name.clone());
     let Some(stage) = Stage::at(credential.end, now) else {
-        told.remove(&key);
+        logged.remove(&key);
         return;
     };
     let (what, day) = (credential.what(), day_of(credential.end));
-    match told.insert(key, stage) {
+    match logged.insert(key, stage) {
         Some(before) if before >= stage => {}
         Some(_) | None if stage == Stage::Over => {
             tracing::error!(what, %day, "A secret or certificate has ended; make another and put it in its place.");
@@ -196,6 +291,9 @@ const INTERVAL: Duration = Duration::from_secs(60 * 60);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::id::DestinationName;
+    use crate::policy::operator::{Notify, Way};
+    use crate::spool::{Filter, NoticeFailures};
 
     fn credential(end: &str) -> Credential {
         let name = "smarthost".to_owned();
@@ -214,11 +312,101 @@ mod tests {
             ("2027-09-30T12:00:00Z", Some(Stage::Day)),
             ("2027-10-02T00:00:00Z", Some(Stage::Over)),
         ] {
-            tell(&secret, now.parse().unwrap(), &mut told);
+            log(&secret, now.parse().unwrap(), &mut told);
             assert_eq!(told.get(&key).copied(), stage, "{now}");
         }
-        tell(&credential("2029-10-01T00:00:00Z"), "2027-10-02T00:00:00Z".parse().unwrap(), &mut told);
+        log(&credential("2029-10-01T00:00:00Z"), "2027-10-02T00:00:00Z".parse().unwrap(), &mut told);
         assert!(told.is_empty());
+    }
+
+    /// A gateway with a client secret that ends at `end`, and a spool from which nothing is delivered.
+    fn watch_over(folder: &std::path::Path, spool: &Spool, end: &str) -> Watch {
+        let metrics = Arc::new(Metrics::new());
+        let mut settings = Settings::built_in(folder, jiff::tz::TimeZone::UTC);
+        settings.hostname = Some("gw1.plant.example".to_owned());
+        let inbox = Way { via: DestinationName::new("inbox").unwrap(), to: "operator".to_owned() };
+        settings.operator.notify = Notify::These(vec![inbox]);
+        let place = Place::Configuration(end.parse().unwrap());
+        let secret = Source { kind: CredentialKind::ClientSecret, name: "smarthost".to_owned(), place };
+        Watch {
+            sources: Arc::new(vec![secret]),
+            file: folder.join(told::FILE),
+            found: Credentials::default(),
+            mailing: Mailing { reporter: Reporter::of(&settings, &metrics), spool: spool.clone() },
+            metrics,
+            logged: HashMap::new(),
+        }
+    }
+
+    fn spool(folder: &std::path::Path) -> Spool {
+        let limits = crate::spool::Limits {
+            max_size: None,
+            min_free: 0,
+            reserved_for_notices: 0,
+            failed_keep: INTERVAL,
+            delay_report: None,
+            notice_failures: NoticeFailures::Told,
+        };
+        let dir = folder.join("spool");
+        std::fs::create_dir(&dir).unwrap();
+        Spool::open(&dir, limits, INTERVAL, Arc::new(Metrics::new())).unwrap()
+    }
+
+    async fn mails(spool: &Spool) -> Vec<crate::spool::Copy> {
+        let filter = Filter { limit: Filter::PAGE, ..Filter::default() };
+        spool.list(filter).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_operator_has_one_mail_for_each_stage_whatever_restarts() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = spool(dir.path());
+        for (now, told) in [
+            ("2027-01-01T00:00:00Z", 0),
+            ("2027-09-10T00:00:00Z", 1),
+            ("2027-09-11T00:00:00Z", 1),
+            ("2027-09-25T00:00:00Z", 2),
+            ("2027-09-30T12:00:00Z", 3),
+            ("2027-10-02T00:00:00Z", 4),
+            ("2027-10-03T00:00:00Z", 4),
+        ] {
+            // Each look is that of a gateway that was started anew.
+            watch_over(dir.path(), &spool, "2027-10-01T00:00:00Z").look(now.parse().unwrap()).await;
+            assert_eq!(mails(&spool).await.len(), told, "{now}");
+        }
+        // It was renewed, and ends again.
+        for (now, told) in [("2027-10-03T00:00:00Z", 4), ("2028-09-10T00:00:00Z", 5)] {
+            watch_over(dir.path(), &spool, "2028-10-01T00:00:00Z").look(now.parse().unwrap()).await;
+            assert_eq!(mails(&spool).await.len(), told, "{now}");
+        }
+        let first = &mails(&spool).await[0];
+        assert_eq!((first.destination.as_str(), &*first.address), ("inbox", "operator"));
+        let crate::spool::Exported { message, .. } = spool.export(first.id).await.unwrap().unwrap();
+        let crate::message::mail::Body::Mail { content, .. } = message.body else { panic!("a notice") };
+        let crate::message::mail::Content::Inline(bytes) = content else { panic!("a file") };
+        let text = String::from_utf8(bytes.to_vec()).unwrap().replace("=\r\n", "");
+        for part in [
+            "Subject: The client secret of smarthost expires on 2027-10-01\r\n",
+            "gw1.plant.example proves itself by the client secret of smarthost, which expires on 2027-10-01.",
+            "`mailslotd oauth test smarthost`",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        spool.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_the_spool_does_not_take_is_told_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let closed = spool(dir.path());
+        closed.clone().close().await;
+        let now = "2027-09-10T00:00:00Z".parse().unwrap();
+        watch_over(dir.path(), &closed, "2027-10-01T00:00:00Z").look(now).await;
+        std::fs::remove_dir_all(dir.path().join("spool")).unwrap();
+        let open = spool(dir.path());
+        watch_over(dir.path(), &open, "2027-10-01T00:00:00Z").look(now).await;
+        assert_eq!(mails(&open).await.len(), 1);
+        open.close().await;
     }
 
     #[test]

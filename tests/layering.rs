@@ -376,8 +376,6 @@ const LAYERS: &[(&str, &[&str], World)] = &[
     ("inventory", &["wire", "message", "telemetry"], Touched),
     // Its announcements name the hosts that would fall silent.
     ("switch", &["message", "policy", "config", "inventory", "telemetry"], Touched),
-    // What listeners and destinations prove themselves by, and when it ends.
-    ("credentials", &["wire", "policy", "config", "telemetry"], Touched),
     // Connections to other hosts, whatever is said over them, and by which interfaces.
     ("net", &["wire", "policy", "config"], Touched),
     // Sources come from the settings, and a next hop is asked in its own language.
@@ -387,6 +385,8 @@ const LAYERS: &[(&str, &[&str], World)] = &[
         &["wire", "message", "decode", "policy", "session", "config", "spool", "switch", "telemetry", "net"],
         Touched,
     ),
+    // What listeners and destinations prove themselves by, and when it ends: the operator is told by mail.
+    ("credentials", &["wire", "message", "policy", "config", "spool", "telemetry", "delivery"], Touched),
     (
         "listen",
         &[

@@ -8,6 +8,7 @@
 //! or a recipient: values pass `line` before they reach a header, and addresses come from the configuration alone.
 
 mod body;
+pub mod ending;
 mod line;
 pub mod undelivered;
 

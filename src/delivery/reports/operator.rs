@@ -1,4 +1,5 @@
-//! What the operator is told: a legacy sender has no address, so a notice that cannot be delivered is the operator's.
+//! What the operator is told: a legacy sender has no address, so a notice that cannot be delivered is the operator's; so is
+//! what ends, a secret or a certificate.
 //!
 //! A report is mail of its own, without anybody who is told what becomes of it: one that cannot be delivered stays as
 //! failed, and the log says so.
@@ -9,13 +10,14 @@ use jiff::Timestamp;
 
 use super::{EXPIRED, Reporter, ids, report};
 use crate::delivery::outcome::{Outcome, RecipientNumber};
+use crate::message::compose::ending::Ending;
 use crate::message::compose::undelivered::{FailedCopy, Failure, Undelivered};
 use crate::message::compose::{Addressees, Identity};
 use crate::message::id::DestinationName;
 use crate::message::mail::{Gathered, Spooled, Submitted};
 use crate::message::recipient::Recipient;
 use crate::policy::operator::{CauseClass, Told, Topic};
-use crate::spool::{FateReport, Lateness, Overdue, Pace, Spool};
+use crate::spool::{FateReport, Lateness, Overdue, Pace, Spool, SpoolError};
 use crate::telemetry::metrics::{ReportKind, ReportOutcome};
 use crate::wire::smtp::path::Mailbox;
 
@@ -83,17 +85,8 @@ impl Reporter {
         if failures.is_empty() {
             return Vec::new();
         }
-        let recipients = match self.operator.told(self.postmaster.as_ref(), &self.routes) {
-            Told::These(recipients) => recipients,
-            Told::Nobody => return Vec::new(),
-            Told::NoRoute => {
-                self.metrics.report(ReportKind::Operator, ReportOutcome::NoRoute);
-                tracing::warn!(
-                    id = %notice.0.id,
-                    "The operator cannot be told of a notice that failed: no route leads to `operator.postmaster`."
-                );
-                return Vec::new();
-            }
+        let Some(recipients) = self.told_operator(ReportKind::Operator, "a notice that failed") else {
+            return Vec::new();
         };
         let mut reports = Vec::new();
         for (topic, entry) in by_topic(failures) {
@@ -128,18 +121,45 @@ impl Reporter {
             at,
             id: &format!("{id}.{}.{}.operator", at.as_microsecond(), topic.cause),
         };
-        let mailboxes: Vec<&str> =
-            recipients.iter().map(|recipient| &*recipient.to).filter(is_mailbox).collect();
-        let addressees = match (mailboxes.is_empty(), recipients.first()) {
-            (true, Some(folder)) => Addressees::Folder(&folder.to),
-            _ => Addressees::Mailboxes(&mailboxes),
-        };
-        let content = undelivered.compose(addressees, &self.daemon()).inspect_err(|error| {
+        let named = Named::of(recipients);
+        let content = undelivered.compose(named.addressees(), &self.daemon()).inspect_err(|error| {
             tracing::error!(%id, "The operator cannot be told of a notice that failed: {error}");
         });
         let message = report(content.ok()?, Submitted::default(), recipients.to_vec(), at);
         let pace = Some(Pace { topic, repeat, held_back });
         Some(FateReport { message, kind: ReportKind::Operator, about: ids(id, entry.numbers), pace })
+    }
+
+    /// Tells the operator that a secret or a certificate ends, by the ways that failures are told. Done, too, where nobody is
+    /// to be told or none can be.
+    ///
+    /// # Errors
+    /// The spool does not take it now.
+    pub async fn tell_of_end(&self, spool: &Spool, ending: &Ending<'_>) -> Result<(), SpoolError> {
+        let Some(recipients) = self.told_operator(ReportKind::Expiry, ending.what) else { return Ok(()) };
+        let content = match ending.compose(Named::of(&recipients).addressees(), &self.daemon()) {
+            Ok(content) => content,
+            Err(error) => {
+                tracing::error!(what = ending.what, "The operator cannot be told of what ends: {error}");
+                return Ok(());
+            }
+        };
+        spool.accept(report(content, Submitted::default(), recipients, ending.at)).await?;
+        self.metrics.report(ReportKind::Expiry, ReportOutcome::Kept);
+        Ok(())
+    }
+
+    /// Who is told; says so where a way is missing.
+    fn told_operator(&self, kind: ReportKind, of: &str) -> Option<Vec<Recipient>> {
+        match self.operator.told(self.postmaster.as_ref(), &self.routes) {
+            Told::These(recipients) => Some(recipients),
+            Told::Nobody => None,
+            Told::NoRoute => {
+                self.metrics.report(kind, ReportOutcome::NoRoute);
+                tracing::warn!(of, "The operator cannot be told: no route leads to `operator.postmaster`.");
+                None
+            }
+        }
     }
 
     /// Who we are in a report: as in those to senders.
@@ -148,6 +168,26 @@ impl Reporter {
         let daemon = format!("MAILER-DAEMON@{}", self.hostname);
         let from = ascii.map_or(daemon.as_str(), |postmaster| postmaster.as_str());
         Identity::new(Some(&self.hostname), &self.site, Some(from), self.timezone.clone())
+    }
+}
+
+/// Whom the header of a report names.
+struct Named<'r> {
+    mailboxes: Vec<&'r str>,
+    folder: Option<&'r str>,
+}
+
+impl<'r> Named<'r> {
+    fn of(recipients: &'r [Recipient]) -> Self {
+        let all = || recipients.iter().map(|recipient| &*recipient.to);
+        Self { mailboxes: all().filter(is_mailbox).collect(), folder: all().next() }
+    }
+
+    fn addressees(&self) -> Addressees<'_> {
+        match (self.mailboxes.is_empty(), self.folder) {
+            (true, Some(folder)) => Addressees::Folder(folder),
+            _ => Addressees::Mailboxes(&self.mailboxes),
+        }
     }
 }
 

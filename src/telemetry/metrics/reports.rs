@@ -13,11 +13,13 @@ pub enum ReportKind {
     Delivered,
     /// The operator, that a notice was not delivered, and will not be.
     Operator,
+    /// The operator, that a secret or a certificate ends.
+    Expiry,
 }
 
 impl ReportKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Failed, Self::Delayed, Self::Delivered, Self::Operator];
+    pub const ALL: [Self; 5] = [Self::Failed, Self::Delayed, Self::Delivered, Self::Operator, Self::Expiry];
 
     /// The label.
     #[must_use]
@@ -27,6 +29,7 @@ impl ReportKind {
             Self::Delayed => "delayed",
             Self::Delivered => "delivered",
             Self::Operator => "operator",
+            Self::Expiry => "expiry",
         }
     }
 }
@@ -58,7 +61,7 @@ impl ReportOutcome {
 }
 
 impl Metrics {
-    /// A sender was to be told of its mail, or the operator of a notice.
+    /// A sender was to be told of its mail, or the operator of a notice or of something that ends.
     pub fn report(&self, kind: ReportKind, outcome: ReportOutcome) {
         self.declared.reports.with_label_values(&[kind.as_str(), outcome.as_str()]).inc();
     }
