@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mailslotd::config::check::SecretOrigin;
 use mailslotd::config::settings::{
     BrokerTls, CertificateFiles, NatsAuth, NatsCluster, NatsServer as Address, Secret,
@@ -11,12 +13,13 @@ use mailslotd::config::settings::{
 use mailslotd::net::nats::{Cluster, Denial, NatsFault};
 use mailslotd::spool::SpoolState;
 use mailslotd::telemetry::metrics::DestinationState;
+use nkeys::{KeyPair, KeyPairType};
 use tokio::time::sleep;
 
 mod support;
 
 use support::nats_server::NatsServer;
-use support::queue_world::{QueueWorld, eventually, in_state, shut_down};
+use support::queue_world::{HOSTILE, QueueWorld, eventually, in_state, shut_down};
 use support::require;
 
 /// How long anything here may take.
@@ -91,7 +94,11 @@ async fn tls_is_required_both_ways_and_each_fault_has_its_words() {
     let unshown = said(BrokerTls { client_certificate: None, ..trusting.clone() }).await;
     assert!(unshown.contains("broke off TLS") && unshown.contains("tls.client_certificate"), "{unshown}");
     let untrusted = said(BrokerTls { ca_file: None, ..trusting.clone() }).await;
-    assert!(untrusted.contains("is not trusted: its certificate is from an authority"), "{untrusted}");
+    assert!(
+        untrusted.contains("is not trusted: its certificate is from an authority")
+            && untrusted.contains("ca_file"),
+        "{untrusted}"
+    );
 
     let clear = NatsServer::start("").unwrap();
     let settings = NatsCluster { tls: Some(trusting), ..cluster(&clear) };
@@ -440,6 +447,164 @@ async fn a_login_that_is_revoked_under_way_is_the_operators_and_nothing_is_lost(
     server.configure(&user("secret"));
     server.reload();
     world.drained("bus").await;
+    shut_down(&scheduler).await;
+}
+
+#[tokio::test]
+async fn what_senders_call_themselves_is_one_token_of_a_subject_and_nothing_else() {
+    let server = require!(NatsServer::start(""));
+    let rules =
+        "rules: [{ name: all, match: any, deliver: [{ via: bus, to: 'plant.{originator}.alarm' }] }]\n";
+    let world = QueueWorld::new(&format!("{}{rules}", bus(&server, CREATE)));
+    let scheduler = world.start();
+    for user in HOSTILE {
+        world.hear(user).await;
+    }
+    world.drained("bus").await;
+    let mut stream = jetstream(&server).await.get_stream("MAILSLOT").await.unwrap();
+    let last = stream.info().await.unwrap().state.last_sequence;
+    let mut subjects = std::collections::BTreeSet::new();
+    for sequence in 1..=last {
+        subjects.insert(stream.get_raw_message(sequence).await.unwrap().subject.to_string());
+    }
+    assert_eq!(subjects.len(), HOSTILE.len(), "each has a subject of its own: {subjects:?}");
+    for subject in &subjects {
+        let ["plant", token, "alarm"] = subject.split('.').collect::<Vec<_>>()[..] else {
+            panic!("more than one token: {subject:?}")
+        };
+        let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-_@=%".contains(&octet);
+        assert!(!token.is_empty() && token.bytes().all(plain), "{token:?}");
+    }
+    for token in ["a%2Eb", "%3E", "%2A", "a%20b", "%2E%2E", "a%2E%2A%2E%3E", "%23%2B%2F%252E"] {
+        assert!(subjects.contains(&format!("plant.{token}.alarm")), "{token} in {subjects:?}");
+    }
+    shut_down(&scheduler).await;
+}
+
+#[tokio::test]
+async fn who_answers_in_the_name_of_another_stream_has_taken_nothing() {
+    let server = require!(NatsServer::start(""));
+    let liar = async_nats::connect(server.url()).await.unwrap();
+    let mut heard = liar.subscribe("plant.>").await.unwrap();
+    liar.flush().await.unwrap();
+    let world = QueueWorld::new(&bus(&server, ""));
+    let scheduler = world.start();
+    world.accept("bus", "plant.ups", 1).await;
+    tokio::spawn(async move {
+        while let Some(message) = futures_util::StreamExt::next(&mut heard).await {
+            let answer = r#"{"stream":"OTHER","seq":1}"#;
+            liar.publish(message.reply.unwrap(), answer.into()).await.unwrap();
+        }
+    });
+    let fault = in_state(&scheduler, "bus", DestinationState::OperatorFault).await.reason.unwrap();
+    assert!(
+        fault.contains("acknowledges in the name of the stream OTHER what is for MAILSLOT")
+            && fault.contains("see who answers on plant.ups"),
+        "{fault}"
+    );
+    assert_eq!(world.copies("bus").await.len(), 1, "it waits");
+    shut_down(&scheduler).await;
+}
+
+/// Keys that are the same at every run; nothing but these tests trusts them.
+fn key(kind: KeyPairType, number: u8) -> KeyPair {
+    KeyPair::new_from_raw(kind, [number; 32]).unwrap()
+}
+
+#[tokio::test]
+async fn with_the_seed_of_an_nkey_that_the_server_knows_it_is_let_in_and_with_no_other() {
+    let user = key(KeyPairType::User, 1);
+    let server = require!(NatsServer::start(&format!(
+        "authorization {{ users: [{{ nkey: {} }}] }}",
+        user.public_key()
+    )));
+    let seed = server.path("user.nk");
+    std::fs::write(&seed, format!("{}\n", user.seed().unwrap())).unwrap();
+    let world =
+        QueueWorld::new(&bus(&server, &format!("{CREATE}, auth: {{ nkey_file: {} }}", seed.display())));
+    let scheduler = world.start();
+    world.accept("bus", "plant.ups", 10).await;
+    world.drained("bus").await;
+    assert_eq!(world.delivered("bus"), 10);
+    shut_down(&scheduler).await;
+
+    std::fs::write(&seed, key(KeyPairType::User, 2).seed().unwrap()).unwrap();
+    let world =
+        QueueWorld::new(&bus(&server, &format!("{CREATE}, auth: {{ nkey_file: {} }}", seed.display())));
+    let scheduler = world.start();
+    world.accept("bus", "plant.ups", 1).await;
+    let fault = in_state(&scheduler, "bus", DestinationState::OperatorFault).await.reason.unwrap();
+    assert!(fault.contains("refuses the login"), "{fault}");
+    assert!(!fault.contains(&user.seed().unwrap()), "{fault}");
+    shut_down(&scheduler).await;
+}
+
+/// A JWT of NATS: claims about `subject`, signed by `issuer`.
+fn jwt(issuer: &KeyPair, subject: &KeyPair, name: &str, nats: serde_json::Value) -> String {
+    let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let claims = serde_json::json!({
+        "jti": name, "iat": 1_700_000_000, "iss": issuer.public_key(), "name": name, "sub": subject.public_key(),
+        "nats": nats,
+    });
+    let header = serde_json::json!({ "typ": "JWT", "alg": "ed25519-nkey" });
+    let signed = format!("{}.{}", part(header), part(claims));
+    let signature = URL_SAFE_NO_PAD.encode(issuer.sign(signed.as_bytes()).unwrap());
+    format!("{signed}.{signature}")
+}
+
+#[tokio::test]
+async fn a_credentials_file_lets_in_as_long_as_its_jwt_is_of_an_account_that_the_operator_vouches_for() {
+    let [operator, system, account] =
+        [(KeyPairType::Operator, 3), (KeyPairType::Account, 4), (KeyPairType::Account, 5)]
+            .map(|(kind, number)| key(kind, number));
+    let user = key(KeyPairType::User, 6);
+    let limits = serde_json::json!({
+        "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1,
+        "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1,
+    });
+    let of_account = |key: &KeyPair, name: &str, limits: &serde_json::Value| {
+        jwt(&operator, key, name, serde_json::json!({ "type": "account", "version": 2, "limits": limits }))
+    };
+    // The account of the system has no JetStream of its own.
+    let mut of_system = limits.clone();
+    for limit in ["mem_storage", "disk_storage", "streams", "consumer"] {
+        of_system[limit] = 0.into();
+    }
+    let more = format!(
+        "operator: {}\nsystem_account: {}\nresolver: MEMORY\nresolver_preload: {{ {}: {}, {}: {} }}",
+        jwt(&operator, &operator, "plant", serde_json::json!({ "type": "operator", "version": 2 })),
+        system.public_key(),
+        system.public_key(),
+        of_account(&system, "SYS", &of_system),
+        account.public_key(),
+        of_account(&account, "alarms", &limits),
+    );
+    let server = require!(NatsServer::start(&more));
+    let file = server.path("gateway.creds");
+    let write = |issuer: &KeyPair| {
+        let claims = serde_json::json!({ "type": "user", "version": 2, "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1 });
+        let (jwt, seed) = (jwt(issuer, &user, "gateway", claims), user.seed().unwrap());
+        let text = format!(
+            "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n{seed}\n\
+             ------END USER NKEY SEED------\n"
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    write(&account);
+    let auth = format!("{CREATE}, auth: {{ credentials_file: {} }}", file.display());
+    let world = QueueWorld::new(&bus(&server, &auth));
+    let scheduler = world.start();
+    world.accept("bus", "plant.ups", 10).await;
+    world.drained("bus").await;
+    assert_eq!(world.delivered("bus"), 10);
+    shut_down(&scheduler).await;
+
+    write(&key(KeyPairType::Account, 7));
+    let world = QueueWorld::new(&bus(&server, &auth));
+    let scheduler = world.start();
+    world.accept("bus", "plant.ups", 1).await;
+    let fault = in_state(&scheduler, "bus", DestinationState::OperatorFault).await.reason.unwrap();
+    assert!(fault.contains("refuses the login"), "{fault}");
     shut_down(&scheduler).await;
 }
 

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use mailslotd::config::settings::DestinationKind;
 use mailslotd::spool::SpoolState;
 use mailslotd::telemetry::metrics::DestinationState;
+use mailslotd::wire::url::HttpUrl;
 use serde_json::{Value, json};
 
 mod support;
@@ -426,23 +428,28 @@ async fn tls_is_checked_both_ways_and_each_fault_has_its_words() {
 #[tokio::test]
 async fn nothing_inside_the_network_is_connected_to_unasked() {
     let service = require!(WebService::start());
-    let hostname = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
-    let mut names =
-        vec!["localhost.localdomain".to_owned(), "ip6-localhost".to_owned(), hostname.trim().to_owned()];
-    names.retain(|name| {
-        let found = std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), service.port));
+    let leads_here = |name: &str| {
+        let found = std::net::ToSocketAddrs::to_socket_addrs(&(name, service.port));
         found.is_ok_and(|mut addresses| addresses.all(|address| address.ip().is_loopback()))
-    });
+    };
+    // `check` refuses this one by its name already; here the name is looked at when it has been resolved.
+    assert!(leads_here("localhost"), "every test here reaches its service by this name");
+    let hostname = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let others = ["localhost.localdomain", "ip6-localhost", hostname.trim()];
+    let names = others.into_iter().filter(|name| leads_here(name)).chain(["localhost"]);
     for name in names {
         let yaml = hook(&service, "")
-            .replace("localhost", &name)
+            .replace("localhost", "hooks.example")
             .replace("allow_private: true", "allow_private: false");
-        let world = QueueWorld::new(&yaml);
+        let mut world = QueueWorld::new(&yaml);
+        let hook = world.settings.destinations.iter_mut().find(|other| other.name.as_str() == "hook");
+        let DestinationKind::Webhook(hook) = &mut hook.unwrap().kind else { panic!("no webhook") };
+        hook.url = HttpUrl::parse(&format!("http://{name}:{}/hook", service.port)).unwrap();
         world.accept("hook", "ups", 1).await;
         let scheduler = world.start();
         let reason = in_state(&scheduler, "hook", DestinationState::OperatorFault).await.reason.unwrap();
         assert!(reason.contains("is this machine itself; write `allow_private: true`"), "{reason}");
         shut_down(&scheduler).await;
     }
-    tokio::time::timeout(Duration::from_secs(1), async { assert!(service.seen().is_empty()) }).await.unwrap();
+    assert!(service.seen().is_empty());
 }

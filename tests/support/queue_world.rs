@@ -10,9 +10,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use mailslotd::config::check::{Readers, SecretFile, Secrets, Source, Surroundings, check};
 use mailslotd::config::settings::Settings;
+use mailslotd::decode::decode;
 use mailslotd::delivery::netbios::LegacySide;
 use mailslotd::delivery::scheduler::{Plan, Scheduler};
 use mailslotd::delivery::view::DestinationView;
+use mailslotd::listen::judge::Hearing;
 use mailslotd::message::id::DestinationName;
 use mailslotd::message::mail::{Body, Gathered, Message, Priority};
 use mailslotd::message::notice::{Arrival, Encoding, Kind, Listener, Name, Notice};
@@ -21,8 +23,15 @@ use mailslotd::policy::availability::{Backoff, Pace};
 use mailslotd::policy::retry::Retry;
 use mailslotd::spool::{Copy, Filter, Limits, NoticeFailures, Spool, SpoolState};
 use mailslotd::telemetry::metrics::{DestinationState, Metrics};
+use mailslotd::wire::datagram::Datagram;
 use mailslotd::wire::netbios_name::NameType;
 use mailslotd::wire::oem_text::CodePage;
+
+use super::messngr::messngr_by;
+
+/// Users whose names would be more than one token of a subject, a wildcard, or no text at all.
+pub(crate) const HOSTILE: [&str; 10] =
+    ["a.b", ">", "*", "a b", "..", "a.*.>", "a\u{1}b", "\u{1b}[2J", "a\tb\r\nc", "#+/%2E"];
 
 /// How long anything may take before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,7 +41,7 @@ pub(crate) struct QueueWorld {
     scratch: tempfile::TempDir,
     pub(crate) spool: Spool,
     pub(crate) metrics: Arc<Metrics>,
-    settings: Settings,
+    pub(crate) settings: Settings,
     /// Of destinations in trouble; down and throttled are probed every 100 ms at most, faults every 200 ms.
     pub(crate) pace: Pace,
 }
@@ -75,6 +84,26 @@ impl QueueWorld {
     pub(crate) async fn accept(&self, via: &str, to: &str, count: usize) {
         let messages = (0..count).map(|number| message(via, to, &format!("alarm {number}"))).collect();
         assert!(self.spool.accept_all(messages).await.iter().all(Result::is_ok));
+    }
+
+    /// Takes a `net send` of somebody who calls itself `from` as its receiver would: read from its octets, mapped by the
+    /// rules, made durable.
+    pub(crate) async fn hear(&self, from: &str) {
+        let hearing = Hearing::of(&self.settings);
+        let octets = messngr_by("UPS-07", from, "on battery");
+        let Ok(Datagram::Direct(direct)) = Datagram::parse(&octets) else { panic!("no datagram") };
+        let source = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 7), 138));
+        let arrival = Arrival {
+            at: Timestamp::now(),
+            source,
+            destination: None,
+            interface: Some(2),
+            listener: Listener::Datagram,
+        };
+        let notice = decode(&direct, arrival, hearing.decoding.of(source.ip())).unwrap().into_owned();
+        let rule = hearing.rules.decide(&notice);
+        let message = rule.message(notice.clone(), &hearing.context).unwrap();
+        self.spool.accept(message).await.unwrap();
     }
 
     /// The copies for a destination that are not gone.
