@@ -20,7 +20,7 @@ pub(crate) struct Mosquitto {
     /// Under TLS, with a client certificate.
     pub(crate) tls_port: u16,
     server: Server,
-    /// Octets that its log had when it was last started.
+    /// Lines that its log had when it was last started.
     said_before: usize,
 }
 
@@ -79,7 +79,7 @@ impl Mosquitto {
 
     /// Starts it after [`Self::kill`], on the same ports and files.
     pub(crate) fn start_again(&mut self) {
-        self.said_before = self.log().len();
+        self.said_before = self.log().lines().count();
         let mut command = Command::new(program("mosquitto"));
         let command = command.arg("-c").arg(self.path("mosquitto.conf"));
         self.server = Server::start(command, &self.path("stderr.log"));
@@ -105,7 +105,7 @@ impl Mosquitto {
     pub(crate) fn acknowledged(&self) -> HashSet<String> {
         let log = self.log();
         let (mut received, mut acknowledged) = (HashMap::new(), HashSet::new());
-        for line in log[self.said_before..].lines() {
+        for line in log.lines().skip(self.said_before) {
             if let Some((client, packet_id, topic)) = received_publish(line) {
                 received.insert((client, packet_id), topic);
             } else if let Some(of) = sent_puback(line) {
