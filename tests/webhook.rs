@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 mod support;
 
 use support::certificates::{Certificates, Validity};
+use support::nginx::Nginx;
 use support::queue_world::{QueueWorld, eventually, in_state, shut_down};
 use support::require;
 use support::web_service::{Certificate, WebService};
@@ -73,6 +74,25 @@ async fn every_event_comes_once_and_signed() {
         assert!(connections.len() <= 16, "connections are kept: {}", connections.len());
         shut_down(&scheduler).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_web_server_of_the_world_gets_every_event_once_and_whole() {
+    let nginx = require!(Nginx::start());
+    let secret = nginx.path("secret");
+    std::fs::write(&secret, "any words").unwrap();
+    let port = nginx.port;
+    let world = QueueWorld::new(&format!(
+        "  hook: {{ webhook: {{ url: 'http://127.0.0.1:{port}/hook', allow_private: true, hmac: {{ secret_file: {} }} }} }}\n",
+        secret.display()
+    ));
+    world.accept("hook", "ups", 2000).await;
+    let scheduler = world.start();
+    world.drained("hook").await;
+    let taken = nginx.taken(2000);
+    let different: std::collections::HashSet<_> = taken.iter().collect();
+    assert_eq!((taken.len(), different.len()), (2000, 2000));
+    shut_down(&scheduler).await;
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ pub(crate) mod name_programs;
 pub(crate) mod namespace;
 pub(crate) mod nats_server;
 pub(crate) mod net_send;
+pub(crate) mod nginx;
 pub(crate) mod postfix;
 pub(crate) mod python;
 pub(crate) mod queue_world;
