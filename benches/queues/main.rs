@@ -1,6 +1,6 @@
-//! How fast what waits in the spool reaches each kind of queue, turn about in one run with a bare publisher that uses the
+//! How fast what waits in the spool reaches each kind of queue, and webhooks, turn about in one run with a bare publisher that uses the
 //! same client with the same acknowledgements and as many on their way: `cargo bench --bench queues [KIND…]`, with the
-//! brokers of Debian. `MESSAGES` says how many wait (60 000), `TMPDIR` on which disk spool and broker lie.
+//! brokers and the nginx of Debian. `MESSAGES` says how many wait (60 000), `TMPDIR` on which disk spool and broker lie.
 //!
 //! A kind meets its goal by its rate, or by 70 % of the bare publisher's. One that misses ends it with exit code 1.
 //!
@@ -19,6 +19,7 @@ mod nats;
 mod redis;
 #[path = "../../tests/support/mod.rs"]
 mod support;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,7 @@ const KINDS: &[Kind] = &[
     Kind { name: "amqp", goal: 5_000.0, measure: amqp::measure },
     #[cfg(feature = "mqtt")]
     Kind { name: "mqtt", goal: 5_000.0, measure: mqtt::measure },
+    Kind { name: "webhook", goal: 5_000.0, measure: webhook::measure },
 ];
 
 /// Of the bare publisher's rate.
