@@ -3,8 +3,9 @@
 #![cfg(feature = "nats")]
 #![expect(clippy::disallowed_methods, reason = "messages come now, and what another process does is awaited")]
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream;
@@ -12,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use mailslotd::message::id::QueueId;
 use mailslotd::message::mail::{Group, Message};
 use mailslotd::message::recipient::EnhancedStatus;
-use mailslotd::spool::{Fate, Settled, Spool, SpoolState, Which};
+use mailslotd::spool::{Due, Fate, Settled, Spool, SpoolState, Which};
 use mailslotd::telemetry::metrics::Metrics;
 use tokio::time::timeout;
 
@@ -21,7 +22,7 @@ mod support;
 use support::nats_server::NatsServer;
 use support::queue_world::eventually;
 use support::require;
-use support::shared_gateway::{Gateway, PATIENCE, alarm, deferred, destination, limits};
+use support::shared_gateway::{Gateway, PATIENCE, alarm, deferred, destination, limits, text_of};
 
 /// What the operator of the servers sees.
 async fn behind(server: &NatsServer) -> jetstream::Context {
@@ -30,6 +31,61 @@ async fn behind(server: &NatsServer) -> jetstream::Context {
 
 fn subject(id: QueueId) -> String {
     format!("mailslotd.spool.*.*.{id}.*")
+}
+
+/// So many copies at once, all on their way from then on.
+async fn several(gateway: &Gateway, via: &str, count: usize) -> Vec<Due> {
+    let name = destination(via);
+    let bell = gateway.spool.subscribe(&name);
+    let mut all: Vec<Due> = Vec::new();
+    let found = async {
+        while all.len() < count {
+            let _part = gateway.spool.part(&name, 16);
+            let skip = all.iter().map(|due| (due.id, due.number)).collect();
+            let wanted = count - all.len();
+            all.extend(gateway.spool.due(&name, Timestamp::now(), wanted, &skip).await.unwrap());
+            drop(timeout(Duration::from_millis(200), bell.notified()).await);
+        }
+    };
+    timeout(PATIENCE, found).await.expect("too few are due");
+    all
+}
+
+/// As the delivery does: again until it is recorded.
+async fn settle_in_the_end(gateway: &Gateway, due: &Due, fate: Fate) {
+    let settled = Settled { id: due.id, number: due.number, fate, at: Timestamp::now() };
+    eventually("a fate is recorded", async || {
+        gateway.spool.record(vec![settled.clone()], Vec::new()).await.is_ok()
+    })
+    .await;
+}
+
+/// The stream is deleted, and is there again at once and empty.
+async fn make_anew(jetstream: &jetstream::Context) {
+    let mut stream = jetstream.get_stream("MAILSLOTD_SPOOL").await.unwrap();
+    let config = stream.info().await.unwrap().config.clone();
+    jetstream.delete_stream("MAILSLOTD_SPOOL").await.unwrap();
+    jetstream.create_stream(config).await.unwrap();
+}
+
+/// Delivers until that is enough, or for as long as anything may take; what arrived, each once.
+async fn deliver_until(gateway: &Gateway, enough: impl Fn(&BTreeSet<String>) -> bool) -> BTreeSet<String> {
+    let name = destination("hop");
+    let bell = gateway.spool.subscribe(&name);
+    let mut heard = BTreeSet::new();
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while !enough(&heard) && tokio::time::Instant::now() < end {
+        let _part = gateway.spool.part(&name, 16);
+        for due in gateway.spool.due(&name, Timestamp::now(), 16, &HashSet::new()).await.unwrap() {
+            // Not while the connection is made anew.
+            let Ok(Some(message)) = gateway.spool.load(due.id).await else { continue };
+            let text = text_of(&message.body).await;
+            settle_in_the_end(gateway, &due, Fate::Delivered).await;
+            assert!(heard.insert(text.clone()), "{text} came twice");
+        }
+        drop(timeout(Duration::from_millis(200), bell.notified()).await);
+    }
+    heard
 }
 
 fn refused() -> Fate {
@@ -221,4 +277,74 @@ async fn what_failed_in_the_local_spool_before_is_shown_and_forgotten_in_time() 
     let later = Timestamp::now() + SignedDuration::from_hours(2);
     eventually("it is forgotten", async || a.spool.sweep(later).await.unwrap().forgotten == 1).await;
     a.is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_accepted_after_the_stream_was_made_anew_is_acknowledged_by_nothing_from_before() {
+    let server = require!(NatsServer::start(""));
+    let a = Gateway::open(&server, "a").await;
+    for number in 0..12 {
+        a.accept(alarm(number, &format!("before {number}"), &["hop"])).await;
+    }
+    let before = several(&a, "hop", 12).await;
+    // Those of which no end is known by then are in hand, and go on.
+    let mut expected = BTreeSet::new();
+    for due in &before[8..] {
+        expected.insert(text_of(&a.spool.load(due.id).await.unwrap().unwrap().body).await);
+    }
+    make_anew(&behind(&server).await).await;
+    // The new stream gives these the numbers that those from before had.
+    for number in 100..140 {
+        a.accept(alarm(number, &format!("after {number}"), &["hop"])).await;
+        expected.insert(format!("after {number} x1"));
+    }
+    for due in &before[..8] {
+        settle_in_the_end(&a, due, Fate::Delivered).await;
+    }
+    let heard = deliver_until(&a, |heard| heard.len() >= expected.len()).await;
+    assert_eq!(heard, expected);
+    a.is_empty().await;
+    a.nothing_is_due("hop").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_made_anew_under_load_loses_only_what_lay_in_it() {
+    let server = require!(NatsServer::start(""));
+    let (a, b) = (Gateway::open(&server, "a").await, Gateway::open(&server, "b").await);
+    let anew = Arc::new(AtomicBool::new(false));
+    let accepted: Vec<_> = [(&a, 0_u16), (&b, 1000)]
+        .into_iter()
+        .map(|(gateway, first)| {
+            let (spool, anew) = (gateway.spool.clone(), Arc::clone(&anew));
+            tokio::spawn(async move {
+                let mut after = BTreeSet::new();
+                for number in first..first + 300 {
+                    let text = format!("alarm {number}");
+                    let later = anew.load(Ordering::SeqCst);
+                    spool.accept(alarm(number, &text, &["hop"])).await.unwrap();
+                    if later {
+                        after.insert(format!("{text} x1"));
+                    }
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                after
+            })
+        })
+        .collect();
+    let begun = several(&a, "hop", 8).await;
+    make_anew(&behind(&server).await).await;
+    anew.store(true, Ordering::SeqCst);
+    for due in &begun {
+        settle_in_the_end(&a, due, Fate::Delivered).await;
+    }
+    let mut after = BTreeSet::new();
+    for each in accepted {
+        after.extend(each.await.unwrap());
+    }
+    assert!(after.len() > 100, "the load was over too soon");
+    let heard = deliver_until(&a, |heard| after.is_subset(heard)).await;
+    let missing: Vec<_> = after.difference(&heard).collect();
+    assert!(missing.is_empty(), "accepted after the stream was made anew, and lost: {missing:?}");
+    a.is_empty().await;
+    b.is_empty().await;
 }

@@ -8,6 +8,7 @@ use super::ids::Sightings;
 use super::index::{Holder, Known, Standing};
 use super::key::Key;
 use super::link::{Session, TRIES};
+use super::position::Position;
 use super::record::{Kept, Record};
 use super::state::{Hand, InBucket};
 use crate::message::id::QueueId;
@@ -100,12 +101,12 @@ impl Shared {
         mut record: Record,
         hand: &Hand,
     ) -> Result<(), Fault> {
-        record.sequence = Some(hand.sequence);
+        record.position = Some(hand.position);
         session.put_text(id, &hand.text).await?;
         let revision = session.create_record(id, &record).await?;
-        self.leaves_stream(session, &record, hand.sequence).await?;
+        self.leaves_stream(session, &record, hand.position).await?;
         if session.acknowledge(&hand.reply).await.is_ok() {
-            record.sequence = None;
+            record.position = None;
         }
         self.state().hands.remove(&id);
         self.set(id, Known { record, standing: Standing::Queue { revision } });
@@ -120,7 +121,7 @@ impl Shared {
                 if let Some(hand) = hand {
                     if key == Some(record.key) {
                         // Another gateway, or the operator, carried it on.
-                        self.leaves_stream(session, &record, hand.sequence).await?;
+                        self.leaves_stream(session, &record, hand.position).await?;
                         session.acknowledge(&hand.reply).await?;
                     } else {
                         // Another message of the same moment has this number by chance: ours comes again under a new one.
@@ -152,9 +153,9 @@ impl Shared {
         &self,
         session: &Session,
         record: &Record,
-        sequence: u64,
+        position: Position,
     ) -> Result<(), Fault> {
-        session.note(record.key, Sightings::one(record.accepted_at, sequence)).await
+        session.note(record.key, Sightings::one(record.accepted_at, position)).await
     }
 
     async fn try_to_lease(&self, session: &Session, id: QueueId) -> Result<(), Fault> {
@@ -176,7 +177,7 @@ impl Shared {
         (state.hands.get(&id).cloned(), state.index.of(id).map(|known| known.record.key))
     }
 
-    fn drop_hand(&self, id: QueueId) {
+    pub(super) fn drop_hand(&self, id: QueueId) {
         let mut state = self.state();
         state.index.remove(id, None);
         state.hands.remove(&id);
@@ -196,7 +197,7 @@ impl Shared {
         if !record.copies.is_empty() {
             return self.carry_on(session, id, record, &hand).await;
         }
-        self.leaves_stream(session, &record, hand.sequence).await?;
+        self.leaves_stream(session, &record, hand.position).await?;
         session.acknowledge(&hand.reply).await?;
         self.end(session, id, &record).await;
         match hand.in_bucket {
@@ -213,9 +214,9 @@ impl Shared {
         revision: u64,
     ) -> Result<(), Fault> {
         if record.copies.is_empty() {
-            if let Some(sequence) = record.sequence {
-                self.leaves_stream(session, &record, sequence).await?;
-                session.remove(id, sequence).await?;
+            if let Some(position) = record.position {
+                self.leaves_stream(session, &record, position).await?;
+                session.remove(id, position).await?;
             }
             session.remove_record(id, revision).await?;
             self.end(session, id, &record).await;

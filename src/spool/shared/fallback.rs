@@ -269,7 +269,7 @@ fn ready(message: Handover) -> Option<Ready> {
         group: None,
         copies: copies.collect(),
         lease: None,
-        sequence: None,
+        position: None,
     };
     let id = key.queue_id(record.accepted_at);
     let text = Text { body: message.row.body, content: content.map(Into::into) };

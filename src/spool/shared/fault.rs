@@ -15,6 +15,9 @@ pub(super) enum Fault {
     /// The stream or a bucket has no room.
     #[error("{0}")]
     Full(String),
+    /// It is another stream than the one that was found when the connection was made.
+    #[error("the stream MAILSLOTD_SPOOL was deleted and made anew, or set back to an older copy")]
+    Replaced,
     /// No answer, or none that says whether it was done.
     #[error("{0}")]
     Lost(String),

@@ -67,7 +67,7 @@ impl Shared {
                 Verdict::Gather { message, closes_at } if message == id => closes_at,
                 Verdict::Gather { message, closes_at } => {
                     if self.count_into(session, message, &name, &hand.text).await? {
-                        let seen = Sightings::one(record.accepted_at, hand.sequence);
+                        let seen = Sightings::one(record.accepted_at, hand.position);
                         session.note(record.key, seen).await?;
                         if body == Body::Written {
                             session.bury(&Entry::Message(id).to_string(), u64::MAX).await?;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// When messages with one key came, and which message of the stream was the last of them.
+use super::position::Position;
+
+/// When messages with one key came, and which messages of the stream they were.
 ///
 /// Written before a message leaves the stream, so that one who looks into the stream and then here finds every message
 /// that was ever kept in one or the other.
@@ -13,29 +15,28 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Sightings {
     /// The latest of them: a device may say the same under the same DGM_ID again and again.
     arrivals: Vec<Timestamp>,
-    /// In the stream.
-    sequence: u64,
+    /// In the stream, the latest of them too.
+    #[serde(default)]
+    positions: Vec<Position>,
 }
 
 impl Sightings {
     /// One message.
-    pub(super) fn one(arrival: Timestamp, sequence: u64) -> Self {
-        Self { arrivals: vec![arrival], sequence }
+    pub(super) fn one(arrival: Timestamp, position: Position) -> Self {
+        Self { arrivals: vec![arrival], positions: vec![position] }
     }
 
-    /// With those of a later writer.
-    pub(super) fn and(mut self, later: &Self) -> Self {
-        self.arrivals.retain(|arrival| !later.arrivals.contains(arrival));
-        self.arrivals.extend(&later.arrivals);
-        let surplus = self.arrivals.len().saturating_sub(KEPT);
-        self.arrivals.drain(..surplus);
-        self.sequence = self.sequence.max(later.sequence);
-        self
+    /// With those of another writer, whose messages need not be the later ones.
+    pub(super) fn and(self, other: &Self) -> Self {
+        Self {
+            arrivals: latest(self.arrivals, &other.arrivals),
+            positions: latest(self.positions, &other.positions),
+        }
     }
 
     /// Whether this message of the stream was dealt with before: its acknowledgement was lost.
-    pub(super) const fn has(&self, sequence: u64) -> bool {
-        self.sequence == sequence
+    pub(super) fn has(&self, position: Position) -> bool {
+        self.positions.contains(&position)
     }
 
     /// Whether one that came at `arrival` is one of these, as heard by another gateway with a clock of its own.
@@ -50,7 +51,16 @@ pub(super) fn is_same(one: Timestamp, other: Timestamp, window: Duration) -> boo
     apart <= SignedDuration::try_from(window).unwrap_or(SignedDuration::MAX)
 }
 
-/// Arrivals that are kept of one key.
+/// The latest of both.
+fn latest<T: Copy + Ord>(mut one: Vec<T>, other: &[T]) -> Vec<T> {
+    one.extend(other);
+    one.sort_unstable();
+    one.dedup();
+    one.drain(..one.len().saturating_sub(KEPT));
+    one
+}
+
+/// What is kept of one key.
 const KEPT: usize = 64;
 
 #[cfg(test)]
@@ -58,21 +68,41 @@ mod tests {
     use super::super::tests::at;
     use super::*;
 
+    fn one(second: i64, sequence: u64) -> Sightings {
+        Sightings::one(at(second), position(second, sequence))
+    }
+
+    fn position(second: i64, sequence: u64) -> Position {
+        Position::new(sequence, at(second).as_nanosecond())
+    }
+
     #[test]
     fn what_another_heard_a_moment_apart_is_the_same_and_an_hour_later_is_not() {
-        let seen = Sightings::one(at(0), 7).and(&Sightings::one(at(3600), 9));
+        let seen = one(0, 7).and(&one(3600, 9));
         let window = Duration::from_secs(2);
         for (arrival, same) in [(-2, true), (0, true), (3, false), (3601, true), (7200, false)] {
             assert_eq!(seen.include(at(arrival), window), same, "{arrival}");
         }
-        assert!(seen.has(9) && !seen.has(7));
+    }
+
+    #[test]
+    fn each_message_of_the_stream_that_was_dealt_with_is_known_whichever_was_first() {
+        let seen = one(3600, 9).and(&one(0, 7));
+        assert!(seen.has(position(3600, 9)) && seen.has(position(0, 7)));
+        assert!(!seen.has(position(0, 9)), "a stream that was made anew has counted as far");
     }
 
     #[test]
     fn a_device_that_says_the_same_for_days_costs_no_more() {
-        let seen = (0..1000).map(|second| Sightings::one(at(second), 1));
-        let seen = seen.reduce(|seen, next| seen.and(&next)).unwrap();
-        assert_eq!(seen.arrivals.len(), KEPT);
+        let seen = (0..1000).map(|second| one(second, 1)).reduce(|seen, next| seen.and(&next)).unwrap();
+        assert_eq!((seen.arrivals.len(), seen.positions.len()), (KEPT, KEPT));
         assert!(seen.include(at(999), Duration::ZERO));
+    }
+
+    #[test]
+    fn what_a_gateway_hands_over_late_pushes_out_no_later_arrival() {
+        let seen = (1000..1064).map(|second| one(second, 1)).reduce(|seen, next| seen.and(&next)).unwrap();
+        let seen = seen.and(&one(0, 2));
+        assert!(seen.include(at(1000), Duration::ZERO) && !seen.include(at(0), Duration::ZERO));
     }
 }

@@ -5,25 +5,33 @@
 //! and `objects.rs`.
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::kv;
 use async_nats::jetstream::object_store::ObjectStore;
 use async_nats::jetstream::stream::Stream;
+use tokio::sync::Notify;
 
-use super::GroupPlan;
 use super::fault::Fault;
 use super::making;
+use super::position::Life;
 use super::subject;
+use super::{GroupPlan, Part};
 use crate::net::nats::Connection;
 
 /// One connection, with all that is asked over it.
-#[derive(Clone)]
 pub(super) struct Session {
     pub(super) connection: Connection,
     pub(super) context: Context,
     pub(super) stream: Stream<()>,
+    /// Which stream that is.
+    pub(super) life: Life,
+    /// The highest number that the stream was seen to have given out.
+    pub(super) last_sequence: AtomicU64,
+    /// Rings when the stream turns out to be another one.
+    pub(super) replaced: Notify,
     pub(super) queue: kv::Store,
     pub(super) ids: kv::Store,
     pub(super) group: kv::Store,
@@ -40,12 +48,18 @@ impl Session {
     /// Makes stream and buckets where they are absent.
     pub(super) async fn open(connection: Connection, plan: &GroupPlan) -> Result<Self, Fault> {
         let context = connection.jetstream(WITHIN, IN_FLIGHT);
-        let stream = making::spool_stream(&context, plan).await?;
+        let (stream, life) = making::spool_stream(&context, plan).await?;
         let queue = making::key_value(&context, subject::QUEUE, Duration::ZERO, plan.replicas).await?;
         let ids = making::key_value(&context, subject::IDS, making::IDS_KEPT, plan.replicas).await?;
         let group = making::key_value(&context, subject::GROUP, LEASE, plan.replicas).await?;
         let content = making::content(&context, plan.replicas).await?;
-        Ok(Self { connection, context, stream, queue, ids, group, content })
+        let (last_sequence, replaced) = (AtomicU64::new(0), Notify::new());
+        let session =
+            Self { connection, context, stream, life, last_sequence, replaced, queue, ids, group, content };
+        if plan.part == Part::Gateway {
+            session.remove_strange_consumers().await?;
+        }
+        Ok(session)
     }
 
     /// The most that one message of the stream may have, in bytes.

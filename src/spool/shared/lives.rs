@@ -191,7 +191,7 @@ impl Shared {
         for (name, waiting) in session.waiting().await? {
             pending.extend(Lane::of_consumer(&name).map(|lane| (lane, waiting)));
         }
-        let info = session.stream.get_info().await.map_err(Fault::lost)?;
+        let info = session.look().await?;
         // A server that stands alone says nothing of a cluster.
         let current = info.cluster.as_ref().map_or(1, |cluster| {
             let others = cluster.replicas.iter().filter(|peer| peer.current && !peer.offline).count();

@@ -10,9 +10,10 @@ use async_nats::jetstream::stream::{self, DiscardPolicy, RetentionPolicy, Storag
 use super::GroupPlan;
 use super::fault::Fault;
 use super::link::SHORTEST_WINDOW;
+use super::position::Life;
 use super::subject;
 
-pub(super) async fn spool_stream(context: &Context, plan: &GroupPlan) -> Result<Stream<()>, Fault> {
+pub(super) async fn spool_stream(context: &Context, plan: &GroupPlan) -> Result<(Stream<()>, Life), Fault> {
     let wanted = stream::Config {
         name: subject::STREAM.to_owned(),
         description: Some("mailslotd: accepted messages that are not delivered yet".to_owned()),
@@ -26,7 +27,8 @@ pub(super) async fn spool_stream(context: &Context, plan: &GroupPlan) -> Result<
         ..stream::Config::default()
     };
     let mut there = context.get_or_create_stream(wanted.clone()).await.map_err(Fault::lost)?;
-    let config = there.info().await.map_err(Fault::lost)?.config.clone();
+    let info = there.info().await.map_err(Fault::lost)?;
+    let (config, life) = (info.config.clone(), Life::since(info.created.unix_timestamp_nanos()));
     if config.retention != RetentionPolicy::WorkQueue {
         let what =
             format!("the stream {} is another program's: it has no work-queue retention", subject::STREAM);
@@ -36,7 +38,8 @@ pub(super) async fn spool_stream(context: &Context, plan: &GroupPlan) -> Result<
     if figures(&config) != figures(&wanted) {
         context.update_stream(wanted).await.map_err(Fault::lost)?;
     }
-    context.get_stream_no_info(subject::STREAM).await.map_err(Fault::lost)
+    let stream = context.get_stream_no_info(subject::STREAM).await.map_err(Fault::lost)?;
+    Ok((stream, life))
 }
 
 /// A bucket as the client makes it, but that all reads go to its leader: what was just written is found, over whichever

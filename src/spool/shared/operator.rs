@@ -7,6 +7,7 @@ use super::fault::Fault;
 use super::ids::Sightings;
 use super::index::Standing;
 use super::link::Session;
+use super::position::Position;
 use super::record::{Record, Scope};
 use super::seen::InStream;
 use super::subject::Entry;
@@ -168,14 +169,14 @@ impl Shared {
                 Some(InStream::Unread(unread, _)) => {
                     return self.act_on_unread_message(session, &unread, action).await;
                 }
-                Some(InStream::Whole(carried, sequence)) => {
+                Some(InStream::Whole(carried, position)) => {
                     let mut record = carried.record.clone();
                     let changed = action.change(&mut record);
                     if record == carried.record {
                         // Another gateway may be delivering it, and is left alone.
                         return Ok(Some(changed));
                     }
-                    self.seize(session, id, *carried, sequence).await?;
+                    self.seize(session, id, *carried, position).await?;
                 }
             },
         }
@@ -219,12 +220,12 @@ impl Shared {
         session: &Session,
         id: QueueId,
         carried: Carried,
-        sequence: u64,
+        position: Position,
     ) -> Result<(), Fault> {
         let Carried { mut record, text, .. } = carried;
-        let seen = Sightings::one(record.accepted_at, sequence);
+        let seen = Sightings::one(record.accepted_at, position);
         let key = record.key;
-        record.sequence = Some(sequence);
+        record.position = Some(position);
         session.put_text(id, &text).await?;
         match session.create_record(id, &record).await {
             Ok(revision) => {
@@ -238,7 +239,7 @@ impl Shared {
             return Ok(());
         }
         session.note(key, seen).await?;
-        session.remove(id, sequence).await
+        session.remove(id, position).await
     }
 }
 

@@ -13,6 +13,7 @@ use super::commit::now;
 use super::fault::Fault;
 use super::index::Standing;
 use super::link::Session;
+use super::position::Position;
 use super::record::Record;
 use super::state::{Hand, InBucket};
 use super::subject::Lane;
@@ -101,33 +102,35 @@ impl Shared {
         message: Message,
     ) -> Result<(), Fault> {
         let Some(reply) = message.reply.as_ref().map(ToString::to_string) else { return Ok(()) };
+        let position = Position::of_pulled(&message)?;
         let info = message.info().map_err(Fault::lost)?;
-        let (sequence, deliveries) = (info.stream_sequence, info.delivered);
+        let deliveries = info.delivered;
         let carried = match Carried::parse(&message.payload) {
             Ok(carried) => carried,
             Err(unreadable) => {
                 if deliveries == 1 {
                     self.0.metrics.spool_corrupt();
                     tracing::error!(
-                        sequence,
+                        sequence = position.sequence(),
                         "A message of the shared spool cannot be read and stays there (`nats stream get`): {unreadable}"
                     );
                 }
                 let at = Timestamp::from_second(info.published.unix_timestamp()).unwrap_or_default();
                 let subject = message.subject.as_str();
-                let (_, unread) = Unread::in_stream(subject, &message.payload, sequence, at, &unreadable);
+                let place = position.sequence();
+                let (_, unread) = Unread::in_stream(subject, &message.payload, place, at, &unreadable);
                 self.state().note_unread(subject, unread);
                 session.tell(&reply, "-NAK {\"delay\": 300000000000}").await;
                 return Ok(());
             }
         };
-        let Some(id) = self.number_for(session, &carried, &reply, sequence).await? else { return Ok(()) };
-        if deliveries > 1 && self.was_dealt_with(session, &carried.record, sequence).await? {
+        let Some(id) = self.number_for(session, &carried, &reply, position).await? else { return Ok(()) };
+        if deliveries > 1 && self.was_dealt_with(session, &carried.record, position).await? {
             return session.acknowledge(&reply).await;
         }
         let carried = Carried { id, ..carried };
         let in_bucket = InBucket::Nothing;
-        let hand = Hand { reply, sequence, text: carried.text, told: now(), in_bucket };
+        let hand = Hand { reply, position, text: carried.text, told: now(), in_bucket };
         match (lane, carried.group) {
             (_, Some(group)) => self.gather(session, id, carried.record, &group, &hand).await,
             (Lane::Several, None) => self.carry_on_or_refresh(session, id, carried.record, &hand).await,
@@ -153,7 +156,7 @@ impl Shared {
         session: &Session,
         carried: &Carried,
         reply: &str,
-        sequence: u64,
+        position: Position,
     ) -> Result<Option<QueueId>, Fault> {
         let mut id = carried.id;
         loop {
@@ -164,13 +167,13 @@ impl Shared {
                     // The stream gave it out again: from now on it is acknowledged there.
                     if let Some(hand) = self.state().hands.get_mut(&id) {
                         reply.clone_into(&mut hand.reply);
-                        hand.sequence = sequence;
+                        hand.position = position;
                         hand.told = now();
                     }
                     return Ok(None);
                 }
                 Some((key, Standing::Queue { .. })) if key == carried.record.key => {
-                    self.leaves_stream(session, &carried.record, sequence).await?;
+                    self.leaves_stream(session, &carried.record, position).await?;
                     session.acknowledge(reply).await?;
                     return Ok(None);
                 }
@@ -184,9 +187,14 @@ impl Shared {
     }
 
     /// Whether a message was dealt with whose acknowledgement was lost.
-    async fn was_dealt_with(&self, session: &Session, record: &Record, sequence: u64) -> Result<bool, Fault> {
+    async fn was_dealt_with(
+        &self,
+        session: &Session,
+        record: &Record,
+        position: Position,
+    ) -> Result<bool, Fault> {
         let sightings = session.sightings(record.key).await?;
-        Ok(sightings.is_some_and(|sightings| sightings.has(sequence)))
+        Ok(sightings.is_some_and(|sightings| sightings.has(position)))
     }
 
     /// As [`Self::carry_on`], where another gateway may have done so.
@@ -204,7 +212,7 @@ impl Shared {
                 let there = self.state().index.of(id).map(|known| known.record.clone());
                 match there {
                     Some(there) if there.key == key => {
-                        self.leaves_stream(session, &there, hand.sequence).await?;
+                        self.leaves_stream(session, &there, hand.position).await?;
                         session.acknowledge(&hand.reply).await
                     }
                     // Another message of the same moment has this number by chance: ours comes again under a new one. Or

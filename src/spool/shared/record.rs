@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::key::Key;
+use super::position::Position;
 use crate::message::id::{DestinationName, QueueId, RuleName};
 use crate::message::mail::{Class, Priority};
 use crate::message::recipient::{EnhancedStatus, Recipient, RecipientNumber};
@@ -39,7 +40,7 @@ pub(super) struct Record {
     pub(super) lease: Option<GatewayId>,
     /// Its message in the stream, while that may still be there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) sequence: Option<u64>,
+    pub(super) position: Option<Position>,
 }
 
 /// Where the content is.
@@ -112,7 +113,7 @@ impl Record {
             group: None,
             copies: Vec::new(),
             lease: None,
-            sequence: None,
+            position: None,
         };
         for (number, each) in (0_u32..).zip(&prepared.recipients) {
             let dsn = &each.recipient.dsn;

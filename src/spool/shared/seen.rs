@@ -10,6 +10,7 @@ use super::carried::Carried;
 use super::fault::Fault;
 use super::index::matches;
 use super::link::Session;
+use super::position::Position;
 use super::state::Hand;
 use super::subject::{self, Lane};
 use super::unreadable::{Unread, place_of};
@@ -21,8 +22,8 @@ use crate::telemetry::metrics::SpoolState;
 
 /// A message of the stream.
 pub(super) enum InStream {
-    /// As this version writes it, and its sequence.
-    Whole(Box<Carried>, u64),
+    /// As this version writes it, and where it is.
+    Whole(Box<Carried>, Position),
     /// Anything else, with its bytes as text.
     Unread(Unread, String),
 }
@@ -194,7 +195,7 @@ impl Shared {
     /// A message of the stream and its number. One that cannot be read counts as corrupt from now on.
     fn read(&self, message: &StreamMessage) -> (QueueId, InStream) {
         match Carried::parse(&message.payload) {
-            Ok(carried) => (carried.id, InStream::Whole(Box::new(carried), message.sequence)),
+            Ok(carried) => (carried.id, InStream::Whole(Box::new(carried), Position::of_found(message))),
             Err(why) => {
                 let at = Timestamp::from_second(message.time.unix_timestamp()).unwrap_or_default();
                 let (subject, payload) = (message.subject.as_str(), &*message.payload);

@@ -11,7 +11,8 @@ use super::carried::Text;
 use super::index::Index;
 use super::key::Key;
 use super::link::{ACK_WAIT, LEASE};
-use super::record::GatewayId;
+use super::position::{Life, Position};
+use super::record::{GatewayId, Record};
 use super::share;
 use super::subject::Lane;
 use super::unreadable::Unread;
@@ -65,6 +66,8 @@ pub(super) struct State {
     pub(super) shown: HashSet<(DestinationName, SpoolState)>,
     /// Bytes in the stream, as of the last look.
     pub(super) stream_bytes: u64,
+    /// Which stream the hands are of.
+    pub(super) life: Option<Life>,
 }
 
 /// A sign of life of a gateway.
@@ -81,7 +84,7 @@ pub(super) struct Hand {
     /// Where it is acknowledged.
     pub(super) reply: String,
     /// In the stream.
-    pub(super) sequence: u64,
+    pub(super) position: Position,
     pub(super) text: Text,
     /// When the stream was last told that it is still in hand.
     pub(super) told: Instant,
@@ -138,6 +141,7 @@ impl State {
             graves: Vec::new(),
             shown: HashSet::new(),
             stream_bytes: 0,
+            life: None,
             me,
         }
     }
@@ -339,6 +343,20 @@ impl State {
         found.map_or(id, |(_, id)| *id)
     }
 
+    /// All that is in hand, and what is known of it.
+    pub(super) fn known_hands(&self) -> Vec<(QueueId, Record, Hand)> {
+        let known = |(id, hand): (&QueueId, &Hand)| {
+            self.index.of(*id).map(|known| (*id, known.record.clone(), hand.clone()))
+        };
+        self.hands.iter().filter_map(known).collect()
+    }
+
+    /// Messages of the stream that this gateway did not have in hand, as of the last look.
+    pub(super) fn in_no_hand(&self) -> u64 {
+        let pending = self.pending.values().fold(0_u64, |sum, pending| sum.saturating_add(*pending));
+        pending.saturating_sub(u64::try_from(self.hands.len()).unwrap_or(u64::MAX))
+    }
+
     /// No lane has anything of this message.
     pub(super) fn put_back_all(&mut self, id: QueueId) {
         self.handed.retain(|(each, _), _| *each != id);
@@ -392,7 +410,7 @@ mod tests {
         let carried = carried(alarm("fire", at(0)));
         let told = super::super::commit::now();
         let (reply, text, in_bucket) = ("reply".to_owned(), carried.text, InBucket::Nothing);
-        state.hands.insert(carried.id, Hand { reply, sequence: 1, text, told, in_bucket });
+        state.hands.insert(carried.id, Hand { reply, position: Position::new(1, 0), text, told, in_bucket });
         state.index.set(carried.id, Known { record: carried.record, standing: Standing::InHand });
         let name = destination("smarthost");
         let due = state.index.due(&name, Timestamp::MAX, 1, &HashSet::new()).mine;

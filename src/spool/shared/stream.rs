@@ -1,14 +1,17 @@
 //! What is asked of the stream: to keep a message, to find one, to hand some out, to hear what became of them.
 
+use std::sync::atomic::Ordering;
+
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
-use async_nats::jetstream::stream::{DeleteMessageErrorKind, RawMessageErrorKind};
+use async_nats::jetstream::stream::{self, DeleteMessageErrorKind, RawMessageErrorKind};
 use futures_util::TryStreamExt as _;
 
 use super::carried::Carried;
 use super::fault::Fault;
 use super::link::{ACK_WAIT, Session, WITHIN};
+use super::position::{Life, Position};
 use super::subject::{self, Lane};
 use crate::message::id::QueueId;
 
@@ -60,13 +63,22 @@ impl Session {
         }
     }
 
+    /// Whether the stream still has a message.
+    pub(super) async fn has(&self, position: Position) -> Result<bool, Fault> {
+        match self.stream.get_raw_message(position.sequence()).await {
+            Ok(message) => Ok(Position::of_found(&message) == position),
+            Err(error) if is_missing(&error.kind()) => Ok(false),
+            Err(error) => Err(Fault::lost(error)),
+        }
+    }
+
     /// Takes a message out of the stream if it is still there.
-    pub(super) async fn remove(&self, id: QueueId, sequence: u64) -> Result<(), Fault> {
+    pub(super) async fn remove(&self, id: QueueId, position: Position) -> Result<(), Fault> {
         match self.find(subject::by_id(id)).await? {
-            Some(message) if message.sequence == sequence => {}
+            Some(message) if Position::of_found(&message) == position => {}
             Some(_) | None => return Ok(()),
         }
-        match self.stream.delete_message(sequence).await {
+        match self.stream.delete_message(position.sequence()).await {
             Ok(_) => Ok(()),
             Err(error) => match error.kind() {
                 DeleteMessageErrorKind::JetStream(_) => Ok(()),
@@ -80,7 +92,11 @@ impl Session {
         let asked = self.connection.client().request(reply.to_owned(), "+ACK".into());
         match tokio::time::timeout(WITHIN, asked).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(Fault::lost(error)),
+            Ok(Err(error)) => {
+                // Nobody listens there any more where the stream was made anew.
+                self.look().await?;
+                Err(Fault::lost(error))
+            }
             Err(_) => Err(Fault::lost("the stream did not confirm an acknowledgement")),
         }
     }
@@ -93,15 +109,23 @@ impl Session {
 
     /// The consumer that one lane's messages are pulled with.
     pub(super) async fn consumer(&self, lane: &Lane) -> Result<PullConsumer, Fault> {
+        let name = lane.consumer(self.life);
         let config = pull::Config {
-            durable_name: Some(lane.consumer()),
+            durable_name: Some(name.clone()),
             filter_subject: lane.filter(),
             ack_policy: AckPolicy::Explicit,
             ack_wait: ACK_WAIT,
             max_ack_pending: MAX_ACK_PENDING,
             ..pull::Config::default()
         };
-        self.stream.get_or_create_consumer(&lane.consumer(), config).await.map_err(Fault::lost)
+        self.look().await?;
+        let consumer = self.stream.get_or_create_consumer(&name, config).await.map_err(Fault::lost)?;
+        if let Err(fault) = self.look().await {
+            // It must not take what is meant for the consumer of another stream.
+            self.remove_consumer(&name).await;
+            return Err(fault);
+        }
+        Ok(consumer)
     }
 
     /// Each consumer of the stream, and how many messages it has that are not dealt with.
@@ -113,6 +137,39 @@ impl Session {
             found.push((info.name, info.num_pending.saturating_add(unacknowledged)));
         }
         Ok(found)
+    }
+
+    /// Removes the consumers of streams that are no more, which were restored with this one.
+    pub(super) async fn remove_strange_consumers(&self) -> Result<(), Fault> {
+        let mut names = self.stream.consumer_names();
+        while let Some(name) = names.try_next().await.map_err(Fault::lost)? {
+            if Lane::of_consumer(&name).is_some_and(|lane| lane.consumer(self.life) != name) {
+                self.remove_consumer(&name).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// How the stream stands.
+    ///
+    /// # Errors
+    /// [`Fault::Replaced`] too, when it is not the one any more that this session found; the session ends with that.
+    pub(super) async fn look(&self) -> Result<stream::Info, Fault> {
+        let info = self.stream.get_info().await.map_err(Fault::lost)?;
+        let last = self.last_sequence.fetch_max(info.state.last_sequence, Ordering::Relaxed);
+        let same = Life::since(info.created.unix_timestamp_nanos()) == self.life;
+        if same && info.state.last_sequence >= last {
+            return Ok(info);
+        }
+        self.replaced.notify_one();
+        Err(Fault::Replaced)
+    }
+
+    async fn remove_consumer(&self, name: &str) {
+        // One that stays keeps messages from another for a while, and is found again after the next connection.
+        if let Err(error) = self.stream.delete_consumer(name).await {
+            tracing::debug!(name, %error, "A consumer of the shared spool is not removed.");
+        }
     }
 }
 

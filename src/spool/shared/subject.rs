@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::key::Key;
+use super::position::Life;
 use crate::message::id::{DestinationName, QueueId};
 
 /// The stream of accepted messages.
@@ -42,14 +43,16 @@ impl Lane {
         format!("mailslotd.spool.{self}.>")
     }
 
-    /// The durable consumer of this lane.
-    pub(super) fn consumer(&self) -> String {
-        format!("to-{self}")
+    /// The durable consumer of this lane, `to-<destination>@<life of the stream>`: an acknowledgement names its consumer
+    /// and a number, and so one that is meant for a stream of before reaches nobody.
+    pub(super) fn consumer(&self, life: Life) -> String {
+        format!("to-{self}@{life}")
     }
 
-    /// The lane of such a consumer.
+    /// The lane of such a consumer, whichever the life.
     pub(super) fn of_consumer(name: &str) -> Option<Self> {
-        Self::of_token(name.strip_prefix("to-")?)
+        let name = name.strip_prefix("to-")?;
+        Self::of_token(name.split_once('@').map_or(name, |(lane, _)| lane))
     }
 
     /// The lane of such a subject.
@@ -160,7 +163,9 @@ mod tests {
         assert_eq!(id_of(&subject), QueueId::from_row(7));
         for lane in [lane, Lane::Several] {
             assert_eq!(Lane::of_subject(&lane.filter()), Some(lane.clone()));
-            assert_eq!(Lane::of_consumer(&lane.consumer()), Some(lane));
+            let (one, other) = (lane.consumer(Life::since(1)), lane.consumer(Life::since(2)));
+            assert_ne!(one, other);
+            assert_eq!(Lane::of_consumer(&one), Some(lane));
         }
     }
 

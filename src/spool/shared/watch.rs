@@ -86,7 +86,9 @@ impl Told {
 impl Shared {
     async fn connect(&self) -> Result<Arc<Session>, Fault> {
         let connection = self.0.plan.cluster.connect(CONNECT_WITHIN).await.map_err(Fault::lost)?;
-        Session::open(connection, &self.0.plan).await.map(Arc::new)
+        let session = Session::open(connection, &self.0.plan).await?;
+        self.take_stock(&session).await?;
+        Ok(Arc::new(session))
     }
 
     /// Works over one connection until it fails; says why.
@@ -105,6 +107,7 @@ impl Shared {
             fault = opened => fault,
             fault = self.live(&session) => fault,
             fault = self.keep_in_hand(&session) => fault,
+            () = session.replaced.notified() => Fault::Replaced,
             never = self.empty_fallback() => match never {},
         }
     }
