@@ -348,3 +348,25 @@ async fn a_stream_that_is_made_anew_under_load_loses_only_what_lay_in_it() {
     a.is_empty().await;
     b.is_empty().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateways_with_different_settings_leave_the_stream_to_who_came_first() {
+    let server = require!(NatsServer::start(""));
+    let jetstream = behind(&server).await;
+    let most = async || {
+        let mut stream = jetstream.get_stream("MAILSLOTD_SPOOL").await.unwrap();
+        stream.info().await.unwrap().config.max_bytes
+    };
+    let a = Gateway::open(&server, "a").await;
+    eventually("a lives", async || a.spool.part(&destination("hop"), 4) > 0).await;
+    let b = Gateway::begin_within(&server, "b", Some(1 << 20));
+    timeout(PATIENCE, b.spool.opened()).await.unwrap();
+    assert_eq!(most().await, -1, "b changed what a made");
+
+    // Who is alone brings its own along.
+    a.spool.close().await;
+    b.spool.close().await;
+    let b = Gateway::begin_within(&server, "b", Some(1 << 20));
+    timeout(PATIENCE, b.spool.opened()).await.unwrap();
+    assert_eq!(most().await, 1 << 20);
+}

@@ -30,24 +30,50 @@ impl Fault {
 
     /// Why a message was not published.
     pub(super) fn of_publish(error: &PublishError) -> Self {
-        let said = error.to_string();
         match error.kind() {
-            PublishErrorKind::Other if said.contains("maximum") || said.contains("insufficient") => {
-                Self::Full(said)
-            }
-            PublishErrorKind::MaxPayloadExceeded => Self::Full(said),
+            PublishErrorKind::MaxPayloadExceeded => Self::Full(error.to_string()),
             PublishErrorKind::StreamNotFound
             | PublishErrorKind::WrongLastMessageId
             | PublishErrorKind::WrongLastSequence
             | PublishErrorKind::TimedOut
             | PublishErrorKind::BrokenPipe
             | PublishErrorKind::MaxAckPending
-            | PublishErrorKind::Other => Self::Lost(said),
+            | PublishErrorKind::Other => Self::of_write(error),
         }
+    }
+
+    /// Why something was not written.
+    pub(super) fn of_write(error: impl fmt::Display) -> Self {
+        let said = error.to_string();
+        if NO_ROOM.iter().any(|words| said.contains(words)) { Self::Full(said) } else { Self::Lost(said) }
     }
 
     /// For those who asked the spool.
     pub(super) fn in_spool(self, op: &'static str) -> SpoolError {
         SpoolError::Group { op, what: self.to_string() }
+    }
+}
+
+/// What servers say where a stream, an account, a server or its disk is full; the client does not tell these apart from
+/// others.
+const NO_ROOM: [&str; 4] = ["maximum", "insufficient", "resource limits exceeded", "no space left"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_without_room_is_told_apart_from_one_that_does_not_answer() {
+        for (said, full) in [
+            ("jetstream error: maximum bytes exceeded (code 503, error code 10077)", true),
+            ("jetstream error: insufficient resources (code 503, error code 10023)", true),
+            ("jetstream error: insufficient storage resources available (code 500, error code 10047)", true),
+            ("jetstream error: resource limits exceeded for account (code 400, error code 10002)", true),
+            ("write msgs/1.blk: no space left on device", true),
+            ("timed out: didn't receive ack in time", false),
+            ("no response from the server", false),
+        ] {
+            assert_eq!(matches!(Fault::of_write(said), Fault::Full(_)), full, "{said}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::kv;
 use async_nats::jetstream::object_store::ObjectStore;
-use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream::stream::{self, Stream};
 use tokio::sync::Notify;
 
 use super::fault::Fault;
@@ -60,6 +60,16 @@ impl Session {
             session.remove_strange_consumers().await?;
         }
         Ok(session)
+    }
+
+    /// On how many servers a bucket lies from now on.
+    pub(super) async fn set_replicas(&self, name: &str, replicas: usize) -> Result<(), Fault> {
+        let there = self.context.get_stream(name).await.map_err(Fault::lost)?.cached_info().config.clone();
+        if there.num_replicas == replicas {
+            return Ok(());
+        }
+        let config = stream::Config { num_replicas: replicas, ..there };
+        self.context.update_stream(config).await.map(drop).map_err(Fault::of_write)
     }
 
     /// The most that one message of the stream may have, in bytes.

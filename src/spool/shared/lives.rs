@@ -154,7 +154,7 @@ impl Shared {
     }
 
     /// Who lives, with the revision of the last sign of it. One that said goodbye does not, though its mark is there.
-    async fn living(&self, session: &Session) -> Result<BTreeMap<GatewayId, u64>, Fault> {
+    pub(super) async fn living(&self, session: &Session) -> Result<BTreeMap<GatewayId, u64>, Fault> {
         let names = session.living().await?;
         let found = names.into_iter().map(|name| async move {
             let entry = session.entry(&session.group, &format!("{MEMBER}{name}")).await?;

@@ -13,8 +13,9 @@ use super::link::SHORTEST_WINDOW;
 use super::position::Life;
 use super::subject;
 
-pub(super) async fn spool_stream(context: &Context, plan: &GroupPlan) -> Result<(Stream<()>, Life), Fault> {
-    let wanted = stream::Config {
+/// The stream as a gateway's configuration says.
+pub(super) fn spool_config(plan: &GroupPlan) -> stream::Config {
+    stream::Config {
         name: subject::STREAM.to_owned(),
         description: Some("mailslotd: accepted messages that are not delivered yet".to_owned()),
         subjects: vec![subject::ALL.to_owned()],
@@ -25,19 +26,23 @@ pub(super) async fn spool_stream(context: &Context, plan: &GroupPlan) -> Result<
         duplicate_window: plan.dedup_window.max(SHORTEST_WINDOW),
         max_bytes: plan.max_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
         ..stream::Config::default()
+    }
+}
+
+/// The stream as it is, and which it is; made where there is none.
+pub(super) async fn spool_stream(context: &Context, plan: &GroupPlan) -> Result<(Stream<()>, Life), Fault> {
+    // Another gateway may make it at the same moment, with other settings.
+    let there = match context.get_or_create_stream(spool_config(plan)).await {
+        Ok(there) => there,
+        Err(_) => context.get_stream(subject::STREAM).await.map_err(Fault::lost)?,
     };
-    let mut there = context.get_or_create_stream(wanted.clone()).await.map_err(Fault::lost)?;
-    let info = there.info().await.map_err(Fault::lost)?;
-    let (config, life) = (info.config.clone(), Life::since(info.created.unix_timestamp_nanos()));
-    if config.retention != RetentionPolicy::WorkQueue {
+    let info = there.cached_info();
+    if info.config.retention != RetentionPolicy::WorkQueue {
         let what =
             format!("the stream {} is another program's: it has no work-queue retention", subject::STREAM);
         return Err(Fault::Lost(what));
     }
-    let figures = |config: &stream::Config| (config.num_replicas, config.duplicate_window, config.max_bytes);
-    if figures(&config) != figures(&wanted) {
-        context.update_stream(wanted).await.map_err(Fault::lost)?;
-    }
+    let life = Life::since(info.created.unix_timestamp_nanos());
     let stream = context.get_stream_no_info(subject::STREAM).await.map_err(Fault::lost)?;
     Ok((stream, life))
 }

@@ -43,6 +43,7 @@ mod pull;
 mod record;
 mod rescue;
 mod seen;
+mod settings;
 mod settle;
 mod share;
 mod standing;
@@ -286,6 +287,12 @@ impl GatewayId {
         getrandom::fill(&mut random).map_err(unnamed)?;
         let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         Ok(Self(format!("{name}-{:08x}", u32::from_be_bytes(random))))
+    }
+
+    /// Whether a member is this gateway, as it runs now or as it ran before.
+    fn is_a_start_of(&self, member: &Self) -> bool {
+        let name = |id: &str| id.rsplit_once('-').map(|(name, _)| name.to_owned());
+        name(&self.0) == name(&member.0)
     }
 }
 

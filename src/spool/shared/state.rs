@@ -13,6 +13,7 @@ use super::key::Key;
 use super::link::{ACK_WAIT, LEASE};
 use super::position::{Life, Position};
 use super::record::{GatewayId, Record};
+use super::settings::Difference;
 use super::share;
 use super::subject::Lane;
 use super::unreadable::Unread;
@@ -66,6 +67,8 @@ pub(super) struct State {
     pub(super) shown: HashSet<(DestinationName, SpoolState)>,
     /// Bytes in the stream, as of the last look.
     pub(super) stream_bytes: u64,
+    /// Settings of the stream that are not those of the configuration, as the log was told.
+    pub(super) differences: Vec<Difference>,
     /// Which stream the hands are of.
     pub(super) life: Option<Life>,
 }
@@ -141,6 +144,7 @@ impl State {
             graves: Vec::new(),
             shown: HashSet::new(),
             stream_bytes: 0,
+            differences: Vec::new(),
             life: None,
             me,
         }

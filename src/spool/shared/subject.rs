@@ -17,6 +17,10 @@ pub(super) const GROUP: &str = "MAILSLOTD_GROUP";
 /// The bucket of content above 64 KiB.
 pub(super) const CONTENT: &str = "MAILSLOTD_CONTENT";
 
+/// The streams that buckets are in the servers.
+pub(super) const BUCKETS: [&str; 4] =
+    ["KV_MAILSLOTD_QUEUE", "KV_MAILSLOTD_IDS", "KV_MAILSLOTD_GROUP", "OBJ_MAILSLOTD_CONTENT"];
+
 /// All subjects of the stream.
 pub(super) const ALL: &str = "mailslotd.spool.>";
 

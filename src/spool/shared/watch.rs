@@ -87,6 +87,7 @@ impl Shared {
     async fn connect(&self) -> Result<Arc<Session>, Fault> {
         let connection = self.0.plan.cluster.connect(CONNECT_WITHIN).await.map_err(Fault::lost)?;
         let session = Session::open(connection, &self.0.plan).await?;
+        self.agree_on_settings(&session).await?;
         self.take_stock(&session).await?;
         Ok(Arc::new(session))
     }
