@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_nats::jetstream;
 use jiff::{SignedDuration, Timestamp};
 use mailslotd::message::id::QueueId;
-use mailslotd::message::mail::{Group, Message};
+use mailslotd::message::mail::{Body, Content, Group, Message};
 use mailslotd::message::recipient::EnhancedStatus;
 use mailslotd::spool::{Due, Fate, Settled, Spool, SpoolState, Which};
 use mailslotd::telemetry::metrics::Metrics;
@@ -369,4 +369,127 @@ async fn gateways_with_different_settings_leave_the_stream_to_who_came_first() {
     let b = Gateway::begin_within(&server, "b", Some(1 << 20));
     timeout(PATIENCE, b.spool.opened()).await.unwrap();
     assert_eq!(most().await, 1 << 20);
+}
+
+/// An account that may keep so much in files.
+fn account(most: &str) -> String {
+    format!(
+        "accounts: {{ PLANT: {{ jetstream: {{ max_mem: 8MB, max_store: {most} }}, users: [{{ user: u, password: p }}] }} }}\n\
+         no_auth_user: u"
+    )
+}
+
+/// A mail of some 40 KiB.
+fn scan(number: usize) -> (String, Message) {
+    let text = format!("Subject: scan {number}\r\n\r\n{}", "x".repeat(40_000));
+    let content = Content::Inline(text.clone().into());
+    let body = Body::Mail { reverse_path: None, content, submitted: Box::default() };
+    (text, Message { body, ..alarm(0, "", &["hop"]) })
+}
+
+fn in_local_spool(gateway: &Gateway) -> bool {
+    let metrics = gateway.metrics.encode();
+    let line = metrics.lines().find(|line| line.starts_with("mailslotd_spool_fallback_messages "));
+    line.is_some_and(|line| !line.ends_with(" 0"))
+}
+
+fn is_open(gateway: &Gateway) -> bool {
+    gateway.metrics.encode().contains("mailslotd_spool_group{state=\"open\"} 1")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_gets_full_keeps_room_for_deliveries_and_is_emptied_by_them() {
+    let server = require!(NatsServer::start(&account("6MB")));
+    let a = Gateway::open(&server, "a").await;
+    let mut expected = BTreeSet::new();
+    let mut number = 0;
+    while !in_local_spool(&a) {
+        assert!(number < 400, "6 MB take {number} scans");
+        let (text, message) = scan(number);
+        a.accept(message).await;
+        expected.insert(text);
+        number += 1;
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    // What is delayed finds room.
+    for due in several(&a, "hop", 10).await {
+        a.settle(&due, deferred(1)).await;
+    }
+    assert!(is_open(&a), "it was given up");
+    let heard = deliver_until(&a, |heard| heard.len() >= expected.len()).await;
+    assert!(heard == expected, "{} of {} arrived", heard.len(), expected.len());
+    eventually("the local spool is empty", async || !in_local_spool(&a)).await;
+    a.is_empty().await;
+    assert!(is_open(&a), "it was given up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_another_program_fills_keeps_no_delivery_from_being_recorded() {
+    let server = require!(NatsServer::start(&account("6MB")));
+    let a = Gateway::open(&server, "a").await;
+    let mut expected = BTreeSet::new();
+    for number in 0..10 {
+        let (text, message) = scan(number);
+        a.accept(message).await;
+        expected.insert(text);
+    }
+    // Some wait in the queue bucket, the others in the stream.
+    for due in several(&a, "hop", 4).await {
+        a.settle(&due, deferred(1)).await;
+    }
+    let jetstream = behind(&server).await;
+    let other = jetstream::stream::Config {
+        name: "OTHER".to_owned(),
+        subjects: vec!["other".to_owned()],
+        ..Default::default()
+    };
+    jetstream.create_stream(other).await.unwrap();
+    let fills = async |size: usize| {
+        for _ in 0..10_000 {
+            let sent = jetstream.publish("other", vec![b'x'; size].into()).await.unwrap();
+            if sent.await.is_err() {
+                return;
+            }
+        }
+        panic!("it is never full");
+    };
+    for size in [50_000, 5_000, 500, 50, 1] {
+        fills(size).await;
+    }
+    // It stays open, though no sign of life finds room.
+    let heard = deliver_until(&a, |heard| heard.len() >= expected.len()).await;
+    assert!(heard == expected, "{} of {} arrived", heard.len(), expected.len());
+    assert!(is_open(&a), "it was given up");
+    a.is_empty().await;
+
+    jetstream.delete_stream("OTHER").await.unwrap();
+    a.accept(alarm(1, "after", &["hop"])).await;
+    assert_eq!(a.deliver("hop").await, "after x1");
+    eventually("the local spool is empty", async || !in_local_spool(&a)).await;
+    a.is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ids_that_are_remembered_have_a_limit_and_the_oldest_make_room() {
+    use jetstream::stream::DiscardPolicy;
+
+    let server = require!(NatsServer::start(""));
+    let jetstream = behind(&server).await;
+    let bucket = async || {
+        let mut stream = jetstream.get_stream("KV_MAILSLOTD_IDS").await.unwrap();
+        stream.info().await.unwrap().config.clone()
+    };
+    let a = Gateway::open(&server, "a").await;
+    let made = bucket().await;
+    assert_eq!((made.max_bytes, made.discard), (256 << 20, DiscardPolicy::Old));
+    a.spool.close().await;
+
+    // One that was made before there was a limit gets it, and a limit of the operator's stays.
+    for (max_bytes, then) in [(-1, 256 << 20), (2 << 20, 2 << 20)] {
+        let before = jetstream::stream::Config { max_bytes, discard: DiscardPolicy::New, ..bucket().await };
+        jetstream.update_stream(before).await.unwrap();
+        let a = Gateway::open(&server, "a").await;
+        assert_eq!(bucket().await.max_bytes, then);
+        a.spool.close().await;
+    }
 }

@@ -1,7 +1,6 @@
 //! What is asked of the key-value buckets; a change is a compare-and-set.
 
 use std::collections::HashSet;
-use std::fmt;
 
 use async_nats::jetstream::kv::{self, Operation};
 use bytes::Bytes;
@@ -53,14 +52,27 @@ impl Session {
         self.update(&self.queue, &Entry::Copies(id).to_string(), json(record), revision).await
     }
 
-    /// Removes fates of a revision, and body and content.
+    /// Removes fates of a revision, and the body. Fates that are gone are no reason to keep that.
     pub(super) async fn remove_record(&self, id: QueueId, revision: u64) -> Result<(), Fault> {
         let key = Entry::Copies(id).to_string();
-        match self.queue.purge_expect_revision(&key, Some(revision)).await {
-            Ok(()) => {}
-            Err(error) => return Err(self.why_not(&self.queue, &key, revision, &error).await),
+        if let Err(error) = self.queue.purge_expect_revision(&key, Some(revision)).await {
+            let fault = Fault::of_write(error);
+            match self.entry(&self.queue, &key).await? {
+                Some((_, now)) if now != revision => return Err(Fault::Conflict),
+                // This writes no mark and so needs no room; the others find out when they want it.
+                Some(_) if matches!(fault, Fault::Full(_)) => self.bury(&key, revision).await?,
+                Some(_) => return Err(fault),
+                None => {}
+            }
         }
         self.bury(&Entry::Message(id).to_string(), u64::MAX).await
+    }
+
+    /// Whether the fates of a message are gone though nobody removed them: neither they nor the mark of their removal
+    /// are there, and the body is. Some servers forget a value that they had no room to replace.
+    pub(super) async fn is_lost(&self, id: QueueId) -> Result<bool, Fault> {
+        let fates = self.queue.entry(Entry::Copies(id).to_string()).await.map_err(Fault::lost)?;
+        Ok(fates.is_none() && self.text(id).await?.is_some())
     }
 
     /// Removes a key of the queue bucket as it was up to a revision, with the mark that its removal left; nobody hears of it.
@@ -139,7 +151,7 @@ impl Session {
         match store.create(key, value).await {
             Ok(revision) => Ok(revision),
             Err(error) if error.kind() == kv::CreateErrorKind::AlreadyExists => Err(Fault::Conflict),
-            Err(error) => Err(Fault::lost(error)),
+            Err(error) => Err(Fault::of_write(error)),
         }
     }
 
@@ -154,16 +166,7 @@ impl Session {
         match store.update(key, value, revision).await {
             Ok(revision) => Ok(revision),
             Err(error) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => Err(Fault::Conflict),
-            Err(error) => Err(Fault::lost(error)),
-        }
-    }
-
-    /// Whether a removal was refused because of its revision; the client does not say.
-    async fn why_not(&self, store: &kv::Store, key: &str, revision: u64, error: &impl fmt::Display) -> Fault {
-        match self.entry(store, key).await {
-            Ok(Some((_, now))) if now == revision => Fault::lost(error),
-            Ok(_) => Fault::Conflict,
-            Err(fault) => fault,
+            Err(error) => Err(Fault::of_write(error)),
         }
     }
 }

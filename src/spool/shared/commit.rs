@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::Shared;
 use super::fault::Fault;
 use super::ids::Sightings;
 use super::index::{Holder, Known, Standing};
@@ -11,6 +10,7 @@ use super::link::{Session, TRIES};
 use super::position::Position;
 use super::record::{Kept, Record};
 use super::state::{Hand, InBucket};
+use super::{Lead, Shared};
 use crate::message::id::QueueId;
 
 impl Shared {
@@ -138,24 +138,49 @@ impl Shared {
                     self.drop_hand(id);
                 }
                 Some(_) => {}
-                None => {
-                    let mut state = self.state();
-                    state.index.remove(id, None);
-                    state.files.remove(&id);
-                }
+                None => self.forget_or_restore(session, id).await?,
             },
         }
         Ok(())
     }
 
-    /// Notes that a message is about to leave the stream.
+    /// Fates are not there any more: the message is gone, or they must be written anew.
+    async fn forget_or_restore(&self, session: &Session, id: QueueId) -> Result<(), Fault> {
+        let known = self.state().index.of(id).cloned();
+        if let Some(Known { record, standing: Standing::Queue { .. } }) = known
+            && session.is_lost(id).await?
+        {
+            return match session.create_record(id, &record).await {
+                Ok(revision) => {
+                    self.set(id, Known { record, standing: Standing::Queue { revision } });
+                    Ok(())
+                }
+                // Another gateway did so, and the watch tells.
+                Err(Fault::Conflict) => Ok(()),
+                Err(fault) => Err(fault),
+            };
+        }
+        let mut state = self.state();
+        state.index.remove(id, None);
+        state.files.remove(&id);
+        Ok(())
+    }
+
+    /// Notes that a message is about to leave the stream. Where there is no room for that it leaves all the same, as that
+    /// makes some: should its acknowledgement be lost too, it comes a second time.
     pub(super) async fn leaves_stream(
         &self,
         session: &Session,
         record: &Record,
         position: Position,
     ) -> Result<(), Fault> {
-        session.note(record.key, Sightings::one(record.accepted_at, position)).await
+        match session.note(record.key, Sightings::one(record.accepted_at, position)).await {
+            Err(Fault::Full(said)) => {
+                tracing::debug!(key = %record.key, said, "A message leaves the stream without a note.");
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     async fn try_to_lease(&self, session: &Session, id: QueueId) -> Result<(), Fault> {
@@ -168,7 +193,15 @@ impl Shared {
                 Ok(())
             }
             Err(Fault::Conflict) => self.refresh(session, id).await,
-            Err(fault) => Err(fault),
+            Err(fault) => {
+                let fault = self.not_written(session, id, fault).await;
+                if matches!(fault, Fault::Full(_)) && *self.0.lead.borrow() == Lead::Ours {
+                    // Nobody can have a lease of it now, and something has to leave before anybody can.
+                    self.state().index.lease_unwritten(id);
+                    return Ok(());
+                }
+                Err(fault)
+            }
         }
     }
 
@@ -222,9 +255,23 @@ impl Shared {
             self.end(session, id, &record).await;
             return Ok(());
         }
-        let revision = session.update_record(id, &record, revision).await?;
-        self.set(id, Known { record, standing: Standing::Queue { revision } });
-        Ok(())
+        match session.update_record(id, &record, revision).await {
+            Ok(revision) => {
+                self.set(id, Known { record, standing: Standing::Queue { revision } });
+                Ok(())
+            }
+            Err(fault) => Err(self.not_written(session, id, fault).await),
+        }
+    }
+
+    /// Fates could not be written over others: those must still be there.
+    async fn not_written(&self, session: &Session, id: QueueId, fault: Fault) -> Fault {
+        if let Fault::Full(_) = fault
+            && let Err(fault) = self.refresh(session, id).await
+        {
+            return fault;
+        }
+        fault
     }
 
     /// The message is done with.

@@ -78,6 +78,16 @@ impl Election {
         self.lease = Lease::Ours(revision);
     }
 
+    /// There was no room to write the lease, by a step that began at `began`. Nobody else can take it at that moment, and
+    /// who led until then leads on. Should another find room first, this gateway hears of it with its next step but one.
+    pub(super) fn unwritten(&mut self, began: Instant) {
+        let leads = self.lead(began) == Lead::Ours;
+        match self.lease {
+            Lease::Ours(_) | Lease::Vacant if leads => self.renewed = Some(began),
+            Lease::Ours(_) | Lease::Vacant | Lease::Unknown | Lease::Anothers { .. } => {}
+        }
+    }
+
     /// Somebody else wrote first, or this gateway did and heard no answer.
     pub(super) fn refused(&mut self) {
         self.lease = Lease::Unknown;
@@ -204,6 +214,30 @@ mod tests {
             bucket.carry_out(1, &mut one, begin + Duration::from_secs(second));
         }
         assert_eq!(one.lead(begin + Duration::from_secs(6)), Lead::Ours);
+    }
+
+    #[test]
+    fn who_leads_leads_on_where_there_is_no_room_to_say_so_and_nobody_begins_to() {
+        let at = {
+            let begin = origin();
+            move |second| begin + Duration::from_secs(second)
+        };
+        let (mut one, mut other) = (Election::default(), Election::default());
+        one.read(at(0), None);
+        one.written(at(0), 1);
+        for second in 1..20 {
+            // The server forgot what it had no room to replace.
+            if second == 5 {
+                one.read(at(second), None);
+            }
+            one.unwritten(at(second));
+            other.read(at(second), Some((Holder::Another, 1)));
+            other.unwritten(at(second));
+            assert_eq!((one.lead(at(second)), other.lead(at(second))), (Lead::Ours, Lead::Another));
+        }
+        assert_eq!(one.lead(at(23)), Lead::Lapsed);
+        one.unwritten(at(23));
+        assert_eq!(one.lead(at(23)), Lead::Lapsed, "another may lead by now");
     }
 
     #[test]

@@ -41,6 +41,13 @@ impl Shared {
         loop {
             ticks.tick().await;
             let Some(session) = self.session() else { continue };
+            if self.state().is_scarce() {
+                // It stays where it is until there is room.
+                if let Ok(messages) = self.0.local.messages().await {
+                    self.0.metrics.set_spool_fallback(messages);
+                }
+                continue;
+            }
             let mut round = Round::default();
             let ended = self.empty(&session, &mut round).await;
             if round.emptied > 0 {

@@ -7,7 +7,6 @@ use super::Shared;
 use super::bucket::json;
 use super::carried::Text;
 use super::fault::Fault;
-use super::ids::Sightings;
 use super::link::{Session, TRIES};
 use super::record::Record;
 use super::state::Hand;
@@ -67,8 +66,7 @@ impl Shared {
                 Verdict::Gather { message, closes_at } if message == id => closes_at,
                 Verdict::Gather { message, closes_at } => {
                     if self.count_into(session, message, &name, &hand.text).await? {
-                        let seen = Sightings::one(record.accepted_at, hand.position);
-                        session.note(record.key, seen).await?;
+                        self.leaves_stream(session, &record, hand.position).await?;
                         if body == Body::Written {
                             session.bury(&Entry::Message(id).to_string(), u64::MAX).await?;
                         }

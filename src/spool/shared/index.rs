@@ -211,6 +211,13 @@ impl Index {
         self.known.iter().filter(|(_, known)| mine(known)).map(|(id, _)| *id).collect()
     }
 
+    /// A message in the queue bucket is this gateway's to deliver, though there is no room to write so.
+    pub(super) fn lease_unwritten(&mut self, id: QueueId) {
+        if let Some(known) = self.known.get_mut(&id) {
+            known.record.lease = Some(self.me.clone());
+        }
+    }
+
     /// Messages in the queue bucket that nobody has a lease of and that match.
     pub(super) fn idle(&self, wanted: impl Fn(&Record) -> bool) -> Vec<QueueId> {
         let matches = |known: &Known| {

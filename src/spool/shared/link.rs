@@ -50,7 +50,7 @@ impl Session {
         let context = connection.jetstream(WITHIN, IN_FLIGHT);
         let (stream, life) = making::spool_stream(&context, plan).await?;
         let queue = making::key_value(&context, subject::QUEUE, Duration::ZERO, plan.replicas).await?;
-        let ids = making::key_value(&context, subject::IDS, making::IDS_KEPT, plan.replicas).await?;
+        let ids = making::ids(&context, plan.replicas).await?;
         let group = making::key_value(&context, subject::GROUP, LEASE, plan.replicas).await?;
         let content = making::content(&context, plan.replicas).await?;
         let (last_sequence, replaced) = (AtomicU64::new(0), Notify::new());

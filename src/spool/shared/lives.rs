@@ -106,6 +106,11 @@ impl Shared {
                 election.refused();
                 Ok(())
             }
+            Err(Fault::Full(said)) => {
+                tracing::debug!(said, "There is no room to say who leads.");
+                election.unwritten(began);
+                Ok(())
+            }
             Err(fault) => Err(fault),
         }
     }
@@ -142,15 +147,29 @@ impl Shared {
 
     async fn beat(&self, session: &Session) -> Result<(), Fault> {
         let began = now();
-        if self.0.plan.part == Part::Gateway {
-            let me = Member { name: &self.0.plan.name, at: crate::spool::local::now() };
-            session.group.put(self.member(), json(&me)).await.map_err(Fault::lost)?;
+        match self.say_that_it_lives(session).await {
+            Ok(()) => {
+                let living = self.living(session).await?;
+                // From before the question: whoever asks later sees this gateway for longer than it thinks.
+                let woken = self.state().set_living(living, began);
+                self.0.subscribers.wake(&woken);
+            }
+            Err(Fault::Full(said)) => {
+                tracing::debug!(said, "There is no room for a sign of life.");
+                self.state().live_on(began);
+            }
+            Err(fault) => return Err(fault),
         }
-        let living = self.living(session).await?;
-        // From before the question: whoever asks later sees this gateway for longer than it thinks.
-        let woken = self.state().set_living(living, began);
-        self.0.subscribers.wake(&woken);
+        self.look_for_room(session, began).await?;
         self.look_into_stream(session).await
+    }
+
+    async fn say_that_it_lives(&self, session: &Session) -> Result<(), Fault> {
+        if self.0.plan.part == Part::Visitor {
+            return Ok(());
+        }
+        let me = Member { name: &self.0.plan.name, at: crate::spool::local::now() };
+        session.group.put(self.member(), json(&me)).await.map(drop).map_err(Fault::of_write)
     }
 
     /// Who lives, with the revision of the last sign of it. One that said goodbye does not, though its mark is there.

@@ -55,17 +55,47 @@ pub(super) async fn key_value(
     max_age: Duration,
     num_replicas: usize,
 ) -> Result<kv::Store, Fault> {
+    let config = key_value_config(name, max_age, num_replicas);
+    context.get_or_create_stream(config).await.map_err(Fault::lost)?;
+    context.get_key_value(name).await.map_err(Fault::lost)
+}
+
+/// The bucket of keys and arrival times, where the oldest go when there is no room for more. It gets as much as the
+/// servers have to give; a limit that it has is left.
+pub(super) async fn ids(context: &Context, num_replicas: usize) -> Result<kv::Store, Fault> {
+    let mut tried = Ok(());
+    for max_bytes in IDS_BYTES {
+        tried = bounded_ids(context, num_replicas, max_bytes).await;
+        match &tried {
+            Err(Fault::Full(_)) => {}
+            Ok(()) | Err(_) => break,
+        }
+    }
+    tried?;
+    context.get_key_value(subject::IDS).await.map_err(Fault::lost)
+}
+
+async fn bounded_ids(context: &Context, num_replicas: usize, max_bytes: i64) -> Result<(), Fault> {
+    let limits = |config| stream::Config { max_bytes, discard: DiscardPolicy::Old, ..config };
+    let wanted = limits(key_value_config(subject::IDS, IDS_KEPT, num_replicas));
+    let there = context.get_or_create_stream(wanted).await.map_err(Fault::of_write)?;
+    let config = &there.cached_info().config;
+    if config.max_bytes < 0 {
+        context.update_stream(limits(config.clone())).await.map_err(Fault::of_write)?;
+    }
+    Ok(())
+}
+
+fn key_value_config(name: &str, max_age: Duration, num_replicas: usize) -> stream::Config {
     let window = if max_age.is_zero() { BUCKET_WINDOW } else { BUCKET_WINDOW.min(max_age) };
-    let config = stream::Config {
+    stream::Config {
         subjects: vec![format!("$KV.{name}.>")],
         max_messages_per_subject: 1,
         max_age,
         duplicate_window: window,
         deny_delete: true,
         ..bucket(format!("KV_{name}"), num_replicas)
-    };
-    context.get_or_create_stream(config).await.map_err(Fault::lost)?;
-    context.get_key_value(name).await.map_err(Fault::lost)
+    }
 }
 
 pub(super) async fn content(context: &Context, num_replicas: usize) -> Result<ObjectStore, Fault> {
@@ -92,6 +122,8 @@ fn bucket(name: String, num_replicas: usize) -> stream::Config {
 }
 
 /// How long it is known that a message was heard: no gateway may be cut off for longer and then empty its own spool.
-pub(super) const IDS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const IDS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long a bucket knows what was written to it; the servers' own choice.
 const BUCKET_WINDOW: Duration = Duration::from_secs(120);
+/// Bytes of the bucket of ids, about 250 for each message: the most that the servers can set aside.
+const IDS_BYTES: [i64; 5] = [256 << 20, 64 << 20, 16 << 20, 4 << 20, 1 << 20];

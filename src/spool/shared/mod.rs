@@ -42,6 +42,7 @@ mod position;
 mod pull;
 mod record;
 mod rescue;
+mod room;
 mod seen;
 mod settings;
 mod settle;

@@ -22,7 +22,7 @@ impl Session {
         let put = self.content.put(name.as_str(), content);
         match tokio::time::timeout(CONTENT_WITHIN, put).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(Fault::lost(error)),
+            Ok(Err(error)) => Err(Fault::of_write(error)),
             Err(_) => Err(Fault::lost("the Object Store did not take a content in time")),
         }
     }

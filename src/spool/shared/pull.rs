@@ -19,6 +19,7 @@ use super::state::{Hand, InBucket};
 use super::subject::Lane;
 use super::unreadable::Unread;
 use crate::message::id::QueueId;
+use crate::message::mail::Group;
 use crate::spool::rows::later;
 use crate::telemetry::metrics::SpoolState;
 
@@ -131,14 +132,37 @@ impl Shared {
         let carried = Carried { id, ..carried };
         let in_bucket = InBucket::Nothing;
         let hand = Hand { reply, position, text: carried.text, told: now(), in_bucket };
-        match (lane, carried.group) {
-            (_, Some(group)) => self.gather(session, id, carried.record, &group, &hand).await,
-            (Lane::Several, None) => self.carry_on_or_refresh(session, id, carried.record, &hand).await,
-            (Lane::One(_), None) if self.waits(&carried.record) => {
-                self.carry_on_or_refresh(session, id, carried.record, &hand).await
+        let again = hand.reply.clone();
+        let taken = self.take(session, lane, id, carried.record, carried.group, hand).await;
+        match taken {
+            Err(Fault::Full(said)) => {
+                // It stays in the stream, and keeps none behind it.
+                tracing::debug!(%id, said, "There is no room to carry a message on.");
+                session.tell(&again, WHEN_FULL).await;
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Takes a message in hand, or carries it on where it cannot be delivered from there.
+    async fn take(
+        &self,
+        session: &Session,
+        lane: &Lane,
+        id: QueueId,
+        record: Record,
+        group: Option<Group>,
+        hand: Hand,
+    ) -> Result<(), Fault> {
+        match (lane, group) {
+            (_, Some(group)) => self.gather(session, id, record, &group, &hand).await,
+            (Lane::Several, None) => self.carry_on_or_refresh(session, id, record, &hand).await,
+            (Lane::One(_), None) if self.waits(&record) => {
+                self.carry_on_or_refresh(session, id, record, &hand).await
             }
             (Lane::One(_), None) => {
-                self.take_in_hand(id, carried.record, hand);
+                self.take_in_hand(id, record, hand);
                 Ok(())
             }
         }
@@ -234,3 +258,5 @@ const AFTER_FAULT: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Messages to several destinations at a time: they are only carried on.
 const FOR_SEVERAL: usize = 64;
+/// Gives a message back for ten seconds.
+const WHEN_FULL: &str = "-NAK {\"delay\": 10000000000}";

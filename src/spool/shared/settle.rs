@@ -182,7 +182,9 @@ async fn pace_of(session: &Session, pace: &Pace, copies: u64, at: Timestamp) -> 
             None => session.create(&session.queue, &name, json(&told_of)).await,
         };
         match written {
-            Ok(_) => return Ok(verdict),
+            // Where there is no room to write that it was told, it may be told again; what it is about is recorded all the
+            // same.
+            Ok(_) | Err(Fault::Full(_)) => return Ok(verdict),
             Err(Fault::Conflict) => {}
             Err(fault) => return Err(fault),
         }

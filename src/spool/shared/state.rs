@@ -13,6 +13,7 @@ use super::key::Key;
 use super::link::{ACK_WAIT, LEASE};
 use super::position::{Life, Position};
 use super::record::{GatewayId, Record};
+use super::room::Room;
 use super::settings::Difference;
 use super::share;
 use super::subject::Lane;
@@ -67,6 +68,10 @@ pub(super) struct State {
     pub(super) shown: HashSet<(DestinationName, SpoolState)>,
     /// Bytes in the stream, as of the last look.
     pub(super) stream_bytes: u64,
+    /// For new messages, as of the last look.
+    pub(super) room: Room,
+    /// When the log was told that there is none.
+    room_told: Option<Instant>,
     /// Settings of the stream that are not those of the configuration, as the log was told.
     pub(super) differences: Vec<Difference>,
     /// Which stream the hands are of.
@@ -144,6 +149,8 @@ impl State {
             graves: Vec::new(),
             shown: HashSet::new(),
             stream_bytes: 0,
+            room: Room::Enough,
+            room_told: None,
             differences: Vec::new(),
             life: None,
             me,
@@ -260,7 +267,23 @@ impl State {
     }
 
     pub(super) fn rests(&self, now: Instant) -> bool {
-        self.rests_until.is_some_and(|until| now < until)
+        self.is_scarce() || self.rests_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether the log has not been told of late that there is no room.
+    pub(super) fn may_tell_of_room(&mut self, now: Instant) -> bool {
+        let recent = self.room_told.is_some_and(|at| now.saturating_duration_since(at) < TELL_EVERY);
+        if !recent {
+            self.room_told = Some(now);
+        }
+        !recent
+    }
+
+    /// This gateway could not write at `now` that it lives, for want of room. Nor can the others write that they do, or
+    /// take anything over; so all live on that did.
+    pub(super) fn live_on(&mut self, now: Instant) {
+        let first = self.lived.map_or(now, |(_, first)| first);
+        self.lived = Some((now, first));
     }
 
     /// Hands of which the stream must be told that they are still wanted, and those that no lane took in time.
@@ -393,6 +416,8 @@ const MOST_HANDED_OVER: usize = 4096;
 const MOST_GRAVES: usize = 100_000;
 /// After it first wrote that it lives: then all others have looked who does.
 const SETTLED: Duration = Duration::from_secs(5);
+/// Between two lines in the log about room that is used up.
+const TELL_EVERY: Duration = Duration::from_secs(300);
 /// After the stream refused.
 const REST: Duration = Duration::from_secs(2);
 /// A message that no lane took goes back to the stream: its lane has been paused, or waits for its destination.
