@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use mailslotd::message::id::QueueId;
 use mailslotd::message::mail::{Body, Content, Group, Message};
 use mailslotd::message::recipient::EnhancedStatus;
-use mailslotd::spool::{Due, Fate, Settled, Spool, SpoolState, Which};
+use mailslotd::spool::{Due, Fate, Settled, Spool, SpoolState, Sweeping, Which};
 use mailslotd::telemetry::metrics::Metrics;
 use tokio::time::timeout;
 
@@ -492,4 +492,97 @@ async fn the_ids_that_are_remembered_have_a_limit_and_the_oldest_make_room() {
         assert_eq!(bucket().await.max_bytes, then);
         a.spool.close().await;
     }
+}
+
+/// One that sweeps each second and takes what is two seconds old to be left behind.
+async fn sweeper(server: &NatsServer) -> Gateway {
+    let (every, orphaned) = (Duration::from_secs(1), Duration::from_secs(2));
+    let sweeping = Sweeping { every, orphaned, ..Sweeping::default() };
+    let gateway = Gateway::begin_sweeping(tempfile::tempdir().unwrap(), server, "a", None, sweeping);
+    timeout(PATIENCE, gateway.spool.opened()).await.unwrap();
+    gateway
+}
+
+/// The subjects of a stream that begin so.
+async fn subjects(jetstream: &jetstream::Context, stream: &str, filter: &str) -> Vec<String> {
+    use futures_util::TryStreamExt as _;
+
+    let stream = jetstream.get_stream(stream).await.unwrap();
+    let found = stream.info_with_subjects(filter).await.unwrap();
+    found.map_ok(|(subject, _)| subject).try_collect().await.unwrap()
+}
+
+fn ten_minutes_ago() -> Timestamp {
+    Timestamp::now() - SignedDuration::from_mins(10)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_gateway_left_without_a_message_is_removed_and_nothing_else() {
+    let server = require!(NatsServer::start(""));
+    let a = sweeper(&server).await;
+    let jetstream = behind(&server).await;
+    // A message that waits in the bucket, one that waits in the stream, and one whose gateway died before it wrote fates.
+    a.accept(alarm(1, "waits", &["hop"])).await;
+    let waits = a.next("hop").await;
+    a.settle(&waits, deferred(6)).await;
+    let half = a.accept(alarm(2, "half", &["nobody"])).await;
+    let stream = jetstream.get_stream("MAILSLOTD_SPOOL").await.unwrap();
+    let carried = stream.get_last_raw_message_by_subject(&subject(half)).await.unwrap().payload;
+    let text = carried.slice(carried.iter().position(|byte| *byte == b'\n').unwrap() + 1..);
+    let queue = jetstream.get_key_value("MAILSLOTD_QUEUE").await.unwrap();
+    queue.put(format!("message.{half}"), text.clone()).await.unwrap();
+
+    // A gateway removed the fates of a message and died; another died while it wrote content.
+    let gone = QueueId::from_row(half.as_row() - 1).unwrap();
+    queue.put(format!("message.{gone}"), text).await.unwrap();
+    let pieces = "$O.MAILSLOTD_CONTENT.C.KzUkRy4Lhlqt4xGwyQ1pJX";
+    jetstream.publish(pieces, "a piece".into()).await.unwrap().await.unwrap();
+
+    let body = format!("$KV.MAILSLOTD_QUEUE.message.{gone}");
+    eventually("the body is gone", async || {
+        subjects(&jetstream, "KV_MAILSLOTD_QUEUE", &body).await.is_empty()
+    })
+    .await;
+    eventually("the piece is gone", async || {
+        subjects(&jetstream, "OBJ_MAILSLOTD_CONTENT", pieces).await.is_empty()
+    })
+    .await;
+    let mut left = subjects(&jetstream, "KV_MAILSLOTD_QUEUE", "$KV.MAILSLOTD_QUEUE.message.>").await;
+    left.sort();
+    let mut wanted = [waits.id, half].map(|id| format!("$KV.MAILSLOTD_QUEUE.message.{id}"));
+    wanted.sort();
+    assert_eq!(left, wanted);
+    assert_eq!(a.deliver("hop").await, "waits x1");
+    assert_eq!(a.deliver("nobody").await, "half x1");
+    a.is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_takes_long_moves_nothing_that_came_after_it_into_the_bucket() {
+    let server = require!(NatsServer::start(""));
+    let a = sweeper(&server).await;
+    let jetstream = behind(&server).await;
+    a.accept(Message { accepted_at: ten_minutes_ago(), ..alarm(1, "slow", &["hop"]) }).await;
+    let slow = a.next("hop").await;
+    for number in 2..40 {
+        a.accept(alarm(number, &format!("alarm {number}"), &["hop"])).await;
+    }
+    // Of another lane, to which nobody delivers, the old ones are carried on.
+    for number in 50..60 {
+        let old = Message {
+            accepted_at: ten_minutes_ago(),
+            ..alarm(number, &format!("old {number}"), &["nobody"])
+        };
+        a.accept(old).await;
+    }
+    a.accept(alarm(60, "young", &["nobody"])).await;
+    let fates = async || subjects(&jetstream, "KV_MAILSLOTD_QUEUE", "$KV.MAILSLOTD_QUEUE.copies.*").await;
+    let carried_on = async || fates().await.iter().filter(|fates| !fates.ends_with(".mark")).count();
+    eventually("the old ones are carried on", async || carried_on().await == 10).await;
+    // Some sweeps more.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(carried_on().await, 10);
+    a.settle(&slow, Fate::Delivered).await;
+    let heard = deliver_until(&a, |heard| heard.len() >= 38).await;
+    assert_eq!(heard.len(), 38);
 }

@@ -13,7 +13,7 @@ use crate::net::nats::Cluster;
 use crate::policy::mailslot_switch::{Direction, Passing};
 use crate::policy::operator::Told;
 #[cfg(feature = "nats")]
-use crate::spool::{GroupPlan, Part};
+use crate::spool::{GroupPlan, Part, Sweeping};
 use crate::spool::{Limits, NoticeFailures, Spool, SpoolError};
 use crate::switch::{RecordError, Switches};
 use crate::telemetry::metrics::Metrics;
@@ -67,6 +67,7 @@ fn group_plan(settings: &Settings, opening: Opening) -> Result<Option<GroupPlan>
             Opening::ToDeliver => Part::Gateway,
             Opening::ToLook => Part::Visitor,
         },
+        sweeping: Sweeping::default(),
     }))
 }
 

@@ -81,7 +81,7 @@ pub use self::operator::{Copy, Exported, Figures, Filter, Pause, Place, Shown, S
 #[cfg(feature = "nats")]
 use self::shared::Shared;
 #[cfg(feature = "nats")]
-pub use self::shared::{GroupPlan, Part};
+pub use self::shared::{GroupPlan, Part, Sweeping};
 pub use self::standing::{Contact, GatewaySign, GroupStanding, Lead, LocalWait, Replicas};
 pub(crate) use self::sweeping::given_up;
 use crate::message::id::{DestinationName, QueueId};

@@ -11,7 +11,9 @@ use mailslotd::message::id::{DestinationName, QueueId};
 use mailslotd::message::mail::{Body, Content, Message};
 use mailslotd::message::recipient::{EnhancedStatus, Recipient};
 use mailslotd::net::nats::Cluster;
-use mailslotd::spool::{Copy, Due, Fate, Filter, GroupPlan, Limits, NoticeFailures, Part, Settled, Spool};
+use mailslotd::spool::{
+    Copy, Due, Fate, Filter, GroupPlan, Limits, NoticeFailures, Part, Settled, Spool, Sweeping,
+};
 use mailslotd::telemetry::metrics::Metrics;
 use tokio::time::timeout;
 
@@ -49,6 +51,17 @@ impl Gateway {
         name: &str,
         max_bytes: Option<u64>,
     ) -> Self {
+        Self::begin_sweeping(folder, server, name, max_bytes, Sweeping::default())
+    }
+
+    /// The same, which sweeps in its own way.
+    pub(crate) fn begin_sweeping(
+        folder: tempfile::TempDir,
+        server: &NatsServer,
+        name: &str,
+        max_bytes: Option<u64>,
+        sweeping: Sweeping,
+    ) -> Self {
         let log =
             tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
         // Another test of this process may have begun it.
@@ -63,6 +76,7 @@ impl Gateway {
             dedup_window: WINDOW,
             name: name.to_owned(),
             part: Part::Gateway,
+            sweeping,
         };
         let dir = folder.path().join("spool");
         std::fs::create_dir_all(&dir).unwrap();

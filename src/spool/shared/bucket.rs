@@ -21,6 +21,12 @@ impl Session {
         self.entry(&self.queue, &Entry::Message(id).to_string()).await
     }
 
+    /// The revision of a body, and when it was written, in seconds since 1970.
+    pub(super) async fn body_written(&self, id: QueueId) -> Result<Option<(u64, i64)>, Fault> {
+        let entry = self.queue.entry(Entry::Message(id).to_string()).await.map_err(Fault::lost)?;
+        Ok(entry.map(|entry| (entry.revision, entry.created.unix_timestamp())))
+    }
+
     /// Writes body and content; what is there already is the same.
     pub(super) async fn put_text(&self, id: QueueId, text: &Text) -> Result<(), Fault> {
         match self.create(&self.queue, &Entry::Message(id).to_string(), text.emit()).await {

@@ -38,6 +38,7 @@ mod load;
 mod making;
 mod objects;
 mod operator;
+mod orphans;
 mod position;
 mod pull;
 mod record;
@@ -73,6 +74,7 @@ use self::link::Session;
 use self::pull::Puller;
 use self::record::GatewayId;
 use self::state::State;
+pub use self::sweep::Sweeping;
 use super::Lead;
 use super::copy::Due;
 use super::error::SpoolError;
@@ -100,6 +102,8 @@ pub struct GroupPlan {
     pub name: String,
     /// Whether this process delivers, or only looks and acts for the operator.
     pub part: Part,
+    /// How what is left behind is swept.
+    pub sweeping: Sweeping,
 }
 
 /// What a process does with the shared spool.

@@ -173,7 +173,7 @@ impl Session {
     }
 }
 
-fn is_missing(kind: &RawMessageErrorKind) -> bool {
+pub(super) fn is_missing(kind: &RawMessageErrorKind) -> bool {
     match kind {
         RawMessageErrorKind::NoMessageFound => true,
         RawMessageErrorKind::JetStream(error) => error.error_code() == jetstream::ErrorCode::NO_MESSAGE_FOUND,

@@ -3,22 +3,40 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 
 use super::carried::Carried;
 use super::fault::Fault;
-use super::key::Key;
 use super::link::Session;
-use super::record::{Kept, Record};
-use super::subject::{self, Lane};
+use super::orphans::Orphan;
+use super::record::Record;
+use super::subject::Lane;
 use super::{Lead, Shared};
-use crate::message::id::QueueId;
 use crate::spool::copy::{Expired, Overdue, Swept};
 use crate::spool::error::SpoolError;
 use crate::spool::local::now;
-use crate::spool::rows::later;
+
+/// How the gateway that leads sweeps what is left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweeping {
+    /// Between two sweeps.
+    pub every: Duration,
+    /// What lies in the stream for longer is carried on, so that it can expire.
+    pub old: Duration,
+    /// Content or a body without a message may still get one until then.
+    pub orphaned: Duration,
+}
+
+impl Default for Sweeping {
+    /// Each minute; after five minutes; after an hour.
+    fn default() -> Self {
+        let minute = Duration::from_secs(60);
+        Self { every: minute, old: minute.saturating_mul(5), orphaned: minute.saturating_mul(60) }
+    }
+}
 
 impl Shared {
     /// See [`crate::spool::Spool::overdue`]; nothing while another gateway leads.
@@ -37,15 +55,16 @@ impl Shared {
         self.swept(&session, now).await.map_err(|fault| fault.in_spool("sweep"))
     }
 
-    /// What the delivery side knows nothing of: old messages of the stream, content without a message.
+    /// What the delivery side knows nothing of: old messages of the stream, content and bodies without a message.
     pub(super) async fn sweep_on(self) {
-        let mut suspects = HashSet::new();
-        let mut ticks = tokio::time::interval(EVERY);
+        let (mut suspects, mut before) = (HashSet::new(), Vec::new());
+        let mut ticks = tokio::time::interval(self.0.plan.sweeping.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             let Some(session) = self.session() else { continue };
-            let graves = self.state().graves();
+            // Of the sweep before: a message is gone some time before the mark of its removal goes too.
+            let graves = std::mem::replace(&mut before, self.state().graves());
             if *self.0.lead.borrow() == Lead::Another {
                 suspects.clear();
                 continue;
@@ -77,7 +96,7 @@ impl Shared {
         &self,
         session: &Session,
         graves: Vec<(String, u64)>,
-        suspects: &mut HashSet<Key>,
+        suspects: &mut HashSet<Orphan>,
     ) -> Result<(), Fault> {
         for (key, revision) in graves {
             session.bury(&key, revision).await?;
@@ -90,73 +109,55 @@ impl Shared {
         self.remove_orphans(session, suspects).await
     }
 
-    /// Carries on what lies in the stream for long: from then on it can expire, and its sender be told.
+    /// Carries on what lies in the stream for long and is in nobody's hand: from then on it can expire, and its sender be
+    /// told. What comes after it is given back.
     async fn carry_on_old(&self, session: &Session, lane: &Lane) -> Result<(), Fault> {
+        let before = now().checked_sub(self.0.plan.sweeping.old).unwrap_or(Timestamp::MIN);
+        if !first_is_old(session, lane, before).await? {
+            return Ok(());
+        }
         let consumer = session.consumer(lane).await?;
-        let mut from = 1;
+        // The first may be one that some gateway delivers for long, and all that can be had be young.
+        let mut most: usize = 1;
         loop {
-            let Some(first) = session.next(&lane.filter(), from).await? else { return Ok(()) };
-            let Ok(carried) = Carried::parse(&first.payload) else {
-                // It stays for the operator, and must not keep those behind it from their end.
-                from = first.sequence.saturating_add(1);
-                continue;
-            };
-            let is_old = later(carried.record.accepted_at, OLD) <= now();
-            if !is_old {
-                return Ok(());
-            }
-            let batch = consumer.fetch().max_messages(BATCH).messages().await.map_err(Fault::lost)?;
+            let batch = consumer.fetch().max_messages(most).messages().await.map_err(Fault::lost)?;
             let mut batch = Box::pin(batch);
-            let mut any = false;
+            let (mut old, mut young) = (0_usize, 0_usize);
             while let Some(message) = batch.next().await {
-                any = true;
-                self.received(session, &Lane::Several, message.map_err(Fault::lost)?).await?;
+                let message = message.map_err(Fault::lost)?;
+                if is_old(&message.payload, before) {
+                    old = old.saturating_add(1);
+                    self.received(session, &Lane::Several, message).await?;
+                } else if let Some(reply) = &message.reply {
+                    young = young.saturating_add(1);
+                    session.tell(reply, "-NAK").await;
+                }
             }
-            if !any {
-                // Some gateway has it in hand.
+            if old == 0 || young > 0 {
                 return Ok(());
             }
+            most = most.saturating_mul(2).min(BATCH);
         }
-    }
-
-    /// Removes content that no message has: its gateway ended between the two, or could not remove it.
-    ///
-    /// A message on its way from the stream into the bucket can be seen in neither: content is removed when two sweeps
-    /// found no message for it.
-    async fn remove_orphans(&self, session: &Session, suspects: &mut HashSet<Key>) -> Result<(), Fault> {
-        let oldest = now().checked_sub(ORPHANED).unwrap_or(Timestamp::MIN).as_second();
-        let (mut before, known) = (std::mem::take(suspects), self.contents_known());
-        // One whose fates this version cannot read may have any of them.
-        let Some(known) = known else { return Ok(()) };
-        for (key, written) in session.contents().await? {
-            if written > oldest || known.contains(&key) || session.find(subject::by_key(key)).await?.is_some()
-            {
-                continue;
-            }
-            if !before.remove(&key) {
-                suspects.insert(key);
-            } else if session.remove_content_of(key, oldest).await? {
-                tracing::info!(%key, "Content of the shared spool that no message has was removed.");
-            }
-        }
-        Ok(())
-    }
-
-    /// The content of messages in the bucket; `None` while there are some that this version cannot read.
-    fn contents_known(&self) -> Option<HashSet<Key>> {
-        let state = self.state();
-        let wanted = |(_, known): (QueueId, &super::index::Known)| {
-            (known.record.content == Kept::Object).then_some(known.record.key)
-        };
-        state.unreadable.is_empty().then(|| state.index.all().filter_map(wanted).collect())
     }
 }
 
-/// Between two sweeps.
-const EVERY: Duration = Duration::from_secs(60);
-/// What lies in the stream for longer is carried on.
-const OLD: Duration = Duration::from_secs(5 * 60);
-/// Content without a message may still get one until then.
-const ORPHANED: Duration = Duration::from_secs(60 * 60);
+/// Whether the first message of a lane that can be read is old. One that cannot stays for the operator, and must not keep
+/// those behind it from their end.
+async fn first_is_old(session: &Session, lane: &Lane, before: Timestamp) -> Result<bool, Fault> {
+    let mut from = 1;
+    while let Some(first) = session.next(&lane.filter(), from).await? {
+        match Carried::parse(&first.payload) {
+            Ok(carried) => return Ok(carried.record.accepted_at <= before),
+            Err(_) => from = first.sequence.saturating_add(1),
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a message is to be carried on; one that cannot be read is looked after in the same way.
+fn is_old(payload: &Bytes, before: Timestamp) -> bool {
+    Carried::parse(payload).map_or(true, |carried| carried.record.accepted_at <= before)
+}
+
 /// Messages carried on at a time.
 const BATCH: usize = 200;
