@@ -12,7 +12,7 @@ use async_nats::jetstream;
 use jiff::{SignedDuration, Timestamp};
 use mailslotd::message::id::QueueId;
 use mailslotd::message::mail::{Body, Content, Group, Message};
-use mailslotd::message::recipient::EnhancedStatus;
+use mailslotd::message::recipient::{EnhancedStatus, Recipient};
 use mailslotd::spool::{Due, Fate, Settled, Spool, SpoolState, Sweeping, Which};
 use mailslotd::telemetry::metrics::Metrics;
 use tokio::time::timeout;
@@ -585,4 +585,39 @@ async fn an_attempt_that_takes_long_moves_nothing_that_came_after_it_into_the_bu
     a.settle(&slow, Fate::Delivered).await;
     let heard = deliver_until(&a, |heard| heard.len() >= 38).await;
     assert_eq!(heard.len(), 38);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_many_copies_fits_into_what_the_servers_take_or_the_message_is_refused_at_once() {
+    let server = require!(NatsServer::start("max_payload: 65536"));
+    let a = Gateway::open(&server, "a").await;
+    let to_many = |dgm_id, count: usize| {
+        let recipient =
+            |number| Recipient::new(destination("hop"), format!("someone.{number}@plant.example"));
+        Message { recipients: (0..count).map(recipient).collect(), ..alarm(dgm_id, "fire", &["hop"]) }
+    };
+    let sizes = [300, 250, 225, 200, 175, 150, 125, 100, 75, 50];
+    let mut kept = None;
+    for (dgm_id, count) in (1..).zip(sizes) {
+        match a.spool.accept(to_many(dgm_id, count)).await {
+            Ok(_) => {
+                kept = Some(count);
+                break;
+            }
+            Err(error) => assert!(error.to_string().contains("max_payload"), "{error}"),
+        }
+    }
+    let kept = kept.expect("none is small enough");
+    let due = several(&a, "hop", kept).await;
+    let text = "\"the mailbox of this recipient is full, as it has been for weeks\" ".repeat(10);
+    let settled = due.iter().map(|due| {
+        let Fate::Deferred { due: at, status, .. } = deferred(2) else { unreachable!() };
+        let fate = Fate::Deferred { due: at, status, text: text.clone() };
+        Settled { id: due.id, number: due.number, fate, at: Timestamp::now() }
+    });
+    a.spool.record(settled.collect(), Vec::new()).await.unwrap();
+    let b = Gateway::open(&server, "b").await;
+    assert_eq!(b.list().await.len(), kept.min(100));
+    let again = several(&a, "hop", kept).await;
+    assert!(again.iter().all(|due| due.attempts == 1));
 }

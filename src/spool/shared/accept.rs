@@ -7,7 +7,7 @@ use super::carried::{Carried, Text};
 use super::commit::now;
 use super::fault::Fault;
 use super::key::{Heard, Key};
-use super::link::Session;
+use super::link::{HEADERS, Session};
 use super::record::Record;
 use super::stream::Published;
 use super::subject::Lane;
@@ -116,12 +116,19 @@ impl Shared {
         session: &Session,
         carried: &Carried,
     ) -> Result<Published, NotPublished> {
-        let size = carried.emit().len().saturating_add(HEADERS);
-        let most = session.max_payload();
+        let size = carried.emit().len();
+        // What becomes of its copies is kept apart, and needs more than they do now.
+        let most = session.max_payload().saturating_sub(HEADERS);
+        let size = if size > most.checked_div(4).unwrap_or_default() {
+            size.max(carried.record.longest(&self.0.me))
+        } else {
+            size
+        };
         if size > most {
             let what = format!(
-                "a message has {size} bytes and the servers take {most} (`max_payload`); raise it there, or send to \
-                 fewer recipients at once"
+                "a message to {} recipients needs {size} bytes and the servers take {most} (`max_payload`); raise it \
+                 there, or send to fewer recipients at once",
+                carried.record.copies.len()
             );
             return Err(NotPublished::Never(SpoolError::Group { op: "write to", what }));
         }
@@ -142,6 +149,3 @@ pub(super) enum NotPublished {
     /// The stream did not say that it has it.
     Now(Fault),
 }
-
-/// What a message has besides its payload.
-const HEADERS: usize = 512;

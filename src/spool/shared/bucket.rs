@@ -6,11 +6,11 @@ use async_nats::jetstream::kv::{self, Operation};
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 
-use super::carried::Text;
+use super::carried::{Text, json};
 use super::fault::Fault;
 use super::ids::Sightings;
 use super::key::Key;
-use super::link::{Session, TRIES};
+use super::link::{HEADERS, Session, TRIES};
 use super::record::Record;
 use super::subject::{self, Entry};
 use crate::message::id::QueueId;
@@ -43,9 +43,14 @@ impl Session {
         serde_json::from_slice(&value).map(|record| Some((record, revision))).map_err(Fault::lost)
     }
 
+    /// Fates as they are written: no longer than the servers take.
+    fn fates(&self, record: &Record) -> Bytes {
+        record.within(self.max_payload().saturating_sub(HEADERS))
+    }
+
     /// Writes fates where there are none.
     pub(super) async fn create_record(&self, id: QueueId, record: &Record) -> Result<u64, Fault> {
-        self.create(&self.queue, &Entry::Copies(id).to_string(), json(record)).await
+        self.create(&self.queue, &Entry::Copies(id).to_string(), self.fates(record)).await
     }
 
     /// Writes fates over those of a revision.
@@ -55,7 +60,7 @@ impl Session {
         record: &Record,
         revision: u64,
     ) -> Result<u64, Fault> {
-        self.update(&self.queue, &Entry::Copies(id).to_string(), json(record), revision).await
+        self.update(&self.queue, &Entry::Copies(id).to_string(), self.fates(record), revision).await
     }
 
     /// Removes fates of a revision, and the body. Fates that are gone are no reason to keep that.
@@ -175,9 +180,4 @@ impl Session {
             Err(error) => Err(Fault::of_write(error)),
         }
     }
-}
-
-pub(super) fn json(value: &impl serde::Serialize) -> Bytes {
-    // Every key is a string and no part can fail to serialize.
-    serde_json::to_vec(value).unwrap_or_default().into()
 }

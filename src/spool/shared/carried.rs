@@ -148,6 +148,12 @@ impl Text {
     }
 }
 
+/// As JSON.
+pub(super) fn json(value: &impl Serialize) -> Bytes {
+    // Every key is a string and no part can fail to serialize.
+    serde_json::to_vec(value).unwrap_or_default().into()
+}
+
 fn put_line(bytes: &mut BytesMut, value: &impl Serialize) {
     // Every key is a string and no part can fail to serialize; an empty line would be found out when it is read.
     bytes.put_slice(&serde_json::to_vec(value).unwrap_or_default());

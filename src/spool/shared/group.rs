@@ -4,8 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
-use super::bucket::json;
-use super::carried::Text;
+use super::carried::{Text, json};
 use super::fault::Fault;
 use super::link::{Session, TRIES};
 use super::record::Record;

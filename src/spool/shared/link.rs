@@ -88,5 +88,7 @@ pub(super) const ACK_WAIT: Duration = Duration::from_secs(30);
 pub(super) const LEASE: Duration = Duration::from_secs(8);
 /// The server takes no shorter one.
 pub(super) const SHORTEST_WINDOW: Duration = Duration::from_millis(100);
+/// What a message has besides its payload.
+pub(super) const HEADERS: usize = 512;
 /// Of a change that others keep from happening.
 pub(super) const TRIES: usize = 8;

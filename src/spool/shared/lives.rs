@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, sleep_until, timeout_at};
 
-use super::bucket::json;
+use super::carried::json;
 use super::commit::now;
 use super::election::{Election, Holder, Step};
 use super::fault::Fault;

@@ -1,8 +1,7 @@
 //! What the operator does to the group's spool, and to the local one that waits for it.
 
 use super::Shared;
-use super::bucket::json;
-use super::carried::Carried;
+use super::carried::{Carried, json};
 use super::fault::Fault;
 use super::ids::Sightings;
 use super::index::Standing;

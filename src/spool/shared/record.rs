@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::carried::json;
 use super::key::Key;
 use super::position::Position;
 use crate::message::id::{DestinationName, QueueId, RuleName};
@@ -133,6 +135,44 @@ impl Record {
             });
         }
         record
+    }
+
+    /// As JSON of at most so many bytes: where it is too long, what its copies met is cut short. One that is too long
+    /// without that too is not accepted, see [`Self::longest`].
+    pub(super) fn within(&self, most: usize) -> Bytes {
+        let whole = json(self);
+        if whole.len() <= most {
+            return whole;
+        }
+        let mut record = self.clone();
+        let mut shortened = whole;
+        for characters in [200, 40, 0] {
+            for text in record.copies.iter_mut().filter_map(|copy| copy.text.as_mut()) {
+                *text = text.chars().take(characters).collect();
+            }
+            shortened = json(&record);
+            if shortened.len() <= most {
+                break;
+            }
+        }
+        shortened
+    }
+
+    /// How many bytes it may ever need as JSON, but for what its copies meet, which can be cut short.
+    pub(super) fn longest(&self, gateway: &GatewayId) -> usize {
+        let mut record = self.clone();
+        for copy in &mut record.copies {
+            copy.state = SpoolState::Corrupt;
+            copy.attempts = u32::MAX;
+            copy.status = Some(EXPIRED);
+            copy.text = Some(String::new());
+            copy.settled_at = Some(self.accepted_at);
+        }
+        record.lease = Some(gateway.clone());
+        record.position = Some(Position::new(u64::MAX, i128::MAX));
+        // A time with all its digits is longer than one without, and each copy has up to four.
+        let digits = record.copies.len().saturating_mul(4).saturating_mul(FRACTION);
+        json(&record).len().saturating_add(GROUP).saturating_add(digits)
     }
 
     /// Waits until `due`, and its time begins then.
@@ -417,6 +457,11 @@ pub(super) enum Scope {
     All,
 }
 
+/// The digits of a second's parts.
+const FRACTION: usize = 10;
+/// The key of a group, with its name.
+const GROUP: usize = 64;
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::{alarm, at, recipient, record};
@@ -491,6 +536,32 @@ mod tests {
         let mut record = record(alarm("fire", at(0)));
         record.put_off(at(600));
         assert_eq!((record.copies[0].due, record.copies[0].expires_at), (at(600), at(4200)));
+    }
+
+    #[test]
+    fn a_record_of_many_copies_that_all_failed_fits_into_what_it_was_accepted_for() {
+        let to =
+            |number: usize| recipient("smarthost", &format!("someone.with.a.name.{number}@corp.example"));
+        let mut record = record(Message { recipients: (0..500).map(to).collect(), ..alarm("fire", at(0)) });
+        let me = GatewayId("gw1-plant-example-01234567".to_owned());
+        let most = record.longest(&me);
+        let now = at(10) + Duration::from_nanos(123_456_789);
+        for copy in &mut record.copies {
+            copy.state = SpoolState::Failed;
+            copy.attempts = 4_000_000_000;
+            copy.due = now;
+            copy.met(EnhancedStatus::new(5, 1, 1), "\"no such user\" ".repeat(40), now);
+        }
+        record.lease = Some(me);
+        record.position = Some(Position::new(u64::MAX, i128::MAX));
+        record.group = Some("0123456789abcdef0123456789abcdef".to_owned());
+        assert!(json(&record).len() > most);
+        let written = record.within(most);
+        assert!(written.len() <= most, "{} of {most}", written.len());
+        let read: Record = serde_json::from_slice(&written).unwrap();
+        assert_eq!(read.copies.len(), 500);
+        assert_eq!(read.copies[0].status, record.copies[0].status);
+        assert_eq!(record.within(usize::MAX), json(&record), "what fits is not cut short");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
-use super::bucket::json;
+use super::carried::json;
 use super::fault::Fault;
 use super::link::{Session, TRIES};
 use super::record::Effect;

@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 
-use super::bucket::json;
+use super::carried::json;
 use super::commit::now;
 use super::fault::Fault;
 use super::index::{Known, Standing};
