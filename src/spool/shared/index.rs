@@ -264,7 +264,8 @@ impl Index {
     /// When the message was accepted that waits longest.
     pub(super) fn oldest_waiting(&self) -> Option<Timestamp> {
         let waits = |known: &&Known| known.record.copies.iter().any(|copy| copy.state == SpoolState::Queued);
-        self.known.values().find(waits).map(|known| known.record.accepted_at)
+        // A number rises with the time but for what a gateway had to call otherwise.
+        self.known.values().filter(waits).map(|known| known.record.accepted_at).min()
     }
 
     fn take_out(&mut self, id: QueueId) -> BTreeSet<DestinationName> {
@@ -404,5 +405,16 @@ mod tests {
         let found = index.due(&destination("smarthost"), at(0), 10, &skip);
         assert_eq!(found, Found::default());
         assert_eq!(due(&index, 0), (vec![1], vec![]));
+    }
+
+    #[test]
+    fn what_waits_longest_is_found_by_its_time_whatever_its_number() {
+        let mut index = index();
+        index.set(id(1), queued(100, None, 1));
+        index.set(id(2), queued(50, None, 2));
+        let mut failed = queued(0, None, 3);
+        failed.record.copies[0].state = SpoolState::Failed;
+        index.set(id(3), failed);
+        assert_eq!(index.oldest_waiting(), Some(at(50)));
     }
 }

@@ -225,6 +225,8 @@ impl Shared {
         let mut state = self.state();
         state.pending = pending;
         state.stream_bytes = info.state.bytes;
+        let oldest = info.state.first_timestamp.unix_timestamp_nanos();
+        state.stream_oldest = Timestamp::from_nanosecond(oldest).ok().filter(|_| info.state.messages > 0);
         state.current_replicas = Some(current);
         for sequence in gone {
             state.unread.remove(&sequence);

@@ -268,6 +268,8 @@ impl Shared {
             unread.destinations().for_each(|destination| count(destination, SpoolState::Corrupt, 1));
         }
         let in_bucket = u64::try_from(state.unreadable.len()).unwrap_or(u64::MAX);
+        // The first of the stream may be one that nobody can read, and that waits for the operator alone.
+        let oldest_in_stream = state.stream_oldest.filter(|_| state.unread.is_empty());
         Figures {
             messages: u64::try_from(messages)
                 .unwrap_or(u64::MAX)
@@ -275,7 +277,7 @@ impl Shared {
                 .saturating_add(in_bucket),
             // What is in hand lies in the stream as well.
             bytes: bytes.saturating_add(state.stream_bytes.saturating_sub(state.bytes_in_hand())),
-            oldest_waiting: state.index.oldest_waiting(),
+            oldest_waiting: state.index.oldest_waiting().into_iter().chain(oldest_in_stream).min(),
             copies: copies
                 .into_iter()
                 .filter(|(_, (_, count))| *count > 0)

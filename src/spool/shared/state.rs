@@ -68,6 +68,8 @@ pub(super) struct State {
     pub(super) shown: HashSet<(DestinationName, SpoolState)>,
     /// Bytes in the stream, as of the last look.
     pub(super) stream_bytes: u64,
+    /// When the stream took the first that is still there.
+    pub(super) stream_oldest: Option<Timestamp>,
     /// For new messages, as of the last look.
     pub(super) room: Room,
     /// When the log was told that there is none.
@@ -149,6 +151,7 @@ impl State {
             graves: Vec::new(),
             shown: HashSet::new(),
             stream_bytes: 0,
+            stream_oldest: None,
             room: Room::Enough,
             room_told: None,
             differences: Vec::new(),

@@ -34,10 +34,7 @@ pub(super) async fn keep_connected(shared: Shared) {
     let mut told = Told::default();
     loop {
         let fault = match shared.connect().await {
-            Ok(session) => {
-                told.connected(&shared);
-                shared.serve(session).await
-            }
+            Ok(session) => shared.serve(session, &mut told).await,
             Err(fault) => fault,
         };
         told.failed(&shared, &fault);
@@ -53,6 +50,7 @@ struct Told {
 }
 
 impl Told {
+    /// All that the servers have is known: one that answers, and then fails before that, is no news each time.
     fn connected(&mut self, shared: &Shared) {
         if self.failed_at.take().is_some() {
             tracing::warn!(
@@ -93,11 +91,12 @@ impl Shared {
     }
 
     /// Works over one connection until it fails; says why.
-    async fn serve(&self, session: Arc<Session>) -> Fault {
+    async fn serve(&self, session: Arc<Session>, told: &mut Told) -> Fault {
         let (loaded, wait) = oneshot::channel();
         let opened = async {
             // The others must not wait for a watch that ends with a fault.
             if wait.await.is_ok() {
+                told.connected(self);
                 self.0.session.send_replace(Some(Arc::clone(&session)));
                 self.wake_all();
             }
