@@ -137,7 +137,10 @@ impl Shared {
             (1, Some(destination)) => Lane::One(destination.clone()),
             _ => Lane::Several,
         };
-        session.publish(&lane, carried).await.map_err(NotPublished::Now)
+        let published = session.publish(&lane, carried).await.map_err(NotPublished::Now)?;
+        let bytes = carried.record.bytes.saturating_add(u64::try_from(HEADERS).unwrap_or_default());
+        self.state().spend(bytes.saturating_mul(u64::try_from(self.0.plan.replicas).unwrap_or(1)));
+        Ok(published)
     }
 }
 

@@ -152,7 +152,7 @@ impl State {
             shown: HashSet::new(),
             stream_bytes: 0,
             stream_oldest: None,
-            room: Room::Enough,
+            room: Room::UNKNOWN,
             room_told: None,
             differences: Vec::new(),
             life: None,
