@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use mailslotd::spool::SpoolState;
+use mailslotd::spool::{Copy, SpoolState};
 use mailslotd::telemetry::metrics::DestinationState;
 use serde_json::Value;
 
@@ -20,6 +20,7 @@ async fn everything_that_may_happen_between_us_and_a_broker() {
     let mut rabbit = require!(RabbitMq::start());
     an_event_is_a_message_in_both_modes(&rabbit).await;
     what_no_queue_wants_comes_back_and_is_tried_again(&rabbit).await;
+    what_comes_back_among_many_is_told_of_no_other(&rabbit).await;
     one_that_is_too_large_or_has_no_key_fails_alone(&rabbit).await;
     a_full_queue_holds_up_its_own_messages_alone(&rabbit).await;
     a_key_that_is_not_permitted_holds_up_its_own_messages_alone(&rabbit).await;
@@ -94,6 +95,30 @@ async fn what_no_queue_wants_comes_back_and_is_tried_again(rabbit: &RabbitMq) {
     rabbit.python("channel.queue_declare('late'); channel.queue_bind('late', 'mailslot.narrow', 'nowhere')");
     world.drained("rabbit").await;
     assert_eq!(ids(&rabbit.take("late")).len(), 2);
+    shut_down(&scheduler).await;
+}
+
+/// A broker says first what comes back, and then acknowledges it together with others: who takes the next acknowledgement
+/// for that of what came back, loses a message.
+async fn what_comes_back_among_many_is_told_of_no_other(rabbit: &RabbitMq) {
+    rabbit.python("channel.queue_declare('here'); channel.queue_bind('here', 'mailslot.narrow', 'here')");
+    let url = format!("amqp://127.0.0.1:{}", rabbit.port);
+    let world = world_at(rabbit, &url, "exchange: mailslot.narrow");
+    let key = |number: usize| if number.is_multiple_of(2) { "here" } else { "astray" };
+    let messages = (0..600).map(|number| message("rabbit", key(number), "alarm")).collect();
+    assert!(world.spool.accept_all(messages).await.iter().all(Result::is_ok));
+    let scheduler = world.start();
+    let came_back = |copy: &Copy| copy.status.as_deref() == Some("4.4.4");
+    eventually("half is delivered and half came back", async || {
+        let left = world.copies("rabbit").await;
+        left.len() == 300 && left.iter().all(came_back)
+    })
+    .await;
+    assert_eq!(world.delivered("rabbit"), 300);
+    assert_eq!(ids(&rabbit.take("here")).len(), 300);
+    rabbit.python("channel.queue_declare('found'); channel.queue_bind('found', 'mailslot.narrow', 'astray')");
+    world.drained("rabbit").await;
+    assert_eq!(ids(&rabbit.take("found")).len(), 300);
     shut_down(&scheduler).await;
 }
 

@@ -19,7 +19,14 @@ fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 fn start() -> Vec<u8> {
-    let mut arguments = vec![0, 9, 0, 0, 0, 0];
+    start_of(&[])
+}
+
+/// A greeting of a broker with these properties.
+fn start_of(properties: &[u8]) -> Vec<u8> {
+    let mut arguments = vec![0, 9];
+    arguments.extend_from_slice(&u32::try_from(properties.len()).unwrap().to_be_bytes());
+    arguments.extend_from_slice(properties);
     for text in ["PLAIN AMQPLAIN", "en_US"] {
         arguments.extend_from_slice(&u32::try_from(text.len()).unwrap().to_be_bytes());
         arguments.extend_from_slice(text.as_bytes());
@@ -141,6 +148,30 @@ fn a_login_says_the_password_and_what_we_understand() {
     for part in ["PLAIN", "\0gw\0secret", "authentication_failure_close", "connection.blocked"] {
         assert!(said.contains(part), "{part}");
     }
+}
+
+/// Arrays in arrays, as deep as a frame before the login permits: each level would be a call of a parser that follows them.
+#[test]
+fn how_deep_the_properties_of_a_broker_are_does_not_matter() {
+    let levels = 780_u32;
+    let mut properties = b"\x01a".to_vec();
+    for inner in (0..levels).rev() {
+        properties.push(b'A');
+        properties.extend_from_slice(&(5 * inner).to_be_bytes());
+    }
+    let mut world = World::new(password(), "mailslot");
+    world.outputs();
+    let outputs = world.hear(&start_of(&properties));
+    assert!(matches!(outputs.as_slice(), [Output::SendSecret(_)]), "{outputs:?}");
+
+    properties.resize(100_000, 0);
+    let mut world = World::new(password(), "mailslot");
+    world.outputs();
+    let outputs = world.hear(&start_of(&properties));
+    assert!(
+        matches!(outputs.as_slice(), [Output::Closed(Ending::NotAmqp(Stage::Greeting, _))]),
+        "{outputs:?}"
+    );
 }
 
 #[test]
