@@ -1,7 +1,7 @@
 //! AMQP 0-9-1, as far as a publisher speaks it: frames (specification §4.2), methods, content (§4.2.6), with RabbitMQ's
 //! extensions: publisher confirms (`confirm` class), `basic.nack`, `connection.blocked`.
 //!
-//! Integers are big-endian.
+//! Integers are big-endian. Tables of a peer are skipped whole: how deep they go does not matter.
 
 mod emit;
 mod frame;
