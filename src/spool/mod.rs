@@ -217,6 +217,7 @@ impl Spool {
 
     /// When the earliest queued copy for a destination is or was due; `None` when there is none, or it is paused.
     /// Copies on their way count: leave them out by asking [`Self::due`] first.
+    /// Of a group, some moment soon where nothing is: who waits must ask [`Self::due`] again.
     ///
     /// # Errors
     /// As [`Self::due`].

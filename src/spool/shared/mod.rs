@@ -79,7 +79,8 @@ use super::Lead;
 use super::copy::Due;
 use super::error::SpoolError;
 use super::limits::Limits;
-use super::local::Local;
+use super::local::{self, Local};
+use super::rows;
 use super::subscribers::Subscribers;
 use crate::message::id::{DestinationName, QueueId};
 use crate::message::mail::Class;
@@ -221,10 +222,12 @@ impl Shared {
         Ok(mine)
     }
 
-    /// See [`super::Spool::next_due`].
+    /// See [`super::Spool::next_due`]. In a few seconds at the latest: a lane that looks says that it wants more, and the
+    /// stream is asked for as much as lanes want and no longer.
     pub(super) fn next_due(&self, destination: &DestinationName) -> Option<Timestamp> {
         self.session()?;
-        self.state().index.next_due(destination)
+        let again = rows::later(local::now(), WANTED_AGAIN);
+        Some(self.state().index.next_due(destination).map_or(again, |due| due.min(again)))
     }
 
     /// See [`super::Spool::opened`].
@@ -301,5 +304,7 @@ impl GatewayId {
     }
 }
 
+/// A lane that waits says so again, before the stream has answered that there is nothing.
+const WANTED_AGAIN: Duration = Duration::from_secs(3);
 /// To say goodbye to the servers.
 const TO_LEAVE: Duration = Duration::from_secs(5);

@@ -1,0 +1,291 @@
+//! A group of gateways through what ends sooner or later: NATS is away for longer than a message may be in hand, and
+//! servers and gateways are killed while content travels that does not fit into a message of the stream.
+#![cfg(feature = "nats")]
+#![expect(clippy::disallowed_methods, reason = "messages come now, and what another process does is awaited")]
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use mailslotd::message::id::QueueId;
+use mailslotd::spool::{Due, Fate, Settled};
+use sha2::{Digest as _, Sha256};
+
+mod support;
+
+use support::gateway::{Gateway as Program, write_config};
+use support::nats_server::NatsServer;
+use support::queue_world::eventually;
+use support::shared_gateway::{Gateway, alarm, destination, text_of};
+use support::{free_port, require};
+
+/// A line past the test harness.
+macro_rules! note {
+    ($($said:tt)*) => {
+        writeln!(std::io::stderr(), $($said)*).unwrap()
+    };
+}
+
+/// What was delivered, and under which numbers.
+type Heard = Arc<Mutex<BTreeMap<String, BTreeSet<QueueId>>>>;
+
+/// Delivers what a gateway has due, as a lane does: an answer is recorded until the spool has taken it.
+async fn deliver_on(gateway: Arc<Gateway>, heard: Heard) {
+    let name = destination("hop");
+    let bell = gateway.spool.subscribe(&name);
+    loop {
+        let _part = gateway.spool.part(&name, 4);
+        let due = gateway.spool.due(&name, Timestamp::now(), 8, &HashSet::new()).await.unwrap_or_default();
+        if due.is_empty() {
+            drop(tokio::time::timeout(Duration::from_millis(200), bell.notified()).await);
+        }
+        for copy in due {
+            deliver(&gateway, &copy, &heard).await;
+        }
+    }
+}
+
+async fn deliver(gateway: &Gateway, copy: &Due, heard: &Heard) {
+    let Ok(Some(message)) = gateway.spool.load(copy.id).await else {
+        gateway.spool.put_back(vec![(copy.id, copy.number)]);
+        return;
+    };
+    let text = text_of(&message.body).await;
+    // The next hop takes a moment.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    heard.lock().unwrap().entry(text).or_default().insert(copy.id);
+    let settled = Settled { id: copy.id, number: copy.number, fate: Fate::Delivered, at: Timestamp::now() };
+    while gateway.spool.record(vec![settled.clone()], Vec::new()).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_that_is_longer_than_a_message_may_be_in_hand_loses_and_renumbers_nothing() {
+    let mut server = require!(NatsServer::start(""));
+    let gateways = [Gateway::open(&server, "a").await, Gateway::open(&server, "b").await].map(Arc::new);
+    let heard = Heard::default();
+    let lanes =
+        gateways.each_ref().map(|gateway| tokio::spawn(deliver_on(Arc::clone(gateway), Arc::clone(&heard))));
+    let on = Arc::new(AtomicBool::new(true));
+    let load = tokio::spawn({
+        let (gateways, on) = (gateways.clone(), Arc::clone(&on));
+        async move {
+            let mut number: u16 = 0;
+            while on.load(Ordering::Relaxed) {
+                let gateway = &gateways[usize::from(number % 2)];
+                gateway.accept(alarm(number, &format!("alarm {number}"), &["hop"])).await;
+                number += 1;
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+            number
+        }
+    });
+    let delivered = |count: usize| move |heard: &Heard| heard.lock().unwrap().len() >= count;
+    eventually("it runs", async || delivered(60)(&heard)).await;
+    server.kill();
+    tokio::time::sleep(Duration::from_secs(35)).await;
+    server.start_again();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    on.store(false, Ordering::Relaxed);
+    let accepted = usize::from(load.await.unwrap());
+    eventually("all is delivered", async || delivered(accepted)(&heard)).await;
+    for gateway in &gateways {
+        gateway.is_empty().await;
+    }
+    lanes.iter().for_each(tokio::task::JoinHandle::abort);
+    let heard = heard.lock().unwrap();
+    assert_eq!(heard.len(), accepted);
+    let doubled: Vec<_> = heard.iter().filter(|(_, ids)| ids.len() > 1).collect();
+    assert!(doubled.is_empty(), "these came under several numbers: {doubled:?}");
+}
+
+/// A mail of some hundred kilobytes that no other is like, after its header.
+fn content(token: &str) -> String {
+    let mut content = String::new();
+    let mut digest = Sha256::digest(token);
+    let lines = 2000 + usize::from(digest[0]) * 16;
+    for _ in 0..lines {
+        let line: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        content.push_str(&line);
+        content.push_str("\r\n");
+        digest = Sha256::digest(digest);
+    }
+    content
+}
+
+fn send(gateway: SocketAddr, token: &str) -> std::io::Result<()> {
+    let stream = TcpStream::connect_timeout(&gateway, Duration::from_secs(2))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let mut writer = stream.try_clone()?;
+    let mut reader = BufReader::new(stream);
+    let mut reply = |wanted: &str| -> std::io::Result<()> {
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line)? == 0 || !line.starts_with(wanted) {
+                return Err(std::io::Error::other(line));
+            }
+            if line.as_bytes().get(3) == Some(&b' ') {
+                return Ok(());
+            }
+        }
+    };
+    reply("220")?;
+    let content = format!("Subject: {token}\r\n\r\n{}.\r\n", content(token));
+    for (said, wanted) in [
+        ("EHLO scanner.plant.example\r\n", "250"),
+        ("MAIL FROM:<scanner@corp.example>\r\n", "250"),
+        ("RCPT TO:<ops@corp.example>\r\n", "250"),
+        ("DATA\r\n", "354"),
+        (&content, "250"),
+    ] {
+        writer.write_all(said.as_bytes())?;
+        reply(wanted)?;
+    }
+    writer.write_all(b"QUIT\r\n")
+}
+
+/// Sends scans to whichever gateway takes them, until told to stop; those that were taken.
+fn scanner(name: &str, gateways: &[SocketAddr], on: &AtomicBool) -> Vec<String> {
+    let mut taken = Vec::new();
+    for number in 0.. {
+        if !on.load(Ordering::Relaxed) {
+            break;
+        }
+        // What got no answer may have been taken all the same: the next is another mail.
+        let token = format!("scan-{name}-{number}");
+        if send(gateways[number % gateways.len()], &token).is_ok() {
+            taken.push(token);
+        } else {
+            thread::sleep(Duration::from_millis(100));
+        }
+        thread::sleep(Duration::from_millis(150));
+    }
+    taken
+}
+
+fn program(dir: &Path, number: usize, nats: &NatsServer, inbox: &Path) -> (PathBuf, SocketAddr) {
+    let folder = dir.join(format!("gw{number}"));
+    fs::create_dir(&folder).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let rest = format!(
+        "  smtp:
+    - name: devices
+      addresses: ['{address}']
+      trusted_networks: [{{ network: 127.0.0.0/8 }}]
+      profile: device
+netbios: {{ code_page: cp850 }}
+relay:
+  accepted_domains: [corp.example]
+  routes: [{{ domain: '*', via: inbox }}]
+tarpit: {{ time: 0s }}
+destinations:
+  inbox: {{ maildir: {{ path: {} }} }}
+  bus: {{ nats: {{ servers: ['{}'], stream: EVENTS }} }}
+operator: {{ postmaster: it@corp.example }}
+rules: [{{ name: all, match: any, deliver: [{{ via: inbox, to: notices }}] }}]
+spool: {{ nats: bus, replicas: 1 }}
+",
+        inbox.display(),
+        nats.url()
+    );
+    (write_config(&folder, &rest), address)
+}
+
+#[test]
+fn a_group_that_had_nothing_to_do_for_long_delivers_what_comes_then() {
+    let nats = require!(NatsServer::start(""));
+    let dir = tempfile::tempdir().unwrap();
+    let inbox = dir.path().join("inbox");
+    let (config, address) = program(dir.path(), 1, &nats, &inbox);
+    let _gateway = Program::start(&config);
+    // Longer than a newcomer is watched for, and than the stream is asked at a time.
+    thread::sleep(Duration::from_secs(20));
+    send(address, "scan-late-0").unwrap();
+    let begun = Instant::now();
+    while arrived(&inbox, &mut BTreeMap::new()).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "nobody asks the stream any more");
+        thread::sleep(Duration::from_millis(50));
+    }
+    note!("it arrived {:?} after it was accepted", begun.elapsed());
+}
+
+/// What arrived whole: each token with the queue ids under which it did. What is not whole ends the test.
+fn arrived(
+    inbox: &Path,
+    seen: &mut BTreeMap<PathBuf, (String, String)>,
+) -> BTreeMap<String, BTreeSet<String>> {
+    let folders = fs::read_dir(inbox).into_iter().flatten().flatten().map(|entry| entry.path().join("new"));
+    for file in folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten()) {
+        if seen.contains_key(&file.path()) {
+            continue;
+        }
+        let text = fs::read_to_string(file.path()).unwrap().replace('\r', "");
+        let (header, body) = text.split_once("\n\n").unwrap();
+        let token = header.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap().to_owned();
+        assert!(body == content(&token).replace('\r', ""), "{token} is not what was sent");
+        let name = file.file_name().into_string().unwrap();
+        let id = name.split(['.', '-']).find(|part| part.len() == 13).unwrap_or(&name).to_owned();
+        seen.insert(file.path(), (token, id));
+    }
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (token, id) in seen.values() {
+        all.entry(token.clone()).or_default().insert(id.clone());
+    }
+    all
+}
+
+#[test]
+fn content_of_hundreds_of_kilobytes_arrives_whole_whoever_is_killed_and_leaves_nothing() {
+    let mut nats = require!(NatsServer::start(""));
+    let dir = tempfile::tempdir().unwrap();
+    let inbox = dir.path().join("inbox");
+    let (configs, addresses): (Vec<_>, Vec<_>) =
+        [1, 2].map(|number| program(dir.path(), number, &nats, &inbox)).into_iter().unzip();
+    let mut gateways: Vec<_> = configs.iter().map(|config| Some(Program::start(config))).collect();
+    let on = Arc::new(AtomicBool::new(true));
+    let scanners = ["a", "b"].map(|name| {
+        let (addresses, on) = (addresses.clone(), Arc::clone(&on));
+        thread::spawn(move || scanner(name, &addresses, &on))
+    });
+    let begun = Instant::now();
+    for turn in 0..3 {
+        thread::sleep(Duration::from_secs(2));
+        gateways[turn % 2].take().map(Program::kill);
+        gateways[turn % 2] = Some(Program::start(&configs[turn % 2]));
+        thread::sleep(Duration::from_secs(2));
+        nats.kill();
+        thread::sleep(Duration::from_secs(1));
+        nats.start_again();
+    }
+    on.store(false, Ordering::Relaxed);
+    let accepted: Vec<String> = scanners.into_iter().flat_map(|scanner| scanner.join().unwrap()).collect();
+    note!("{} scans were accepted in {:?}", accepted.len(), begun.elapsed());
+    assert!(accepted.len() >= 40, "{}", accepted.len());
+
+    let mut seen = BTreeMap::new();
+    let end = Instant::now() + Duration::from_secs(80);
+    loop {
+        let all = arrived(&inbox, &mut seen);
+        let missing: Vec<_> = accepted.iter().filter(|token| !all.contains_key(*token)).collect();
+        if missing.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < end, "these were accepted and did not arrive: {missing:?}");
+        thread::sleep(Duration::from_millis(200));
+    }
+    note!("all had arrived after {:?}", begun.elapsed());
+    let all = arrived(&inbox, &mut seen);
+    let doubled: Vec<_> = all.iter().filter(|(_, ids)| ids.len() > 1).collect();
+    assert!(doubled.is_empty(), "these arrived under several queue ids: {doubled:?}");
+    for gateway in gateways.into_iter().flatten() {
+        assert!(gateway.stop().0.success());
+    }
+}
