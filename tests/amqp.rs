@@ -238,7 +238,7 @@ async fn under_tls_a_certificate_is_enough(rabbit: &RabbitMq) {
     world.accept("strange", "plant.ups", 1).await;
     let reason = in_state(&scheduler, "strange", DestinationState::OperatorFault).await.reason.unwrap();
     assert!(
-        reason.contains("is not trusted: its certificate is from an authority that is not trusted here; ")
+        reason.contains("is not trusted: its certificate is from an authority that is not trusted here (CN=Test authority); ")
             && reason.contains("ca_file"),
         "{reason}"
     );

@@ -182,7 +182,7 @@ async fn with_name_and_password_and_under_tls_with_a_certificate_it_is_let_in() 
     world.accept("strange", "plant/ups", 1).await;
     let reason = in_state(&scheduler, "strange", DestinationState::OperatorFault).await.reason.unwrap();
     assert!(
-        reason.contains("is not trusted: its certificate is from an authority that is not trusted here; ")
+        reason.contains("is not trusted: its certificate is from an authority that is not trusted here (CN=Test authority); ")
             && reason.contains("ca_file"),
         "{reason}"
     );

@@ -243,7 +243,7 @@ async fn under_tls_both_sides_show_who_they_are() {
     world.accept("strange", "mailslot", 1).await;
     let reason = in_state(&scheduler, "strange", DestinationState::OperatorFault).await.reason.unwrap();
     assert!(
-        reason.contains("is not trusted: its certificate is from an authority that is not trusted here; ")
+        reason.contains("is not trusted: its certificate is from an authority that is not trusted here (CN=Test authority); ")
             && reason.contains("ca_file"),
         "{reason}"
     );
