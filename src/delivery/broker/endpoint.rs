@@ -46,6 +46,11 @@ impl Endpoint {
         &self.host
     }
 
+    /// Whether connections are under TLS.
+    pub(in crate::delivery) const fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// A connection on which the broker's protocol may begin.
     ///
     /// # Errors

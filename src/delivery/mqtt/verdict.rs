@@ -54,10 +54,14 @@ pub(super) fn health(endpoint: &Endpoint, settings: &settings::Mqtt, ending: &En
     let at = endpoint.to_string();
     match ending {
         Ending::Quit => words::lost(&at, "acknowledgements", &"we took leave"),
-        Ending::Lost(Stage::Connecting) => words::down(format!(
-            "{at} ended the connection instead of answering CONNECT; it may speak MQTT 3 only, or want TLS: check `url` \
-             and its log"
-        )),
+        Ending::Lost(Stage::Connecting) => {
+            // Under TLS 1.3 a certificate is judged after the handshake.
+            let wanted = if endpoint.has_tls() { "a `tls.client_certificate` that it knows" } else { "TLS" };
+            words::down(format!(
+                "{at} ended the connection instead of answering CONNECT; it may speak MQTT 3 only, or want {wanted}: check \
+                 `url` and its log"
+            ))
+        }
         Ending::Lost(stage) => words::lost(&at, &stage.to_string(), &"without a word"),
         Ending::TimedOut(stage) => words::silent(&at, &stage.to_string(), endpoint.timeout),
         Ending::NotMqtt(stage, error) => words::down(format!(
