@@ -453,8 +453,7 @@ async fn a_login_that_is_revoked_under_way_is_the_operators_and_nothing_is_lost(
 #[tokio::test]
 async fn what_senders_call_themselves_is_one_token_of_a_subject_and_nothing_else() {
     let server = require!(NatsServer::start(""));
-    let rules =
-        "rules: [{ name: all, match: any, deliver: [{ via: bus, to: 'plant.{originator}.alarm' }] }]\n";
+    let rules = "netbios: { code_page: cp850 }\nrules: [{ name: all, match: any, deliver: [{ via: bus, to: 'plant.{originator}.alarm' }] }]\n";
     let world = QueueWorld::new(&format!("{}{rules}", bus(&server, CREATE)));
     let scheduler = world.start();
     for user in HOSTILE {

@@ -199,7 +199,7 @@ async fn a_login_that_is_refused_names_the_user_and_waits() {
 async fn what_senders_call_themselves_is_one_token_of_a_stream_and_nothing_else() {
     let server = require!(RedisServer::start(""));
     let world = QueueWorld::new(&format!(
-        "  redis: {{ redis: {{ url: 'redis://127.0.0.1:{}' }} }}\nrules: [{{ name: all, match: any, deliver: [{{ via: redis, to: \
+        "  redis: {{ redis: {{ url: 'redis://127.0.0.1:{}' }} }}\nnetbios: {{ code_page: cp850 }}\nrules: [{{ name: all, match: any, deliver: [{{ via: redis, to: \
          'plant:{{originator}}:alarm' }}] }}]\n",
         server.port
     ));
