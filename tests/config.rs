@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use mailslotd::config::check::{Checked, Secrets, Source, Surroundings, check};
 use mailslotd::config::problem::Problems;
-use mailslotd::config::settings::Mode;
 use mailslotd::config::show::show;
 use mailslotd::decode::decode;
 use mailslotd::message::notice::{Arrival, Listener};
@@ -112,6 +111,8 @@ fn the_readmes_configurations_load_and_the_first_pages_somebody_for_the_alarm_it
 #[test]
 #[cfg(all(feature = "amqp", feature = "mqtt", feature = "nats", feature = "redis"))]
 fn every_key_of_the_shipped_configuration_loads_when_its_comment_is_removed() {
+    use mailslotd::config::settings::Mode;
+
     let text = fs::read_to_string(root().join("config/mailslotd.yaml")).unwrap();
     // `#key:` and, below it, `#  key:` are settings; `# Words` are words.
     let setting = |rest: &&str| !rest.starts_with(' ') && !rest.is_empty() || rest.starts_with("  ");

@@ -116,8 +116,8 @@ section! {
         /// A mailbox: gets mail for `<postmaster>` and the reports that have nowhere else to go, and is the one that reports
         /// name. Needed as soon as mail is taken in; no default.
         postmaster: String,
-        /// Who is told of legacy messages that could not be delivered: all of these; an empty list means nobody. Default:
-        /// the postmaster, by its route.
+        /// Who is told of legacy messages that could not be delivered, and of secrets and certificates that end: all of
+        /// these; an empty list means nobody. Default: the postmaster, by its route.
         notify: Many<Way>,
         /// Between two such reports about the same destination and kind of cause; the next one counts what was held back.
         /// Default: `4h`.

@@ -121,7 +121,7 @@ metrics! {
     deliveries: IntCounterVec, "mailslotd_deliveries_total", ["destination", "outcome"],
         "Attempts for one recipient, by destination and outcome.";
     reports: IntCounterVec, "mailslotd_reports_total", ["kind", "outcome"],
-        "Reports to senders about their mail, by what they tell, and to the operator about legacy messages that failed; kept ones are on their way, for the others there was no route, or one like it had just gone.";
+        "Reports to senders about their mail, by what they tell, and to the operator about legacy messages that failed and secrets that end; kept ones are on their way, for the others there was no route, or one like it had just gone.";
     destination_state: IntGaugeVec, "mailslotd_destination_state", ["destination", "state"],
         "1 for the state that a destination is in, 0 for the others.";
     maildir_removed: IntCounterVec, "mailslotd_maildir_removed_total", ["destination"],
