@@ -57,7 +57,7 @@ impl Machine for AmqpPublisher {
     }
 
     fn publish(&mut self, now: Instant, ticket: u64, letter: Letter) {
-        let Letter { number: _, routing_key, properties, body } = letter;
+        let Letter { routing_key, properties, body } = letter;
         let publication = Publication { ticket: Ticket(ticket), routing_key, properties, body };
         self.handle_input(now, Input::Publish(publication));
     }

@@ -19,8 +19,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::broker::publisher::Connection;
-use super::broker::{Endpoint, Kept, words};
-use super::event::{Share, render};
+use super::broker::queue::{Publish, Queue};
+use super::broker::words;
 use super::outcome::{Attempt, Health, Outcome, RecipientNumber, Report};
 use super::submission::SetupError;
 use crate::config::settings::{self, EventMode};
@@ -34,21 +34,11 @@ use verdict::Culprit;
 
 /// An exchange. Clones share the connection to its broker.
 #[derive(Debug, Clone)]
-pub struct Amqp(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    name: DestinationName,
-    endpoint: Endpoint,
-    settings: settings::Amqp,
-    identity: EventIdentity,
-    kept: Kept<Connection<AmqpPublisher>>,
-}
+pub struct Amqp(Arc<Queue<settings::Amqp, Connection<AmqpPublisher>>>);
 
 /// A message, ready for the exchange.
 #[derive(Debug, Clone)]
 pub(in crate::delivery) struct Letter {
-    number: RecipientNumber,
     routing_key: ShortString,
     properties: Properties,
     body: Bytes,
@@ -64,47 +54,13 @@ impl Amqp {
         settings: &settings::Amqp,
         identity: EventIdentity,
     ) -> Result<Self, SetupError> {
-        Ok(Self(Arc::new(Shared {
-            name,
-            endpoint: Endpoint::new(&settings.broker, settings.limits.timeout)?,
-            settings: settings.clone(),
-            identity,
-            kept: Kept::new(),
-        })))
+        let queue = Queue::new(name, identity, &settings.broker, settings.limits, settings.clone())?;
+        Ok(Self(Arc::new(queue)))
     }
 
     /// Publishes an event for each recipient. Ends within the timeouts of connecting and of a confirm.
     pub async fn deliver(&self, attempt: Attempt) -> Report {
-        let shared = &self.0;
-        let mut outcomes = Vec::new();
-        let (mut letters, mut shares) = (Vec::new(), Vec::new());
-        for (number, recipient) in &attempt.recipients {
-            match shared.letter(&attempt.message, *number, recipient).await {
-                Ok((letter, share)) => {
-                    letters.push(letter);
-                    shares.push(share);
-                }
-                Err(outcome) => outcomes.push((*number, outcome)),
-            }
-        }
-        let mut health = Health::Up;
-        // Another's message may end the channel; who is not to blame goes again, on a new one.
-        for _ in 0..MOST_CHANNELS {
-            if letters.is_empty() {
-                break;
-            }
-            health = shared.publish(&mut letters, &mut outcomes).await;
-            if health != Health::Up {
-                break;
-            }
-        }
-        outcomes.extend(letters.into_iter().filter(|_| health == Health::Up).map(|letter| {
-            let text = "messages of others ended the channel each time that this was sent".to_owned();
-            (letter.number, delayed(EnhancedStatus::new(4, 4, 2), text))
-        }));
-        drop(shares);
-        tracing::debug!(destination = %shared.name, decided = outcomes.len(), ?health, "An attempt ended.");
-        Report { outcomes, health }
+        self.0.deliver(attempt).await
     }
 
     /// The broker's host.
@@ -115,42 +71,20 @@ impl Amqp {
 
     /// Takes leave of the broker.
     pub async fn close(&self) {
-        if let Some(connection) = self.0.kept.take() {
+        if let Some(connection) = self.0.connection.take() {
             connection.close().await;
         }
     }
 }
 
-impl Shared {
-    async fn letter(
-        &self,
-        message: &Spooled,
-        number: RecipientNumber,
-        recipient: &Recipient,
-    ) -> Result<(Letter, Share), Outcome> {
+impl Publish for Queue<settings::Amqp, Connection<AmqpPublisher>> {
+    type Letter = Letter;
+
+    fn lay_out(&self, event: &Event, message: &Spooled, recipient: &Recipient) -> Result<Letter, Outcome> {
         let routing_key = ShortString::new(recipient.to.as_str()).map_err(|error| Outcome::Failed {
             status: EnhancedStatus::new(5, 1, 3),
             text: format!("the routing key {error}"),
         })?;
-        let limit = self.settings.limits.message_size;
-        let event = render(message, recipient, &self.identity, limit).await;
-        let event = event.map_err(|error| {
-            delayed(EnhancedStatus::new(4, 3, 0), format!("cannot read the message: {error}"))
-        })?;
-        let (properties, body) = self.laid_out(message, &event);
-        match limit {
-            Some(limit) if u64::try_from(body.len()).is_ok_and(|size| size > limit) => Err(Outcome::Failed {
-                status: EnhancedStatus::new(5, 3, 4),
-                text: format!(
-                    "the event has {} octets, more than `limits.message_size` of {limit}",
-                    body.len()
-                ),
-            }),
-            _ => Ok((Letter { number, routing_key, properties, body }, event.into_share())),
-        }
-    }
-
-    fn laid_out(&self, message: &Spooled, event: &Event) -> (Properties, Bytes) {
         // What is longer than AMQP takes is none of ours: ids and names of attributes are short.
         let short = |text: &str| ShortString::new(text).unwrap_or_default();
         let (content_type, headers, body) = match self.settings.event {
@@ -171,17 +105,46 @@ impl Shared {
             message_type: short(event.event_type().as_str()),
             app_id: short("mailslotd"),
         };
-        (properties, body)
+        Ok(Letter { routing_key, properties, body })
     }
 
-    /// Publishes and waits for the confirms. What stays in `letters` is to go again, where the health is `Up`.
+    fn octets(letter: &Letter) -> usize {
+        letter.body.len()
+    }
+
     async fn publish(
         &self,
-        letters: &mut Vec<Letter>,
+        mut letters: Vec<(RecipientNumber, Letter)>,
         outcomes: &mut Vec<(RecipientNumber, Outcome)>,
     ) -> Health {
-        let open = || connection::open(&self.endpoint, &self.settings);
-        let connection = match self.kept.connection(Connection::is_alive, open).await {
+        // Another's message may end the channel; who is not to blame goes again, on a new one.
+        for _ in 0..MOST_CHANNELS {
+            let health = self.publish_on_one_channel(&mut letters, outcomes).await;
+            if letters.is_empty() || health != Health::Up {
+                return health;
+            }
+        }
+        outcomes.extend(letters.into_iter().map(|(number, _)| {
+            let outcome = Outcome::Delayed {
+                status: EnhancedStatus::new(4, 4, 2),
+                text: "messages of others ended the channel each time that this was sent".to_owned(),
+                retry_after: None,
+            };
+            (number, outcome)
+        }));
+        Health::Up
+    }
+}
+
+impl Queue<settings::Amqp, Connection<AmqpPublisher>> {
+    /// Publishes and waits for the confirms. What stays in `letters` is to go again, where the health is `Up`.
+    async fn publish_on_one_channel(
+        &self,
+        letters: &mut Vec<(RecipientNumber, Letter)>,
+        outcomes: &mut Vec<(RecipientNumber, Outcome)>,
+    ) -> Health {
+        let open = connection::open(&self.endpoint, &self.settings);
+        let connection = match self.connection.open(Connection::is_alive, open).await {
             Ok(connection) => connection,
             Err(health) => return health,
         };
@@ -189,11 +152,11 @@ impl Shared {
             return verdict::blocked(&self.endpoint, &reason);
         }
         let deadline = Instant::now() + self.endpoint.timeout;
-        let awaited = self.hand_over(&connection, letters, deadline).await;
-        for (letter, confirm) in awaited {
+        let awaited = hand_over(&connection, letters, deadline).await;
+        for (number, letter, confirm) in awaited {
             match timeout_at(deadline, confirm).await {
-                Ok(Ok(confirmation)) => outcomes.push((letter.number, verdict::outcome(confirmation))),
-                Ok(Err(_)) => letters.push(letter),
+                Ok(Ok(confirmation)) => outcomes.push((number, verdict::outcome(confirmation))),
+                Ok(Err(_)) => letters.push((number, letter)),
                 Err(_) => return self.silent(&connection),
             }
         }
@@ -202,7 +165,7 @@ impl Shared {
         }
         match connection.status().ending {
             Some(ending) => {
-                self.kept.discard(&connection);
+                self.connection.discard(&connection);
                 self.blame(letters, outcomes, &ending)
             }
             None => self.silent(&connection),
@@ -211,44 +174,25 @@ impl Shared {
 
     /// Gives up a connection on which nothing moves.
     fn silent(&self, connection: &Arc<Connection<AmqpPublisher>>) -> Health {
-        self.kept.discard(connection);
+        self.connection.discard(connection);
         match connection.status().blocked {
             Some(reason) => verdict::blocked(&self.endpoint, &reason),
             None => words::silent(&self.endpoint.to_string(), "a confirm", self.endpoint.timeout),
         }
     }
 
-    /// What was handed over, and where its confirm will come. Those that the connection did not take stay in `letters`.
-    async fn hand_over(
-        &self,
-        connection: &Connection<AmqpPublisher>,
-        letters: &mut Vec<Letter>,
-        deadline: Instant,
-    ) -> Vec<(Letter, oneshot::Receiver<Confirmation>)> {
-        let mut awaited = Vec::with_capacity(letters.len());
-        let mut refused = Vec::new();
-        for letter in letters.drain(..) {
-            match timeout_at(deadline, connection.publish(letter.clone())).await {
-                Ok(Some(confirm)) => awaited.push((letter, confirm)),
-                Ok(None) | Err(_) => refused.push(letter),
-            }
-        }
-        *letters = refused;
-        awaited
-    }
-
     /// Decides over messages that were on their way when the connection ended.
     fn blame(
         &self,
-        letters: &mut Vec<Letter>,
+        letters: &mut Vec<(RecipientNumber, Letter)>,
         outcomes: &mut Vec<(RecipientNumber, Outcome)>,
         ending: &Ending,
     ) -> Health {
         let mut health = Health::Up;
-        letters.retain(|letter| {
+        letters.retain(|(number, letter)| {
             match verdict::culprit(ending, letter.routing_key.as_str(), letter.body.len()) {
                 Culprit::This(outcome) => {
-                    outcomes.push((letter.number, outcome));
+                    outcomes.push((*number, outcome));
                     false
                 }
                 Culprit::Another => true,
@@ -262,8 +206,22 @@ impl Shared {
     }
 }
 
-const fn delayed(status: EnhancedStatus, text: String) -> Outcome {
-    Outcome::Delayed { status, text, retry_after: None }
+/// What was handed over, and where its confirm will come. Those that the connection did not take stay in `letters`.
+async fn hand_over(
+    connection: &Connection<AmqpPublisher>,
+    letters: &mut Vec<(RecipientNumber, Letter)>,
+    deadline: Instant,
+) -> Vec<(RecipientNumber, Letter, oneshot::Receiver<Confirmation>)> {
+    let mut awaited = Vec::with_capacity(letters.len());
+    let mut refused = Vec::new();
+    for (number, letter) in letters.drain(..) {
+        match timeout_at(deadline, connection.publish(letter.clone())).await {
+            Ok(Some(confirm)) => awaited.push((number, letter, confirm)),
+            Ok(None) | Err(_) => refused.push((number, letter)),
+        }
+    }
+    *letters = refused;
+    awaited
 }
 
 /// Channels that one attempt uses at most.

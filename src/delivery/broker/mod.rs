@@ -6,11 +6,9 @@
 mod absent;
 #[cfg(any(feature = "amqp", feature = "mqtt", feature = "redis"))]
 mod endpoint;
-#[cfg(feature = "amqp")]
-mod kept;
 #[cfg(any(feature = "amqp", feature = "mqtt"))]
 pub(super) mod publisher;
-#[cfg(any(feature = "mqtt", feature = "redis"))]
+#[cfg(any(feature = "amqp", feature = "mqtt", feature = "redis"))]
 pub(super) mod queue;
 #[cfg(any(feature = "amqp", feature = "mqtt", feature = "redis"))]
 pub(super) mod words;
@@ -23,8 +21,6 @@ use absent::Absent as Mqtt;
 use absent::Absent as Redis;
 #[cfg(any(feature = "amqp", feature = "mqtt", feature = "redis"))]
 pub(super) use endpoint::Endpoint;
-#[cfg(feature = "amqp")]
-pub(super) use kept::Kept;
 
 #[cfg(feature = "amqp")]
 use super::amqp::Amqp;

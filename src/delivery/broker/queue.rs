@@ -28,11 +28,16 @@ pub(in crate::delivery) trait Publish: Sync {
     /// An event, laid out for the broker.
     type Letter: Send;
 
-    /// What is sent of an event.
+    /// What is sent of an event, which is that of the message for the recipient.
     ///
     /// # Errors
     /// It never can be.
-    fn lay_out(&self, event: &Event, recipient: &Recipient) -> Result<Self::Letter, Outcome>;
+    fn lay_out(
+        &self,
+        event: &Event,
+        message: &Spooled,
+        recipient: &Recipient,
+    ) -> Result<Self::Letter, Outcome>;
 
     /// Octets that the event has in a letter, headers not counted.
     fn octets(letter: &Self::Letter) -> usize;
@@ -94,7 +99,7 @@ where
             text: format!("cannot read the message: {error}"),
             retry_after: None,
         })?;
-        let letter = self.lay_out(&event, recipient)?;
+        let letter = self.lay_out(&event, message, recipient)?;
         let octets = Self::octets(&letter);
         match limit {
             Some(limit) if u64::try_from(octets).is_ok_and(|octets| octets > limit) => Err(Outcome::Failed {

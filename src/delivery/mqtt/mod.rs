@@ -26,6 +26,7 @@ use super::submission::SetupError;
 use crate::config::settings::{self, EventMode};
 use crate::message::event::{DATA_MEDIA_TYPE, Event, EventIdentity, STRUCTURED_MEDIA_TYPE};
 use crate::message::id::DestinationName;
+use crate::message::mail::Spooled;
 use crate::message::recipient::{EnhancedStatus, Recipient};
 use crate::session::mqtt_publisher::{Fate, MqttPublisher};
 use crate::wire::mqtt::{MqttString, TopicName};
@@ -80,7 +81,7 @@ impl Mqtt {
 impl Publish for Queue<settings::Mqtt, Connection<MqttPublisher>> {
     type Letter = Letter;
 
-    fn lay_out(&self, event: &Event, recipient: &Recipient) -> Result<Letter, Outcome> {
+    fn lay_out(&self, event: &Event, _: &Spooled, recipient: &Recipient) -> Result<Letter, Outcome> {
         let topic = TopicName::new(recipient.to.as_str()).map_err(|fault| Outcome::Failed {
             status: EnhancedStatus::new(5, 1, 3),
             text: format!("the topic {fault}"),

@@ -27,6 +27,7 @@ use super::submission::SetupError;
 use crate::config::settings::{self, EventMode};
 use crate::message::event::{Event, EventIdentity};
 use crate::message::id::DestinationName;
+use crate::message::mail::Spooled;
 use crate::message::recipient::Recipient;
 use connection::{Answer, Connection};
 use entry::Entry;
@@ -71,7 +72,7 @@ impl Redis {
 impl Publish for Queue<settings::Redis, Connection> {
     type Letter = Entry;
 
-    fn lay_out(&self, event: &Event, recipient: &Recipient) -> Result<Entry, Outcome> {
+    fn lay_out(&self, event: &Event, _: &Spooled, recipient: &Recipient) -> Result<Entry, Outcome> {
         let stream = if recipient.to.is_empty() { &self.settings.stream } else { &recipient.to };
         Ok(match self.settings.event {
             EventMode::Structured => Entry::structured(stream, event),
