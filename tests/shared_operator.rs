@@ -208,7 +208,7 @@ spool: {{ nats: bus, replicas: 1 }}
         assert_eq!(output.status.code(), Some(75), "{when}: {out}{err}");
         assert!(out.contains("inbox:notices") && out.contains("local, waits for NATS"), "{when}: {out}");
         assert!(err.contains("the spool of the group cannot be seen, as NATS (127.0.0.1:"), "{when}: {err}");
-        out.lines().nth(1).unwrap()[..13].to_owned()
+        out.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned()
     };
     let id = listed("while it runs");
     let status = printed(&run(&config, &["status"]).stdout);
