@@ -4,7 +4,7 @@
 //! over this very message, as a service that crashes at one body or a broker that ends the connection at one packet. A
 //! single end does not tell which, so it costs the message nothing; but from then on the message is a *suspect*. If that
 //! happens again although another was delivered in between, the message answers for itself. While nothing is delivered,
-//! none ever does, however long that lasts.
+//! at most a few that were suspects before do, however long that lasts.
 //!
 //! Where attempts share a connection, whoever breaks it breaks it for all, and all of them become suspects. So suspects
 //! go few at a time beside those that are not: one, and with each that passes one more, until one breaks the
@@ -31,6 +31,8 @@ pub struct Suspects {
     known: Remembered<QueueId, Record>,
     /// When the attempt began that was the last to deliver.
     delivered: Option<Instant>,
+    /// Who was blamed since that, and when; at most [`IN_A_ROW`].
+    blamed: Vec<(QueueId, Instant)>,
     trials: Trials,
 }
 
@@ -101,6 +103,7 @@ impl Suspects {
         Self {
             known: Remembered::new(REMEMBERED, capacity),
             delivered: None,
+            blamed: Vec::new(),
             trials: Trials { under_way: 0, most: 1, company: Company::Alone },
         }
     }
@@ -138,6 +141,7 @@ impl Suspects {
     pub fn delivered(&mut self, passage: Passage) {
         self.known.forget(&passage.id);
         self.delivered = self.delivered.max(Some(passage.began));
+        self.blamed.retain(|(_, at)| *at > passage.began);
         self.trials.passed(passage.standing);
     }
 
@@ -163,7 +167,8 @@ impl Suspects {
         let old = self.known.recall(&passage.id, now).copied();
         let old = old.filter(|record| record.standing != Standing::Clear);
         let again = old.filter(|_| passage.standing != Standing::Clear && errand == Errand::Deliver);
-        let to_blame = alone && again.is_some_and(|record| self.works_since(record.since, now));
+        let works = again.is_some_and(|record| self.works_since(record.since, now));
+        let to_blame = alone && works && self.is_one_of_few(passage.id, now);
         let blamed = to_blame || old.is_some_and(|record| record.standing == Standing::Blamed);
         let standing = if blamed { Standing::Blamed } else { Standing::Suspect };
         let since = old.map_or(now, |record| record.since);
@@ -175,6 +180,16 @@ impl Suspects {
     fn works_since(&self, since: Instant, now: Instant) -> bool {
         self.delivered
             .is_some_and(|began| began >= since && now.saturating_duration_since(began) <= PROOF_HOLDS)
+    }
+
+    /// Whether no more than a few have been blamed since the last delivery, this one included.
+    fn is_one_of_few(&mut self, id: QueueId, now: Instant) -> bool {
+        let is_known = self.blamed.iter().any(|(known, _)| *known == id);
+        let has_room = self.blamed.len() < IN_A_ROW;
+        if has_room && !is_known {
+            self.blamed.push((id, now));
+        }
+        has_room || is_known
     }
 
     fn standing(&self, id: QueueId, now: Instant) -> Standing {
@@ -224,6 +239,10 @@ impl Trials {
         }
     }
 }
+
+/// So many messages may be blamed one after the other while nothing is delivered: several may be alike. When yet another
+/// breaks the destination, it is the destination's fault.
+const IN_A_ROW: usize = 3;
 
 /// How long a suspect is remembered after it was last tried.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);

@@ -88,6 +88,20 @@ fn an_outage_of_days_blames_nobody() {
 }
 
 #[test]
+fn an_outage_that_finds_suspects_alone_makes_few_of_them_pay_and_then_is_one() {
+    let mut world = World::new();
+    world.break_with(&[1, 2, 3, 4, 5, 6]);
+    world.deliver(9);
+    // From here on nothing is taken any more.
+    let mut blames: Vec<Blame> = (1..=6).flat_map(|id| world.break_with(&[id])).collect();
+    assert_eq!(blames.split_off(IN_A_ROW), [Blame::Destination; 6 - IN_A_ROW]);
+    assert_eq!(blames, [Blame::Message; IN_A_ROW]);
+    assert_eq!(world.break_with(&[1]), [Blame::Message], "it was told apart before");
+    world.deliver(10);
+    assert_eq!(world.break_with(&[6]), [Blame::Message]);
+}
+
+#[test]
 fn a_delivery_that_was_under_way_already_proves_nothing() {
     let mut world = World::new();
     let early = world.begin(2);
