@@ -143,6 +143,8 @@ pub fn watch(
         found,
         metrics,
         mailing,
+        told: None,
+        written: None,
         logged: HashMap::new(),
     };
     watch.run(stop)
@@ -151,11 +153,15 @@ pub fn watch(
 /// The looks, and what came of those before.
 struct Watch {
     sources: Arc<Vec<Source>>,
-    /// What the operator has been told.
+    /// Where it is written what the operator has been told.
     file: PathBuf,
     found: Credentials,
     metrics: Arc<Metrics>,
     mailing: Mailing,
+    /// What the operator has been told; `None` before the first look.
+    told: Option<Told>,
+    /// What of it is in the file.
+    written: Option<Told>,
     logged: HashMap<(CredentialKind, String), Stage>,
 }
 
@@ -172,47 +178,73 @@ impl Watch {
 
     async fn look(&mut self, now: Timestamp) {
         let (sources, file) = (Arc::clone(&self.sources), self.file.clone());
-        let look = move || (sources.iter().filter_map(Source::look).collect::<Vec<_>>(), Told::read(&file));
-        let Ok((mut all, told)) = tokio::task::spawn_blocking(look).await else { return };
+        let is_first = self.told.is_none();
+        let look = move || {
+            let all: Vec<_> = sources.iter().filter_map(Source::look).collect();
+            (all, is_first.then(|| Told::read(&file)))
+        };
+        let Ok((mut all, read)) = tokio::task::spawn_blocking(look).await else { return };
+        if read.is_some() {
+            (self.told, self.written) = (read.clone(), read);
+        }
         all.sort_by_key(|credential| credential.end);
         for credential in &all {
             self.metrics.credential_ends(credential.kind, &credential.name, credential.end);
             log(credential, now, &mut self.logged);
         }
-        self.mail(&all, told, now).await;
+        let told = self.mail(&all, now).await;
+        self.write(told).await;
         self.found.set(all);
     }
 
-    /// Tells the operator of each stage once; what the spool does not take now is told at the next look.
-    async fn mail(&self, all: &[Credential], mut told: Told, now: Timestamp) {
-        let before = told.clone();
-        for credential in all {
+    /// Tells the operator of each stage once; what the spool does not take now is told at the next look. What has been told
+    /// by then.
+    async fn mail(&mut self, all: &[Credential], now: Timestamp) -> Told {
+        let told = self.told.get_or_insert_default();
+        for (number, credential) in all.iter().enumerate() {
             let Some(stage) = told.due(credential, now) else { continue };
-            match self.mailing.tell(credential, stage, now).await {
+            match self.mailing.tell(number, credential, stage, now).await {
                 Ok(()) => told.note(credential, stage),
                 Err(error) => tracing::warn!(what = credential.what(), "The operator is told later: {error}"),
             }
         }
-        if told == before {
+        told.clone()
+    }
+
+    /// Tries at each look until it is written.
+    async fn write(&mut self, told: Told) {
+        if self.written.as_ref() == Some(&told) {
             return;
         }
-        let file = self.file.clone();
-        let written = tokio::task::spawn_blocking(move || told.write(&file)).await;
-        if let Ok(Err(error)) = written {
-            let path = self.file.display();
-            tracing::warn!("{path} cannot be written: {error}; the operator is told of the same ends again.");
+        let (file, draft) = (self.file.clone(), told.clone());
+        match tokio::task::spawn_blocking(move || draft.write(&file)).await {
+            Ok(Ok(())) => self.written = Some(told),
+            Ok(Err(error)) => {
+                let path = self.file.display();
+                tracing::warn!(
+                    "{path} cannot be written: {error}; the next start tells of the same ends again."
+                );
+            }
+            Err(_) => {}
         }
     }
 }
 
 impl Mailing {
-    async fn tell(&self, credential: &Credential, stage: Stage, now: Timestamp) -> Result<(), SpoolError> {
+    /// The number is that of the credential among those of a look, whose mails have one time.
+    async fn tell(
+        &self,
+        number: usize,
+        credential: &Credential,
+        stage: Stage,
+        now: Timestamp,
+    ) -> Result<(), SpoolError> {
         let ending = Ending {
             what: &credential.what(),
             when: &stage.told(day_of(credential.end)),
             advice: &credential.advice(),
             at: now,
-            id: &format!("{}.{}.expiry", now.as_microsecond(), credential.kind.as_str()),
+            id: &format!("{}.{number}.{}.expiry", now.as_microsecond(), credential.kind.as_str()),
         };
         self.reporter.tell_of_end(&self.spool, &ending).await
     }
@@ -334,6 +366,8 @@ mod tests {
             found: Credentials::default(),
             mailing: Mailing { reporter: Reporter::of(&settings, &metrics), spool: spool.clone() },
             metrics,
+            told: None,
+            written: None,
             logged: HashMap::new(),
         }
     }
@@ -355,6 +389,13 @@ mod tests {
     async fn mails(spool: &Spool) -> Vec<crate::spool::Copy> {
         let filter = Filter { limit: Filter::PAGE, ..Filter::default() };
         spool.list(filter).await.unwrap()
+    }
+
+    async fn text(spool: &Spool, id: crate::message::id::QueueId) -> String {
+        let crate::spool::Exported { message, .. } = spool.export(id).await.unwrap().unwrap();
+        let crate::message::mail::Body::Mail { content, .. } = message.body else { panic!("a notice") };
+        let crate::message::mail::Content::Inline(bytes) = content else { panic!("a file") };
+        String::from_utf8(bytes.to_vec()).unwrap().replace("=\r\n", "")
     }
 
     #[tokio::test]
@@ -381,10 +422,7 @@ mod tests {
         }
         let first = &mails(&spool).await[0];
         assert_eq!((first.destination.as_str(), &*first.address), ("inbox", "operator"));
-        let crate::spool::Exported { message, .. } = spool.export(first.id).await.unwrap().unwrap();
-        let crate::message::mail::Body::Mail { content, .. } = message.body else { panic!("a notice") };
-        let crate::message::mail::Content::Inline(bytes) = content else { panic!("a file") };
-        let text = String::from_utf8(bytes.to_vec()).unwrap().replace("=\r\n", "");
+        let text = text(&spool, first.id).await;
         for part in [
             "Subject: The client secret of smarthost expires on 2027-10-01\r\n",
             "gw1.plant.example proves itself by the client secret of smarthost, which expires on 2027-10-01.",
@@ -392,6 +430,40 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
+        spool.close().await;
+    }
+
+    #[tokio::test]
+    async fn two_that_end_at_once_are_two_mails_that_no_reader_takes_for_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = spool(dir.path());
+        let mut watch = watch_over(dir.path(), &spool, "2027-10-01T00:00:00Z");
+        let place = Place::Configuration("2027-10-01T00:00:00Z".parse().unwrap());
+        let other = Source { kind: CredentialKind::ClientSecret, name: "graph".to_owned(), place };
+        Arc::get_mut(&mut watch.sources).unwrap().push(other);
+        watch.look("2027-09-10T00:00:00Z".parse().unwrap()).await;
+        let mut ids = std::collections::HashSet::new();
+        for copy in mails(&spool).await {
+            let text = text(&spool, copy.id).await;
+            ids.insert(text.lines().find(|line| line.starts_with("Message-ID:")).unwrap().to_owned());
+        }
+        assert_eq!(ids.len(), 2, "{ids:?}");
+        spool.close().await;
+    }
+
+    #[tokio::test]
+    async fn where_nothing_can_be_written_a_running_gateway_still_tells_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = spool(dir.path());
+        std::fs::create_dir(dir.path().join(told::FILE)).unwrap();
+        let mut watch = watch_over(dir.path(), &spool, "2027-10-01T00:00:00Z");
+        for now in ["2027-09-10T00:00:00Z", "2027-09-10T01:00:00Z"] {
+            watch.look(now.parse().unwrap()).await;
+        }
+        assert_eq!(mails(&spool).await.len(), 1);
+        std::fs::remove_dir(dir.path().join(told::FILE)).unwrap();
+        watch.look("2027-09-10T02:00:00Z".parse().unwrap()).await;
+        assert!(dir.path().join(told::FILE).is_file(), "it is written once it can be");
         spool.close().await;
     }
 
