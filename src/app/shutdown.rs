@@ -14,8 +14,8 @@ use crate::message::mail::Class;
 use crate::spool::SpoolError;
 
 impl Gateway {
-    /// Ends in order, within `grace` and a moment for the answers to monitors; says which tasks were left when that
-    /// was too short.
+    /// Ends in order, within `grace` and moments for an answer with a refresh token and for those to monitors; says which
+    /// tasks were left when that was too short.
     pub async fn shutdown(self, grace: Duration) {
         let end = Instant::now() + grace;
         self.readiness.set(Stage::Stopping);

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use super::outcome::Health;
-use crate::config::settings::{OAuth, OutboundProxy};
+use crate::config::settings::{Grant, OAuth, OutboundProxy};
 use crate::message::id::DestinationName;
 use crate::net::http::{self, Client, HeaderMap, Method, Request, Response, header};
 use crate::net::tls::TlsSetupError;
@@ -176,9 +176,12 @@ impl TokenSource {
         traced.await.unwrap_or_else(|_| Traced::never(self.0.broke_off()))
     }
 
-    /// Waits for requests that are under way although nobody may wait for their tokens any more. Bounded by their time
-    /// limits, which are long: wrap it in a shorter one.
+    /// Waits for requests that are under way although nobody may wait for their tokens any more, where a refresh token may
+    /// come with the answer. Bounded by their time limits, which are long: wrap it in a shorter one.
     pub async fn settled(&self) {
+        if !matches!(self.0.settings.grant, Grant::RefreshToken { .. }) {
+            return;
+        }
         self.0.exchanges.close();
         self.0.exchanges.wait().await;
     }

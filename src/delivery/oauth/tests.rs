@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::config::check::SecretOrigin;
-use crate::config::settings::{Algorithm, BrokerTls, CertificateFiles, ClientProof, Grant, Secret};
+use crate::config::settings::{Algorithm, BrokerTls, CertificateFiles, ClientProof, Secret};
 use provider::{Manner, Rotating};
 
 /// A provider that gives these answers in turn, the last one for ever, and counts the requests.
@@ -196,6 +196,18 @@ async fn a_request_that_nobody_waits_for_any_more_has_its_refresh_token_kept() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "token-1\n");
     assert_eq!(source.token().await.unwrap().expose(), "access-1", "what came along is used");
     assert_eq!(provider.seen(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_spends_no_refresh_token_is_left_behind() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let source = source(&format!("http://{}/token", silent.local_addr().unwrap()), by_secret());
+    let _asked = tokio::select! {
+        biased;
+        _ = source.token() => panic!("there is no answer"),
+        asked = silent.accept() => asked.unwrap(),
+    };
+    tokio::time::timeout(Duration::from_secs(10), source.settled()).await.expect("it is waited for");
 }
 
 #[tokio::test]
