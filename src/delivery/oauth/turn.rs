@@ -76,19 +76,22 @@ mod tests {
     use super::super::files::replace;
     use super::*;
 
+    /// What is free is had at once, but for the load of the machine.
+    const LONG: Duration = Duration::from_secs(20);
+
     #[tokio::test]
     async fn a_lock_that_is_held_too_long_is_told_and_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         fs::write(&path, "first\n").unwrap();
-        let held = Turn::of(&path, Duration::ZERO).await.unwrap();
+        let held = Turn::of(&path, LONG).await.unwrap();
         let error = Turn::of(&path, Duration::from_millis(120)).await.unwrap_err();
         assert!(matches!(error, FileError::Busy { .. }), "{error}");
         let said = error.to_string();
         assert!(said.contains("token has been in use by another process for more than"), "{said}");
         assert!(said.contains("lslocks"), "{said}");
         drop(held);
-        Turn::of(&path, Duration::ZERO).await.unwrap();
+        Turn::of(&path, LONG).await.unwrap();
     }
 
     #[tokio::test]
@@ -96,10 +99,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         fs::write(&path, "first\n").unwrap();
-        let first = Turn::of(&path, Duration::ZERO).await.unwrap();
+        let first = Turn::of(&path, LONG).await.unwrap();
         let waiting = tokio::spawn({
             let path = path.clone();
-            async move { Turn::of(&path, Duration::from_secs(20)).await }
+            async move { Turn::of(&path, LONG).await }
         });
         tokio::task::yield_now().await;
         replace(&path, "second").unwrap();
