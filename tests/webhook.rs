@@ -260,7 +260,7 @@ async fn a_message_that_breaks_the_service_each_time_pays_and_at_last_fails_whil
     ] {
         let service = require!(WebService::start());
         service.answer_each_with("alarm 40\"", &answer);
-        let world = QueueWorld::new(&hook(&service, "").replace("timeout: 2s", "timeout: 1s"));
+        let world = QueueWorld::new(&hook(&service, "").replace("timeout: 2s", "timeout: 5s"));
         world.accept("hook", "ups", 200).await;
         let scheduler = world.start();
         eventually("all others are taken", async || world.delivered("hook") == 199).await;
