@@ -352,12 +352,15 @@ impl Availability {
         self.answered_at.is_some_and(|at| now.saturating_duration_since(at) < self.pace.down.first)
     }
 
-    /// A probe that brought no answer of any kind is sent again after the same wait.
+    /// A probe that brought no answer of any kind is sent again after the same wait; where there is a doubt only, at once.
     fn probe_again(&mut self, now: Instant, errand: Errand) {
         let pace = self.pace;
         if let (Errand::Probe, Some(trouble)) = (errand, &mut self.trouble) {
             trouble.probing = false;
-            trouble.probe_at = later(now, pace.wait(trouble.state, trouble.failures, None));
+            trouble.probe_at = match trouble.certainty {
+                Certainty::Doubtful => now,
+                Certainty::Told => later(now, pace.wait(trouble.state, trouble.failures, None)),
+            };
         }
     }
 }

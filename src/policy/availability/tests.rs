@@ -134,6 +134,22 @@ fn one_failure_among_answers_is_probed_at_once_and_told_only_when_that_fails_too
 }
 
 #[test]
+fn a_doubt_whose_probe_learns_nothing_is_probed_by_the_next_at_once() {
+    for trouble in [down, fault] {
+        let mut world = World::new();
+        world.delivery(Finding::Answered);
+        assert_eq!(world.delivery(trouble()), None);
+        // Its message was gone by then.
+        assert_eq!(world.probe(Finding::Nothing), None);
+        assert_eq!(world.wait(), 0, "nobody has been told of a trouble");
+        assert!(matches!(world.probe(trouble()), Some(Event::Began { .. })));
+        let waited = world.wait();
+        assert_eq!(world.probe(Finding::Nothing), None);
+        assert_eq!(world.wait(), waited, "a trouble waits as before");
+    }
+}
+
+#[test]
 fn one_that_wants_no_more_is_not_asked_at_once_though_it_has_just_answered() {
     let mut world = World::new();
     world.delivery(Finding::Answered);
