@@ -67,7 +67,8 @@ pub enum Health {
         /// What happened, in a sentence for the operator.
         reason: String,
     },
-    /// Someone must act: a refused credential, a certificate that does not verify, no TLS where it is required. Everything for it waits; no message is blamed.
+    /// Someone must act: a refused credential, a certificate that does not verify, no TLS where it is required. Everything
+    /// for it waits; no message is blamed but one that meets this while others are taken.
     OperatorFault {
         /// What is wrong and how to mend it, in a sentence for the operator.
         reason: String,
@@ -84,7 +85,8 @@ pub enum Health {
 /// What came of an attempt: an entry for each of its recipients when `health` is `Up`, else possibly none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The recipients whose fate this attempt decided. Those absent were not tried and stay due.
+    /// The recipients whose fate this attempt decided. Those absent stay due; they pay only where their message breaks what
+    /// takes others ([`crate::policy::suspects`]).
     pub outcomes: Vec<(RecipientNumber, Outcome)>,
     /// What was learned about the destination.
     pub health: Health,
