@@ -21,7 +21,7 @@ use support::web_service::{Certificate, WebService};
 fn hook(service: &WebService, more: &str) -> String {
     let port = service.port;
     format!(
-        "  hook: {{ webhook: {{ url: 'http://localhost:{port}/hook?key=secret', allow_private: true, limits: {{ timeout: 2s }}{more} }} }}\n"
+        "  hook: {{ webhook: {{ url: 'http://localhost:{port}/hook?key=secret', allow_private: true, limits: {{ timeout: 5s }}{more} }} }}\n"
     )
 }
 
@@ -209,7 +209,7 @@ async fn a_message_that_is_refused_or_breaks_the_service_holds_up_nothing_else()
     service
         .answer(json!([{ "status": 422, "body": "no\nsuch field" }, { "status": 413 }, { "status": 500 }]));
     let world = QueueWorld::new(
-        &hook(&service, ", limits: { in_flight: 1 }").replace(", limits: { timeout: 2s }", ""),
+        &hook(&service, ", limits: { in_flight: 1 }").replace(", limits: { timeout: 5s }", ""),
     );
     world.accept("hook", "ups", 50).await;
     let scheduler = world.start();
@@ -236,7 +236,7 @@ async fn a_message_that_a_filter_refuses_each_time_holds_up_nothing_else() {
     answers[1] = json!({ "status": 200 });
     service.answer(Value::Array(answers));
     let world = QueueWorld::new(
-        &hook(&service, ", limits: { in_flight: 1 }").replace(", limits: { timeout: 2s }", ""),
+        &hook(&service, ", limits: { in_flight: 1 }").replace(", limits: { timeout: 5s }", ""),
     );
     world.accept("hook", "ups", 2).await;
     let scheduler = world.start();
@@ -260,7 +260,7 @@ async fn a_message_that_breaks_the_service_each_time_pays_and_at_last_fails_whil
     ] {
         let service = require!(WebService::start());
         service.answer_each_with("alarm 40\"", &answer);
-        let world = QueueWorld::new(&hook(&service, "").replace("timeout: 2s", "timeout: 5s"));
+        let world = QueueWorld::new(&hook(&service, ""));
         world.accept("hook", "ups", 200).await;
         let scheduler = world.start();
         eventually("all others are taken", async || world.delivered("hook") == 199).await;
