@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream;
+use async_nats::jetstream::message::StreamMessage;
 use jiff::{SignedDuration, Timestamp};
 use mailslotd::message::id::QueueId;
 use mailslotd::message::mail::{Body, Content, Group, Message};
@@ -226,6 +227,72 @@ async fn two_messages_with_one_number_both_arrive() {
     assert_eq!(a.deliver("hop").await, "first x1");
     assert_eq!(b.deliver("pager").await, "second x1");
     a.is_empty().await;
+}
+
+/// A message of the stream as another gateway would have published it that heard the same, so many seconds later.
+async fn publish_double(jetstream: &jetstream::Context, there: &StreamMessage, number: i64, seconds: i64) {
+    let end = there.payload.iter().position(|byte| *byte == b'\n').unwrap();
+    let (head, rest) = there.payload.split_at(end);
+    let mut head: serde_json::Value = serde_json::from_slice(head).unwrap();
+    let id: QueueId = head["id"].as_str().unwrap().parse().unwrap();
+    let other = QueueId::from_row(id.as_row() + number).unwrap().to_string();
+    let at: Timestamp = head["record"]["accepted_at"].as_str().unwrap().parse().unwrap();
+    head["id"] = other.clone().into();
+    head["record"]["accepted_at"] = (at + SignedDuration::from_secs(seconds)).to_string().into();
+    let payload = [head.to_string().as_bytes(), rest].concat();
+    let subject = there.subject.replace(&id.to_string(), &other);
+    jetstream.publish(subject, payload.into()).await.unwrap().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_stream_took_twice_is_delivered_once_and_a_later_repeat_too() {
+    let server = require!(NatsServer::start(""));
+    let (a, b) = (Gateway::open(&server, "a").await, Gateway::open(&server, "b").await);
+    let id = a.accept(alarm(1, "fire", &["hop"])).await;
+    let jetstream = behind(&server).await;
+    let stream = jetstream.get_stream("MAILSLOTD_SPOOL").await.unwrap();
+    let there = stream.get_last_raw_message_by_subject(&subject(id)).await.unwrap();
+
+    // While the first is on its way, with its number and with another, and when it is gone.
+    let first = a.next("hop").await;
+    publish_double(&jetstream, &there, 0, 0).await;
+    publish_double(&jetstream, &there, 1, 1).await;
+    b.nothing_is_due("hop").await;
+    a.settle(&first, Fate::Delivered).await;
+    publish_double(&jetstream, &there, 2, -1).await;
+    a.nothing_is_due("hop").await;
+    b.nothing_is_due("hop").await;
+    a.is_empty().await;
+
+    // The device says it again, and both hear it.
+    publish_double(&jetstream, &there, 3, 60).await;
+    publish_double(&jetstream, &there, 4, 61).await;
+    assert_eq!(b.deliver("hop").await, "fire x1");
+    b.nothing_is_due("hop").await;
+    a.is_empty().await;
+    let doubled = |gateway: &Gateway| {
+        let metrics = gateway.metrics.encode();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("mailslotd_spool_doubled_total "));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    eventually("four were dropped", async || doubled(&a) + doubled(&b) == 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_of_what_was_lost_with_the_stream_keeps_nothing_from_being_delivered() {
+    let server = require!(NatsServer::start(""));
+    let a = Gateway::open(&server, "a").await;
+    let id = a.accept(alarm(1, "fire", &["hop"])).await;
+    let jetstream = behind(&server).await;
+    let stream = jetstream.get_stream("MAILSLOTD_SPOOL").await.unwrap();
+    let there = stream.get_last_raw_message_by_subject(&subject(id)).await.unwrap();
+    let lost = a.next("hop").await;
+    assert_eq!(lost.id, id);
+    stream.delete_message(there.sequence).await.unwrap();
+
+    let b = Gateway::open(&server, "b").await;
+    publish_double(&jetstream, &there, 1, 1).await;
+    assert_eq!(b.deliver("hop").await, "fire x1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

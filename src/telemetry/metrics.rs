@@ -106,6 +106,8 @@ metrics! {
         "Messages that became durable.";
     spool_gathered: IntCounter, "mailslotd_spool_gathered_total", [],
         "Messages that were counted into an earlier one of their group.";
+    spool_doubled: IntCounter, "mailslotd_spool_doubled_total", [],
+        "Messages that two gateways heard and the stream of the group's spool took twice: dropped before delivery.";
     spool_group: IntGaugeVec, "mailslotd_spool_group", ["state"],
         "1 for the state that the spool of the group is in, 0 for the others; none where there is no group.";
     spool_group_silent_since: IntGauge, "mailslotd_spool_group_silent_since_seconds", [],

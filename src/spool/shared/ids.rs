@@ -39,6 +39,11 @@ impl Sightings {
         self.positions.contains(&position)
     }
 
+    /// The latest message of the stream that had this key and was dealt with.
+    pub(super) fn latest(&self) -> Option<Position> {
+        self.positions.last().copied()
+    }
+
     /// Whether one that came at `arrival` is one of these, as heard by another gateway with a clock of its own.
     pub(super) fn include(&self, arrival: Timestamp, window: Duration) -> bool {
         self.arrivals.iter().any(|each| is_same(*each, arrival, window))

@@ -125,5 +125,5 @@ fn bucket(name: String, num_replicas: usize) -> stream::Config {
 const IDS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long a bucket knows what was written to it; the servers' own choice.
 const BUCKET_WINDOW: Duration = Duration::from_secs(120);
-/// Bytes of the bucket of ids, about 250 for each message: the most that the servers can set aside.
+/// Bytes of the bucket of ids, about 250 for each mail and 450 for each notice: the most that the servers can set aside.
 const IDS_BYTES: [i64; 5] = [256 << 20, 64 << 20, 16 << 20, 4 << 20, 1 << 20];

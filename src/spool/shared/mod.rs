@@ -5,13 +5,13 @@
 //! |---|---|
 //! | stream `MAILSLOTD_SPOOL` | Accepted messages that nobody has carried on: work-queue retention, one subject and one durable consumer for each destination, and one for messages to several. Acceptance is its acknowledgement. |
 //! | bucket `MAILSLOTD_QUEUE` | Messages that wait: `copies.<id>` the fates of their copies, which all gateways watch; `message.<id>` body and content; pauses, groups, what the operator was told. |
-//! | bucket `MAILSLOTD_IDS` | Key of a message → when it was heard. Written before a message leaves the stream. |
+//! | bucket `MAILSLOTD_IDS` | Key of a message → when it was heard. Written before a message leaves the stream. Which of several with one key is delivered (`claim.rs`). |
 //! | bucket `MAILSLOTD_GROUP` | `member.<gateway>` while it lives, `leader` (`election.rs`): its messages go by themselves after a few seconds. |
 //! | Object Store `MAILSLOTD_CONTENT` | Content above 64 KiB, under the message's key. |
 //!
 //! # A message's way
-//! `accept.rs` publishes it under its key (`key.rs`). `pull.rs` takes it from the stream and has it *in hand*: other
-//! gateways have it only after [`link::ACK_WAIT`] without a word. Delivered at once, it is noted and acknowledged, and
+//! `accept.rs` publishes it under its key (`key.rs`). `pull.rs` takes it from the stream, drops it when it is there twice
+//! (`claim.rs`), and has it *in hand*: other gateways have it only after [`link::ACK_WAIT`] without a word. Delivered at once, it is noted and acknowledged, and
 //! that was all. Anything else (a delay, a failure, several destinations, a group that gathers, the operator) carries it
 //! on (`commit.rs`): first body, then fates are written to the queue bucket, then the stream is told. From then on every
 //! change is a compare-and-set on its fates. Who wants to deliver it leases it in the same way, for as long as it lives.
@@ -23,6 +23,7 @@
 mod accept;
 mod bucket;
 mod carried;
+mod claim;
 mod commit;
 mod election;
 mod fallback;

@@ -57,6 +57,13 @@ impl Position {
     }
 }
 
+/// As it stands in keys of buckets.
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{:x}", self.kept_at, self.sequence)
+    }
+}
+
 fn narrow(nanoseconds: i128) -> i64 {
     i64::try_from(nanoseconds).unwrap_or(i64::MAX)
 }

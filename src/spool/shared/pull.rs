@@ -1,14 +1,16 @@
 //! Pulling from the stream: as many messages as a lane has room for, and no more, so that the rest is there for others.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::PullConsumer;
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 
 use super::Shared;
-use super::carried::Carried;
+use super::carried::{Carried, Unreadable};
+use super::claim::Claimed;
 use super::commit::now;
 use super::fault::Fault;
 use super::index::Standing;
@@ -19,7 +21,7 @@ use super::state::{Hand, InBucket};
 use super::subject::Lane;
 use super::unreadable::Unread;
 use crate::message::id::QueueId;
-use crate::message::mail::Group;
+use crate::message::mail::{Class, Group};
 use crate::spool::rows::later;
 use crate::telemetry::metrics::SpoolState;
 
@@ -85,13 +87,26 @@ impl Puller {
 
     async fn pull(&self, session: &Session, consumer: &PullConsumer, wanted: usize) -> Result<(), Fault> {
         let batch = consumer.batch().max_messages(wanted).expires(PATIENCE).messages().await;
-        let mut batch = batch.map_err(Fault::lost)?;
-        while let Some(message) = batch.next().await {
-            let message = message.map_err(Fault::lost)?;
-            self.shared.received(session, &self.lane, message).await?;
+        let mut batch = batch.map_err(Fault::lost)?.ready_chunks(AT_ONCE);
+        while let Some(messages) = batch.next().await {
+            let messages = messages.into_iter().collect::<Result<Vec<_>, _>>().map_err(Fault::lost)?;
+            let opened = messages.into_iter().map(|message| self.shared.open_pulled(session, message));
+            for pulled in join_all(opened).await {
+                self.shared.take_pulled(session, &self.lane, pulled?).await?;
+            }
         }
         Ok(())
     }
+}
+
+/// A message that came from the stream.
+struct Pulled {
+    message: Message,
+    position: Position,
+    /// When it came.
+    at: Instant,
+    /// As this version writes it, and whether it is to be delivered.
+    carried: Result<(Carried, Claimed), Unreadable>,
 }
 
 impl Shared {
@@ -102,14 +117,42 @@ impl Shared {
         lane: &Lane,
         message: Message,
     ) -> Result<(), Fault> {
-        let Some(reply) = message.reply.as_ref().map(ToString::to_string) else { return Ok(()) };
-        let position = Position::of_pulled(&message)?;
-        let info = message.info().map_err(Fault::lost)?;
-        let deliveries = info.delivered;
+        let pulled = self.open_pulled(session, message).await?;
+        self.take_pulled(session, lane, pulled).await
+    }
+
+    /// Reads a message and claims it. That has no order, and may be done for many at once.
+    async fn open_pulled(&self, session: &Session, message: Message) -> Result<Pulled, Fault> {
+        let (at, position) = (now(), Position::of_pulled(&message)?);
+        let deliveries = message.info().map_err(Fault::lost)?.delivered;
         let carried = match Carried::parse(&message.payload) {
-            Ok(carried) => carried,
+            Ok(carried) => {
+                let record = &carried.record;
+                let claimed = match record.class {
+                    Class::Notice => self.claim(session, record, position, at).await,
+                    // Nobody else has heard it.
+                    Class::Mail
+                        if deliveries > 1 && self.was_dealt_with(session, record, position).await? =>
+                    {
+                        Claimed::DealtWith
+                    }
+                    Class::Mail => Claimed::First,
+                };
+                Ok((carried, claimed))
+            }
+            Err(unreadable) => Err(unreadable),
+        };
+        Ok(Pulled { message, position, at, carried })
+    }
+
+    async fn take_pulled(&self, session: &Session, lane: &Lane, pulled: Pulled) -> Result<(), Fault> {
+        let Pulled { message, position, at: told, carried } = pulled;
+        let Some(reply) = message.reply.as_ref().map(ToString::to_string) else { return Ok(()) };
+        let (carried, claimed) = match carried {
+            Ok(opened) => opened,
             Err(unreadable) => {
-                if deliveries == 1 {
+                let info = message.info().map_err(Fault::lost)?;
+                if info.delivered == 1 {
                     self.0.metrics.spool_corrupt();
                     tracing::error!(
                         sequence = position.sequence(),
@@ -125,13 +168,20 @@ impl Shared {
                 return Ok(());
             }
         };
+        if claimed == Claimed::Double {
+            // Before its number is looked at: another one of the same millisecond has the same.
+            tracing::debug!(id = %carried.id, key = %carried.record.key, "The stream has a message twice.");
+            session.acknowledge(&reply).await?;
+            self.0.metrics.spool_doubled(1);
+            return Ok(());
+        }
         let Some(id) = self.number_for(session, &carried, &reply, position).await? else { return Ok(()) };
-        if deliveries > 1 && self.was_dealt_with(session, &carried.record, position).await? {
+        if claimed == Claimed::DealtWith {
             return session.acknowledge(&reply).await;
         }
         let carried = Carried { id, ..carried };
         let in_bucket = InBucket::Nothing;
-        let hand = Hand { reply, position, text: carried.text, told: now(), in_bucket };
+        let hand = Hand { reply, position, text: carried.text, told, in_bucket };
         let again = hand.reply.clone();
         let taken = self.take(session, lane, id, carried.record, carried.group, hand).await;
         match taken {
@@ -256,6 +306,8 @@ impl Shared {
 const AFTER_FAULT: Duration = Duration::from_secs(1);
 /// How long the stream waits for messages before it is asked anew.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Messages that are claimed at the same time.
+const AT_ONCE: usize = 32;
 /// Messages to several destinations at a time: they are only carried on.
 const FOR_SEVERAL: usize = 64;
 /// Gives a message back for ten seconds.

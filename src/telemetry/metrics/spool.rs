@@ -78,6 +78,11 @@ impl Metrics {
     pub fn spool_gathered(&self, count: u64) {
         self.declared.spool_gathered.inc_by(count);
     }
+
+    /// Messages of the group's spool that were there twice, and of which one was dropped.
+    pub fn spool_doubled(&self, count: u64) {
+        self.declared.spool_doubled.inc_by(count);
+    }
 }
 
 const fn class_label(class: Class) -> &'static str {
