@@ -67,10 +67,12 @@ struct Asked {
 impl Asked {
     /// Waits for answers: a provider may have rotated the refresh token, and the service would be left with a spent one.
     async fn settled(&self) {
-        note("Interrupted; an answer of the provider that is under way is waited for.");
-        if let Some(source) = &self.source {
-            source.settled().await;
+        let Some(source) = &self.source else { return };
+        if !matches!(source.settings().grant, Grant::RefreshToken { .. }) {
+            return;
         }
+        note("Interrupted; an answer of the provider that is under way is waited for.");
+        source.settled().await;
         if let Some(hop) = &self.hop {
             hop.settled().await;
         }
