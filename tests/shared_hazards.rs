@@ -490,21 +490,8 @@ async fn an_account_that_gets_full_keeps_room_for_deliveries_and_is_emptied_by_t
     assert!(is_open(&a), "it was given up");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_another_program_fills_keeps_no_delivery_from_being_recorded() {
-    let server = require!(NatsServer::start(&account("6MB")));
-    let a = Gateway::open(&server, "a").await;
-    let mut expected = BTreeSet::new();
-    for number in 0..10 {
-        let (text, message) = scan(number);
-        a.accept(message).await;
-        expected.insert(text);
-    }
-    // Some wait in the queue bucket, the others in the stream.
-    for due in several(&a, "hop", 4).await {
-        a.settle(&due, deferred(1)).await;
-    }
-    let jetstream = behind(&server).await;
+/// Another program takes all that an account has, to the last byte.
+async fn fill(jetstream: &jetstream::Context) {
     let other = jetstream::stream::Config {
         name: "OTHER".to_owned(),
         subjects: vec!["other".to_owned()],
@@ -523,6 +510,24 @@ async fn an_account_that_another_program_fills_keeps_no_delivery_from_being_reco
     for size in [50_000, 5_000, 500, 50, 1] {
         fills(size).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_another_program_fills_keeps_no_delivery_from_being_recorded() {
+    let server = require!(NatsServer::start(&account("6MB")));
+    let a = Gateway::open(&server, "a").await;
+    let mut expected = BTreeSet::new();
+    for number in 0..10 {
+        let (text, message) = scan(number);
+        a.accept(message).await;
+        expected.insert(text);
+    }
+    // Some wait in the queue bucket, the others in the stream.
+    for due in several(&a, "hop", 4).await {
+        a.settle(&due, deferred(1)).await;
+    }
+    let jetstream = behind(&server).await;
+    fill(&jetstream).await;
     // It stays open, though no sign of life finds room.
     let heard = deliver_until(&a, |heard| heard.len() >= expected.len()).await;
     assert!(heard == expected, "{} of {} arrived", heard.len(), expected.len());
@@ -534,6 +539,29 @@ async fn an_account_that_another_program_fills_keeps_no_delivery_from_being_reco
     assert_eq!(a.deliver("hop").await, "after x1");
     eventually("the local spool is empty", async || !in_local_spool(&a)).await;
     a.is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_starts_while_an_account_is_full_empties_it() {
+    let server = require!(NatsServer::start(&account("6MB")));
+    let a = Gateway::open(&server, "a").await;
+    let mut expected = BTreeSet::new();
+    for number in 0..10 {
+        let (text, message) = scan(number);
+        a.accept(message).await;
+        expected.insert(text);
+    }
+    for due in several(&a, "hop", 4).await {
+        a.settle(&due, deferred(1)).await;
+    }
+    a.spool.close().await;
+    let jetstream = behind(&server).await;
+    fill(&jetstream).await;
+
+    let b = Gateway::open(&server, "b").await;
+    let heard = deliver_until(&b, |heard| heard.len() >= expected.len()).await;
+    assert!(heard == expected, "{} of {} arrived", heard.len(), expected.len());
+    b.is_empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -689,4 +717,28 @@ async fn what_becomes_of_many_copies_fits_into_what_the_servers_take_or_the_mess
     assert_eq!(b.list().await.len(), kept.min(100));
     let again = several(&a, "hop", kept).await;
     assert!(again.iter().all(|due| due.attempts == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_a_lane_looks_for_while_the_end_of_another_is_written_goes_to_one_gateway() {
+    let server = require!(NatsServer::start(""));
+    let (a, b) = (Gateway::open(&server, "a").await, Gateway::open(&server, "b").await);
+    let pager = destination("pager");
+    for number in 1..=10 {
+        a.accept(alarm(number, "fire", &["hop", "pager"])).await;
+        let first = a.next("hop").await;
+        let looks = async {
+            let due = a.spool.due(&pager, Timestamp::now(), 1, &HashSet::new()).await.unwrap();
+            let due = due.into_iter().next()?;
+            a.spool.load(due.id).await.unwrap().map(|_| due)
+        };
+        match tokio::join!(a.settle(&first, Fate::Delivered), looks).1 {
+            Some(due) => {
+                b.nothing_is_due("pager").await;
+                a.settle(&due, Fate::Delivered).await;
+            }
+            None => assert_eq!(b.deliver("pager").await, "fire x1"),
+        }
+    }
+    a.is_empty().await;
 }

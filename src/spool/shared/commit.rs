@@ -23,11 +23,12 @@ impl Shared {
     ) -> Result<Option<T>, Fault> {
         let mut key = None;
         for _ in 0..TRIES {
-            let (known, lease) = {
-                let state = self.state();
+            let (known, lease, _parting) = {
+                let mut state = self.state();
                 let Some(known) = state.index.of(id).cloned() else { return Ok(None) };
                 let lease = state.is_handed(id).then(|| self.0.me.clone());
-                (known, lease)
+                let parting = lease.is_none().then(|| self.part_with(id, &mut state));
+                (known, lease, parting)
             };
             if *key.get_or_insert(known.record.key) != known.record.key {
                 // The number is another message's; this one gets a new number when the stream gives it out again.

@@ -40,6 +40,7 @@ mod making;
 mod objects;
 mod operator;
 mod orphans;
+mod parting;
 mod position;
 mod pull;
 mod record;
@@ -215,7 +216,8 @@ impl Shared {
         let leases = found.free.iter().map(|id| self.lease(&session, *id));
         futures_util::future::join_all(leases).await;
         let mut state = self.state();
-        let mine = state.index.due(destination, now, limit, skip).mine;
+        let mut mine = state.index.due(destination, now, limit, skip).mine;
+        mine.retain(|copy| !state.partings.keep_from(destination, copy.id));
         state.hand_out(destination, &mine);
         if mine.len() < limit {
             state.want(destination, limit.saturating_sub(mine.len()));

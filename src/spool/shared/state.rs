@@ -11,6 +11,7 @@ use super::carried::Text;
 use super::index::Index;
 use super::key::Key;
 use super::link::{ACK_WAIT, LEASE};
+use super::parting::Partings;
 use super::position::{Life, Position};
 use super::record::{GatewayId, Record};
 use super::room::Room;
@@ -34,6 +35,8 @@ pub(super) struct State {
     pub(super) hands: HashMap<QueueId, Hand>,
     /// Copies that a lane has.
     handed: HashMap<(QueueId, RecipientNumber), DestinationName>,
+    /// Messages that no lane gets a copy of at this moment.
+    pub(super) partings: Partings,
     /// Content that was fetched for an attempt.
     pub(super) files: HashMap<QueueId, (Arc<Draft>, Content)>,
     lanes: HashMap<DestinationName, LaneState>,
@@ -133,6 +136,7 @@ impl State {
             index: Index::new(me.clone()),
             hands: HashMap::new(),
             handed: HashMap::new(),
+            partings: Partings::default(),
             files: HashMap::new(),
             lanes: HashMap::new(),
             pending: HashMap::new(),
