@@ -742,3 +742,22 @@ async fn a_copy_that_a_lane_looks_for_while_the_end_of_another_is_written_goes_t
     }
     a.is_empty().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_that_nothing_repeats_any_more_leave_nothing_in_the_bucket() {
+    let server = require!(NatsServer::start(""));
+    let a = Gateway::open(&server, "a").await;
+    for number in 1..=3 {
+        let (wait, repeat_after) = (Duration::from_millis(100), Duration::ZERO);
+        let key = [u8::try_from(number).unwrap(); 16];
+        let group = Some(Group { key, wait, repeat_after });
+        a.accept(Message { group, ..alarm(number, "fire", &["hop"]) }).await;
+        assert_eq!(a.deliver("hop").await, "fire x1");
+    }
+    let jetstream = behind(&server).await;
+    let groups = async || subjects(&jetstream, "KV_MAILSLOTD_QUEUE", "$KV.MAILSLOTD_QUEUE.group.>").await;
+    assert_eq!(groups().await.len(), 3);
+    let in_an_hour = Timestamp::now() + SignedDuration::from_hours(1);
+    eventually("they are forgotten", async || a.spool.sweep(in_an_hour).await.unwrap().groups == 3).await;
+    assert_eq!(groups().await, Vec::<String>::new());
+}

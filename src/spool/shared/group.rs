@@ -124,7 +124,10 @@ impl Shared {
         for key in session.keys("group.").await? {
             let Some((value, revision)) = session.entry(&session.queue, &key).await? else { continue };
             let over = serde_json::from_slice::<Kept>(&value).map_or(true, |kept| kept.over_at <= now);
-            if over && session.queue.purge_expect_revision(&key, Some(revision)).await.is_ok() {
+            if over {
+                // Without a mark, which nobody watches for and which would stay: each group has a key of its own. One that
+                // was opened anew meanwhile has a later revision, and stays.
+                session.bury(&key, revision).await?;
                 gone = gone.saturating_add(1);
             }
         }
