@@ -5,7 +5,6 @@
 //! and `objects.rs`.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
@@ -16,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::fault::Fault;
 use super::making;
-use super::position::Life;
+use super::position::{Counted, Life};
 use super::subject;
 use super::{GroupPlan, Part};
 use crate::net::nats::Connection;
@@ -28,8 +27,8 @@ pub(super) struct Session {
     pub(super) stream: Stream<()>,
     /// Which stream that is.
     pub(super) life: Life,
-    /// The highest number that the stream was seen to have given out.
-    pub(super) last_sequence: AtomicU64,
+    /// How far the stream was seen to have counted.
+    pub(super) counted: Counted,
     /// Rings when the stream turns out to be another one.
     pub(super) replaced: Notify,
     pub(super) queue: kv::Store,
@@ -53,9 +52,9 @@ impl Session {
         let ids = making::ids(&context, plan.replicas).await?;
         let group = making::key_value(&context, subject::GROUP, LEASE, plan.replicas).await?;
         let content = making::content(&context, plan.replicas).await?;
-        let (last_sequence, replaced) = (AtomicU64::new(0), Notify::new());
+        let (counted, replaced) = (Counted::default(), Notify::new());
         let session =
-            Self { connection, context, stream, life, last_sequence, replaced, queue, ids, group, content };
+            Self { connection, context, stream, life, counted, replaced, queue, ids, group, content };
         if plan.part == Part::Gateway {
             session.remove_strange_consumers().await?;
         }

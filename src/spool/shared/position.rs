@@ -1,6 +1,7 @@
 //! Where a message is in the stream, and in which stream: one that is made anew counts from 1 again.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_nats::jetstream::Message;
 use async_nats::jetstream::message::StreamMessage;
@@ -64,6 +65,24 @@ impl fmt::Display for Position {
     }
 }
 
+/// The highest number that a stream was seen to have given out. It never goes back, unless it is another stream.
+#[derive(Debug, Default)]
+pub(super) struct Counted(AtomicU64);
+
+impl Counted {
+    /// As of now, to ask the stream how far it is.
+    pub(super) fn so_far(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The stream is at `last`; whether it is no less far than it was `before` it was asked. It may well be less far than
+    /// it is known to be now, as others ask too and their answers overtake each other.
+    pub(super) fn goes_on(&self, before: u64, last: u64) -> bool {
+        self.0.fetch_max(last, Ordering::Relaxed);
+        last >= before
+    }
+}
+
 fn narrow(nanoseconds: i128) -> i64 {
     i64::try_from(nanoseconds).unwrap_or(i64::MAX)
 }
@@ -71,6 +90,16 @@ fn narrow(nanoseconds: i128) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_that_overtake_each_other_are_not_those_of_a_stream_that_was_set_back() {
+        let counted = Counted::default();
+        let (one, other) = (counted.so_far(), counted.so_far());
+        assert!(counted.goes_on(other, 12));
+        assert!(counted.goes_on(one, 10));
+        let next = counted.so_far();
+        assert!(!counted.goes_on(next, 11), "it had given out 12 before");
+    }
 
     #[test]
     fn the_first_message_of_a_stream_that_was_made_anew_is_another_and_later_one() {

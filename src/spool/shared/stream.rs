@@ -1,7 +1,5 @@
 //! What is asked of the stream: to keep a message, to find one, to hand some out, to hear what became of them.
 
-use std::sync::atomic::Ordering;
-
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
@@ -155,10 +153,10 @@ impl Session {
     /// # Errors
     /// [`Fault::Replaced`] too, when it is not the one any more that this session found; the session ends with that.
     pub(super) async fn look(&self) -> Result<stream::Info, Fault> {
+        let before = self.counted.so_far();
         let info = self.stream.get_info().await.map_err(Fault::lost)?;
-        let last = self.last_sequence.fetch_max(info.state.last_sequence, Ordering::Relaxed);
         let same = Life::since(info.created.unix_timestamp_nanos()) == self.life;
-        if same && info.state.last_sequence >= last {
+        if self.counted.goes_on(before, info.state.last_sequence) && same {
             return Ok(info);
         }
         self.replaced.notify_one();
