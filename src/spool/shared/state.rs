@@ -99,7 +99,7 @@ pub(super) struct Hand {
     /// In the stream.
     pub(super) position: Position,
     pub(super) text: Text,
-    /// When the stream was last told that it is still in hand.
+    /// When the stream was last told that it is still in hand, as far as it is known to have heard.
     pub(super) told: Instant,
     /// What the queue bucket has under its number.
     pub(super) in_bucket: InBucket,
@@ -313,6 +313,15 @@ impl State {
         (wanted, unwanted)
     }
 
+    /// The stream was told at `told` that these are still wanted, and has heard it.
+    pub(super) fn still_wanted(&mut self, ids: &[QueueId], told: Instant) {
+        for id in ids {
+            if let Some(hand) = self.hands.get_mut(id) {
+                hand.told = hand.told.max(told);
+            }
+        }
+    }
+
     /// Whether the stream still takes a message to be this gateway's.
     pub(super) fn is_safe(&self, id: QueueId, now: Instant) -> bool {
         self.hands.get(&id).is_none_or(|hand| hand.is_safe(now))
@@ -455,7 +464,12 @@ mod tests {
         assert_eq!(state.review(after(15)), (vec![carried.id], vec![]));
         assert_eq!(state.review(after(31)), (vec![], vec![]), "an attempt is under way");
         assert!(!state.is_safe(carried.id, after(31)));
+        state.still_wanted(&[carried.id], after(10));
+        assert!(state.is_safe(carried.id, after(31)));
+        state.still_wanted(&[carried.id], after(5));
+        assert!(state.is_safe(carried.id, after(31)), "what was heard later counts");
+        assert!(!state.is_safe(carried.id, after(32)));
         state.put_back_all(carried.id);
-        assert_eq!(state.review(after(31)), (vec![], vec![carried.id]));
+        assert_eq!(state.review(after(32)), (vec![], vec![carried.id]));
     }
 }

@@ -213,14 +213,16 @@ impl Shared {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let (wanted, unwanted) = self.state().review(now());
-            for id in wanted {
-                let reply = self.state().hands.get(&id).map(|hand| hand.reply.clone());
+            let began = now();
+            let (wanted, unwanted) = self.state().review(began);
+            for id in &wanted {
+                let reply = self.state().hands.get(id).map(|hand| hand.reply.clone());
                 let Some(reply) = reply else { continue };
                 session.tell(&reply, "+WPI").await;
-                if let Some(hand) = self.state().hands.get_mut(&id) {
-                    hand.told = now();
-                }
+            }
+            // Nobody answers to that. Only an answer to what was asked after it says that the connection carries anything.
+            if !wanted.is_empty() && session.look().await.is_ok() {
+                self.state().still_wanted(&wanted, began);
             }
             let leased = self.state().index.leased();
             for id in unwanted.into_iter().chain(leased) {
