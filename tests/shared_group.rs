@@ -333,8 +333,9 @@ fn whoever_is_killed_what_was_accepted_arrives_and_under_one_queue_id() {
         all = arrived(&inbox, &mut seen);
     }
     let doubled: Vec<_> = all.iter().filter(|(_, ids)| ids.len() > 1).collect();
+    let mails = seen.values().filter(|(text, _)| text.contains("mail")).count();
     note!(
-        "{} texts in {} files after {:?}; {} under several ids",
+        "{} texts in {} files ({mails} of mails) after {:?}; {} under several ids",
         all.len(),
         seen.len(),
         begun.elapsed(),

@@ -19,13 +19,14 @@ use super::key::Key;
 use super::link::{SHORTEST_WINDOW, Session};
 use super::position::Position;
 use super::record::Record;
+use crate::message::mail::Class;
 
 /// What is to be done with a message that was pulled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Claimed {
     /// It is the one to deliver, by whoever has it.
     First,
-    /// It was dealt with before, and its acknowledgement was lost.
+    /// It was dealt with before: its acknowledgement was lost, or a server that had not heard of it leads the stream.
     DealtWith,
     /// Another message of the stream is the same, heard by another gateway: that one is delivered, or was.
     Double,
@@ -107,6 +108,10 @@ impl Shared {
             let seen = session.sightings(record.key).await?;
             if let Some(known) = mine.known(seen.as_ref(), window) {
                 return Ok(known);
+            }
+            if record.class == Class::Mail {
+                // Nobody else heard it.
+                return Ok(Claimed::First);
             }
             let latest = after.or_else(|| seen.as_ref().and_then(Sightings::latest));
             let holder = session.put_claim(record.key, latest, mine).await?;

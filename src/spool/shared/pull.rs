@@ -21,7 +21,7 @@ use super::state::{Hand, InBucket};
 use super::subject::Lane;
 use super::unreadable::Unread;
 use crate::message::id::QueueId;
-use crate::message::mail::{Class, Group};
+use crate::message::mail::Group;
 use crate::spool::rows::later;
 use crate::telemetry::metrics::SpoolState;
 
@@ -124,20 +124,9 @@ impl Shared {
     /// Reads a message and claims it. That has no order, and may be done for many at once.
     async fn open_pulled(&self, session: &Session, message: Message) -> Result<Pulled, Fault> {
         let (at, position) = (now(), Position::of_pulled(&message)?);
-        let deliveries = message.info().map_err(Fault::lost)?.delivered;
         let carried = match Carried::parse(&message.payload) {
             Ok(carried) => {
-                let record = &carried.record;
-                let claimed = match record.class {
-                    Class::Notice => self.claim(session, record, position, at).await,
-                    // Nobody else has heard it.
-                    Class::Mail
-                        if deliveries > 1 && self.was_dealt_with(session, record, position).await? =>
-                    {
-                        Claimed::DealtWith
-                    }
-                    Class::Mail => Claimed::First,
-                };
+                let claimed = self.claim(session, &carried.record, position, at).await;
                 Ok((carried, claimed))
             }
             Err(unreadable) => Err(unreadable),
@@ -258,17 +247,6 @@ impl Shared {
                 },
             }
         }
-    }
-
-    /// Whether a message was dealt with whose acknowledgement was lost.
-    async fn was_dealt_with(
-        &self,
-        session: &Session,
-        record: &Record,
-        position: Position,
-    ) -> Result<bool, Fault> {
-        let sightings = session.sightings(record.key).await?;
-        Ok(sightings.is_some_and(|sightings| sightings.has(position)))
     }
 
     /// As [`Self::carry_on`], where another gateway may have done so.
