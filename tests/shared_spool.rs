@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use mailslotd::message::mail::{Body, Group, Message};
 use mailslotd::message::recipient::EnhancedStatus;
-use mailslotd::spool::{Fate, SpoolState, Which};
+use mailslotd::spool::{Fate, Lead, SpoolState, Which};
 use mailslotd::telemetry::metrics::Metrics;
 use tokio::time::timeout;
 
@@ -220,7 +220,9 @@ async fn what_ran_out_of_time_fails_once_by_whoever_leads_and_is_forgotten_in_ti
     eventually("b knows of it", async || b.list().await.iter().any(|copy| copy.attempts == 1)).await;
     let after = |hours: i64| Timestamp::now() + jiff::SignedDuration::from_hours(hours);
     let expired = async |gateway: &Gateway| gateway.spool.sweep(after(1)).await.unwrap().expired.len();
-    // The first that came leads.
+    // The first that came leads, once it has looked twice.
+    let mut lead = a.spool.lead().unwrap();
+    timeout(PATIENCE, lead.wait_for(|lead| *lead == Lead::Ours)).await.expect("nobody leads").unwrap();
     assert_eq!((expired(&b).await, expired(&a).await, expired(&a).await), (0, 1, 0));
     let [copy] = b.list().await.try_into().unwrap();
     assert_eq!((copy.id, copy.state), (id, SpoolState::Failed));
