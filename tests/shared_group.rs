@@ -24,9 +24,10 @@ use support::{nats_server, require};
 
 /// A line past the test harness.
 macro_rules! note {
-    ($($said:tt)*) => {
-        writeln!(std::io::stderr(), $($said)*).unwrap()
-    };
+    ($($said:tt)*) => {{
+        let mut past_the_harness = std::io::stderr();
+        writeln!(past_the_harness, $($said)*).unwrap();
+    }};
 }
 
 /// Datagrams that are broadcast.
