@@ -13,9 +13,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 use mailslotd::message::id::QueueId;
-use mailslotd::spool::{Due, Fate, Settled};
+use mailslotd::spool::{Due, Fate, Settled, Sweeping};
 use sha2::{Digest as _, Sha256};
 
 mod support;
@@ -37,8 +38,8 @@ macro_rules! note {
 type Heard = Arc<Mutex<BTreeMap<String, BTreeSet<QueueId>>>>;
 
 /// Delivers what a gateway has due, as a lane does: an answer is recorded until the spool has taken it.
-async fn deliver_on(gateway: Arc<Gateway>, heard: Heard) {
-    let name = destination("hop");
+async fn deliver_on(gateway: Arc<Gateway>, via: &str, heard: Heard) {
+    let name = destination(via);
     let bell = gateway.spool.subscribe(&name);
     loop {
         let _part = gateway.spool.part(&name, 4);
@@ -72,8 +73,9 @@ async fn an_outage_that_is_longer_than_a_message_may_be_in_hand_loses_and_renumb
     let mut server = require!(NatsServer::start(""));
     let gateways = [Gateway::open(&server, "a").await, Gateway::open(&server, "b").await].map(Arc::new);
     let heard = Heard::default();
-    let lanes =
-        gateways.each_ref().map(|gateway| tokio::spawn(deliver_on(Arc::clone(gateway), Arc::clone(&heard))));
+    let lanes = gateways
+        .each_ref()
+        .map(|gateway| tokio::spawn(deliver_on(Arc::clone(gateway), "hop", Arc::clone(&heard))));
     let on = Arc::new(AtomicBool::new(true));
     let load = tokio::spawn({
         let (gateways, on) = (gateways.clone(), Arc::clone(&on));
@@ -288,4 +290,103 @@ fn content_of_hundreds_of_kilobytes_arrives_whole_whoever_is_killed_and_leaves_n
     for gateway in gateways.into_iter().flatten() {
         assert!(gateway.stop().0.success());
     }
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let before = left(&nats).await;
+        note!("{} subjects were left: {before:?}", before.len());
+        let sweeper = sweeping(&nats, "sweeper");
+        // What was taken though its scanner heard no answer is delivered as well.
+        let lane = tokio::spawn(deliver_on(Arc::clone(&sweeper), "inbox", Heard::default()));
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let left = left(&nats).await;
+            if left.is_empty() {
+                break;
+            }
+            assert!(Instant::now() < end, "these are left: {left:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        lane.abort();
+        note!("nothing was left after {:?}", begun.elapsed());
+    });
+}
+
+/// A gateway that sweeps each second what was left behind.
+fn sweeping(nats: &NatsServer, name: &str) -> Arc<Gateway> {
+    let (every, old) = (Duration::from_secs(1), Duration::from_secs(2));
+    let sweeping = Sweeping { every, old, orphaned: old };
+    Arc::new(Gateway::begin_sweeping(tempfile::tempdir().unwrap(), nats, name, None, sweeping))
+}
+
+/// The subjects of all messages, bodies and contents that the server has.
+async fn left(nats: &NatsServer) -> Vec<String> {
+    let jetstream = async_nats::jetstream::new(async_nats::connect(nats.url()).await.unwrap());
+    let mut left = Vec::new();
+    for (stream, filter) in [
+        ("MAILSLOTD_SPOOL", ">"),
+        ("OBJ_MAILSLOTD_CONTENT", ">"),
+        ("KV_MAILSLOTD_QUEUE", "$KV.MAILSLOTD_QUEUE.message.>"),
+    ] {
+        let stream = jetstream.get_stream(stream).await.unwrap();
+        let subjects = stream.info_with_subjects(filter).await.unwrap();
+        left.extend(subjects.map_ok(|(subject, _)| subject).try_collect::<Vec<_>>().await.unwrap());
+    }
+    left
+}
+
+/// What a stream has on disk.
+fn files_of(nats: &NatsServer, stream: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+    let files = fs::read_dir(nats.path(&format!("store/jetstream/$G/streams/{stream}/msgs"))).unwrap();
+    files.map(|file| file.unwrap().path()).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+/// The server is killed and has of its stream what it had at an earlier time, while it knows how far consumers are.
+fn set_back(nats: &mut NatsServer, files: &BTreeMap<PathBuf, Vec<u8>>) {
+    // What it knows of consumers it writes a moment later.
+    thread::sleep(Duration::from_secs(1));
+    nats.kill();
+    for file in files_of(nats, "MAILSLOTD_SPOOL").keys() {
+        fs::remove_file(file).unwrap();
+    }
+    for (path, bytes) in files {
+        fs::write(path, bytes).unwrap();
+    }
+    nats.start_again();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_server_forgot_to_remove_goes_and_what_gets_a_number_anew_is_delivered() {
+    let mut nats = require!(NatsServer::start(""));
+    let gateway = sweeping(&nats, "a");
+    gateway.spool.opened().await;
+    nats.kill();
+    let nothing = files_of(&nats, "MAILSLOTD_SPOOL");
+    nats.start_again();
+
+    let heard = Heard::default();
+    for number in 0..3 {
+        gateway.accept(alarm(number, &format!("alarm {number}"), &["hop"])).await;
+    }
+    eventually("they are in the stream", async || left(&nats).await.len() == 3).await;
+    nats.kill();
+    let full = files_of(&nats, "MAILSLOTD_SPOOL");
+    nats.start_again();
+    let lane = tokio::spawn(deliver_on(Arc::clone(&gateway), "hop", Arc::clone(&heard)));
+    eventually("all are delivered", async || heard.lock().unwrap().len() == 3).await;
+    gateway.is_empty().await;
+
+    set_back(&mut nats, &full);
+    assert_eq!(left(&nats).await.len(), 3, "they are there again");
+    eventually("what was delivered is gone", async || left(&nats).await.is_empty()).await;
+    assert_eq!(heard.lock().unwrap().len(), 3);
+    assert!(heard.lock().unwrap().values().all(|ids| ids.len() == 1));
+
+    set_back(&mut nats, &nothing);
+    gateway.accept(alarm(9, "alarm 9", &["hop"])).await;
+    eventually("it is in the stream", async || !left(&nats).await.is_empty()).await;
+    let subject = left(&nats).await.remove(0);
+    eventually("it is delivered", async || heard.lock().unwrap().contains_key("alarm 9 x1")).await;
+    let ids = heard.lock().unwrap()["alarm 9 x1"].clone();
+    assert!(ids.len() == 1 && ids.iter().all(|id| subject.contains(&id.to_string())), "{ids:?}, {subject}");
+    eventually("nothing is left", async || left(&nats).await.is_empty()).await;
+    lane.abort();
 }

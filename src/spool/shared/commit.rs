@@ -250,7 +250,7 @@ impl Shared {
         if record.copies.is_empty() {
             if let Some(position) = record.position {
                 self.leaves_stream(session, &record, position).await?;
-                session.remove(id, position).await?;
+                session.remove(position).await?;
             }
             session.remove_record(id, revision).await?;
             self.end(session, id, &record).await;

@@ -207,8 +207,8 @@ impl Shared {
     /// What lies in the stream for each lane, and how many servers have all of it.
     async fn look_into_stream(&self, session: &Session) -> Result<(), Fault> {
         let mut pending = std::collections::HashMap::new();
-        for (name, waiting) in session.waiting().await? {
-            pending.extend(Lane::of_consumer(&name).map(|lane| (lane, waiting)));
+        for consumer in session.progress().await? {
+            pending.extend(Lane::of_consumer(&consumer.name).map(|lane| (lane, consumer.waiting)));
         }
         let info = session.look().await?;
         // A server that stands alone says nothing of a cluster.

@@ -33,6 +33,7 @@ mod handing;
 mod ids;
 mod index;
 mod key;
+mod leftovers;
 mod link;
 mod lives;
 mod load;

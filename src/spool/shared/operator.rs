@@ -214,7 +214,7 @@ impl Shared {
     }
 
     /// Carries a message on that lies in the stream. Whoever has it in hand finds out when it records its fate.
-    async fn seize(
+    pub(super) async fn seize(
         &self,
         session: &Session,
         id: QueueId,
@@ -238,7 +238,7 @@ impl Shared {
             return Ok(());
         }
         session.note(key, seen).await?;
-        session.remove(id, position).await
+        session.remove(position).await
     }
 }
 

@@ -29,7 +29,7 @@ impl fmt::Display for Life {
 
 /// Where a message is in the stream. Two messages never have the same, not even after the stream was made anew or set
 /// back to an older copy, as the time is with it. The later is the greater.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Position {
     /// When the stream took it, in nanoseconds since 1970, by the clock of the server that did.
     kept_at: i64,

@@ -11,7 +11,6 @@ use super::fault::Fault;
 use super::link::{ACK_WAIT, Session, WITHIN};
 use super::position::{Life, Position};
 use super::subject::{self, Lane};
-use crate::message::id::QueueId;
 
 /// What became of a message that was published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +19,16 @@ pub(super) enum Published {
     New,
     /// Another with its key was, a moment before.
     Repeat,
+}
+
+/// How far a consumer is.
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) name: String,
+    /// Messages that are not dealt with.
+    pub(super) waiting: u64,
+    /// Up to this number it hands out nothing any more, and waits to hear of nothing.
+    pub(super) floor: u64,
 }
 
 impl Session {
@@ -71,10 +80,9 @@ impl Session {
     }
 
     /// Takes a message out of the stream if it is still there.
-    pub(super) async fn remove(&self, id: QueueId, position: Position) -> Result<(), Fault> {
-        match self.find(subject::by_id(id)).await? {
-            Some(message) if Position::of_found(&message) == position => {}
-            Some(_) | None => return Ok(()),
+    pub(super) async fn remove(&self, position: Position) -> Result<(), Fault> {
+        if !self.has(position).await? {
+            return Ok(());
         }
         match self.stream.delete_message(position.sequence()).await {
             Ok(_) => Ok(()),
@@ -126,13 +134,17 @@ impl Session {
         Ok(consumer)
     }
 
-    /// Each consumer of the stream, and how many messages it has that are not dealt with.
-    pub(super) async fn waiting(&self) -> Result<Vec<(String, u64)>, Fault> {
+    /// Each consumer of the stream.
+    pub(super) async fn progress(&self) -> Result<Vec<Progress>, Fault> {
         let mut consumers = self.stream.consumers();
         let mut found = Vec::new();
         while let Some(info) = consumers.try_next().await.map_err(Fault::lost)? {
             let unacknowledged = u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX);
-            found.push((info.name, info.num_pending.saturating_add(unacknowledged)));
+            found.push(Progress {
+                name: info.name,
+                waiting: info.num_pending.saturating_add(unacknowledged),
+                floor: info.ack_floor.stream_sequence,
+            });
         }
         Ok(found)
     }

@@ -10,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::carried::Carried;
 use super::fault::Fault;
+use super::leftovers::Looks;
 use super::link::Session;
 use super::orphans::Orphan;
 use super::record::Record;
@@ -58,6 +59,7 @@ impl Shared {
     /// What the delivery side knows nothing of: old messages of the stream, content and bodies without a message.
     pub(super) async fn sweep_on(self) {
         let (mut suspects, mut before) = (HashSet::new(), Vec::new());
+        let mut looks = Looks::default();
         let mut ticks = tokio::time::interval(self.0.plan.sweeping.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -67,9 +69,10 @@ impl Shared {
             let graves = std::mem::replace(&mut before, self.state().graves());
             if *self.0.lead.borrow() == Lead::Another {
                 suspects.clear();
+                looks = Looks::default();
                 continue;
             }
-            if let Err(fault) = self.tidy(&session, graves, &mut suspects).await {
+            if let Err(fault) = self.tidy(&session, graves, &mut suspects, &mut looks).await {
                 tracing::debug!(%fault, "The shared spool was not tidied; the next sweep does it.");
             }
         }
@@ -97,15 +100,18 @@ impl Shared {
         session: &Session,
         graves: Vec<(String, u64)>,
         suspects: &mut HashSet<Orphan>,
+        looks: &mut Looks,
     ) -> Result<(), Fault> {
         for (key, revision) in graves {
             session.bury(&key, revision).await?;
         }
-        for (consumer, waiting) in session.waiting().await? {
-            if let Some(lane) = Lane::of_consumer(&consumer).filter(|_| waiting > 0) {
+        let consumers = session.progress().await?;
+        for consumer in consumers.iter().filter(|consumer| consumer.waiting > 0) {
+            if let Some(lane) = Lane::of_consumer(&consumer.name) {
                 self.carry_on_old(session, &lane).await?;
             }
         }
+        self.deal_with_leftovers(session, &consumers, looks).await?;
         self.remove_orphans(session, suspects).await
     }
 
