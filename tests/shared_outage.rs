@@ -296,7 +296,7 @@ fn content_of_hundreds_of_kilobytes_arrives_whole_whoever_is_killed_and_none_is_
         let sweeper = sweeping(&nats, "sweeper");
         // What was taken though its scanner heard no answer is delivered as well.
         let lane = tokio::spawn(deliver_on(Arc::clone(&sweeper), "inbox", Heard::default()));
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + Duration::from_secs(120);
         loop {
             // Bodies in the queue bucket may stay after a server was killed: it does not always know what it removed.
             let left = left_without_bodies(&nats).await;
